@@ -1,0 +1,1 @@
+"""How a token embedding becomes a query, a key and a value."""

@@ -1,0 +1,1 @@
+"""The mathematics of attention: projections, heads, masks, scores, softmax, the KV cache."""

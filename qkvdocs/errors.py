@@ -1,0 +1,20 @@
+"""What qkvdocs raises on bad input.
+
+* QKVError (a ValueError)
+    - ShapeError
+    - DTypeError
+"""
+
+__all__ = ["DTypeError", "QKVError", "ShapeError"]
+
+
+class QKVError(ValueError):
+    """Base class of every error that qkvdocs raises on bad input."""
+
+
+class ShapeError(QKVError):
+    """An array's shape, or a size, contradicts what it is used with."""
+
+
+class DTypeError(QKVError):
+    """An array holds a kind of value that the mathematics is not defined for."""
