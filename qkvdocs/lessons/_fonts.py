@@ -1,0 +1,86 @@
+"""The maths font, cut down to the characters that the pages show."""
+
+import io
+import re
+from collections.abc import Iterable
+from html import unescape
+from importlib.metadata import distribution
+
+from fontTools import subset as fonttools
+from fontTools.ttLib import TTFont
+
+__all__ = ["FAMILY", "glyphs_in", "subset"]
+
+FAMILY = "qkvdocs Maths"
+"""The cut font's own name; `docs/assets/site.css` asks for it by this name."""
+
+_MATH = re.compile(r"<math\b.*?</math>", re.DOTALL)
+_ANNOTATION = re.compile(r"<annotation\b.*?</annotation>", re.DOTALL)
+_LEAF = re.compile(r"<(mi|mn|mo|mtext|ms)\b([^>]*)>(.*?)</\1>", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+
+
+def _slanted(letter: str) -> str:
+    """Give the italic letter that a browser draws for a one-letter `<mi>` (MathML Core, section 2.1.5)."""
+    if letter == "h":
+        return "\u210e"  # Planck's constant: the place in the italic alphabet is empty
+    for first, count, italic in (("A", 26, 0x1D434), ("a", 26, 0x1D44E), ("Α", 25, 0x1D6E2), ("α", 25, 0x1D6FC)):
+        if 0 <= ord(letter) - ord(first) < count:
+            return chr(italic + ord(letter) - ord(first))
+    return letter
+
+
+def glyphs_in(html: str) -> set[int]:
+    """Collect the code points that the formulas of a page draw.
+
+    Args:
+        html: A page, or any piece of one.
+
+    Returns:
+        Code points, a one-letter `<mi>` as the italic letter that browsers draw for it. Empty without formulas.
+    """
+    drawn: set[str] = set()
+    for math in _MATH.findall(html):
+        for name, attributes, content in _LEAF.findall(_ANNOTATION.sub("", math)):
+            text = unescape(_TAG.sub("", content)).strip()
+            slant = name == "mi" and len(text) == 1 and "mathvariant" not in attributes
+            drawn.update(_slanted(text) if slant else text)
+        if "<msqrt" in math or "<mroot" in math:
+            drawn.add("√")
+    return {ord(char) for char in drawn if not char.isspace()} | ({0x20} if drawn else set())
+
+
+def subset(codepoints: Iterable[int]) -> bytes:
+    """Cut STIX Two Math down to some characters, with what stretches them.
+
+    Args:
+        codepoints: The characters to keep, as `glyphs_in` collects them.
+
+    Returns:
+        A woff2 file whose bytes depend on the characters alone. It is called `FAMILY` inside: a cut font is a
+        modified one, and STIX Two is a trademark. Copyright and licence (OFL 1.1) stay in it.
+
+    Examples:
+        >>> subset({ord("√")})[:4]
+        b'wOF2'
+    """
+    options = fonttools.Options()
+    options.set(
+        layout_features=["ssty", "dtls", "flac"],
+        hinting=False,
+        notdef_outline=True,
+        name_IDs=[0, 1, 2, 4, 6, 7, 13, 14],
+        recalc_timestamp=False,
+    )
+    options.drop_tables += ["DSIG", "GDEF", "GPOS", "gasp"]
+    source = distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")
+    with TTFont(str(source), recalcTimestamp=False) as font:
+        cutter = fonttools.Subsetter(options)
+        cutter.populate(unicodes=sorted(set(codepoints)))
+        cutter.subset(font)
+        for name_id, name in {1: FAMILY, 4: FAMILY, 6: FAMILY.replace(" ", "")}.items():
+            font["name"].setName(name, name_id, 3, 1, 0x409)
+        font.flavor = "woff2"
+        out = io.BytesIO()
+        font.save(out)
+    return out.getvalue()
