@@ -17,4 +17,4 @@ class ShapeError(QKVError):
 
 
 class DTypeError(QKVError):
-    """An array holds a kind of value that the mathematics is not defined for."""
+    """An argument is of a kind, or holds a value, that the mathematics is not defined for."""
