@@ -1,1 +1,27 @@
-"""The Markdown side: runs the fences of a page, fills in its values, checks its numerals."""
+"""The Markdown side: runs the fences of a page, fills in its values, checks what it shows."""
+
+from typing import Any
+
+from qkvdocs.lessons._errors import LessonError
+from qkvdocs.lessons._extension import Lessons, accept, draw, formatter, validator
+from qkvdocs.lessons._forge import Limits, Mode
+from qkvdocs.lessons._page import Entry, Page, run_page
+
+__all__ = [
+    "Entry",
+    "LessonError",
+    "Lessons",
+    "Limits",
+    "Mode",
+    "Page",
+    "accept",
+    "draw",
+    "formatter",
+    "run_page",
+    "validator",
+]
+
+
+def makeExtension(**settings: Any) -> Lessons:  # noqa: N802
+    """Make the Markdown extension, as Python-Markdown asks for it."""
+    return Lessons(**settings)

@@ -1,0 +1,104 @@
+"""What a fence may say, and what it says."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qkvdocs.errors import QKVError
+
+OPEN = re.compile(r"^(?P<prefix>[ \t>]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<head>[^`]*)$")
+HEADER = re.compile(r"(?P<language>[\w#.+-]*)(?P<options>(?:[ \t]+[A-Za-z]\w*=(?:\"[^\"]*\"|'[^']*'))*)[ \t]*$")
+OPTION = re.compile(r"([A-Za-z]\w*)=(?:\"([^\"]*)\"|'([^']*)')")
+NAME = re.compile(r"[\w.-]+$")
+
+SHOWN = {"title": None, "linenums": None, "hl_lines": None}
+RUN = {
+    "exec": {"on"},
+    "session": NAME,
+    "id": NAME,
+    "source": {"above", "below", "block", "tabbed-left", "tabbed-right", "console"},
+    "result": NAME,
+    "html": {"on", "off"},
+    "tabs": None,
+    "raises": NAME,
+}
+"""Options of a fence that runs: markdown-exec's own, and `raises`, the error that it must end with."""
+
+
+class FenceError(QKVError):
+    """A fence's header, or its end, is not what it must be; `line` counts from the first line given."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Fence:
+    """One fence as written; lines count from 0 in the text that was given."""
+
+    line: int
+    end: int
+    prefix: str
+    ticks: str
+    language: str
+    options: dict[str, str]
+    code: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is marked to run."""
+        return self.options.get("exec") == "on"
+
+
+def read_fence(lines: Sequence[str], line: int) -> Fence | None:
+    """Read the fence that opens at a line, and hold it to the rules.
+
+    Args:
+        lines: The page.
+        line: Where to look, from 0.
+
+    Returns:
+        The fence, or None where none opens.
+
+    Raises:
+        FenceError: If the header could be read otherwise than it was meant, or the fence never closes.
+    """
+    if not (opening := OPEN.match(lines[line])):
+        return None
+    prefix, ticks, head = opening["prefix"], opening["ticks"], opening["head"].strip()
+    language, options = _read_header(head, line)
+    for end in range(line + 1, len(lines)):
+        if lines[end].rstrip() == prefix + ticks:
+            code = "\n".join(_strip(text, prefix) for text in lines[line + 1 : end])
+            return Fence(line, end, prefix, ticks, language, options, code)
+    raise FenceError(line, f"this fence must end with a line {prefix + ticks!r}, found none")
+
+
+def _read_header(head: str, line: int) -> tuple[str, dict[str, str]]:
+    if head.startswith("{") and not re.search(r"\bexec\b", head):
+        return "", {}
+    if not (header := HEADER.match(head)):
+        raise FenceError(line, f'a fence header must read: language option="value" …, got {head!r}')
+    language = header["language"]
+    options = {name: double or single for name, double, single in OPTION.findall(header["options"])}
+    known = SHOWN | (RUN if "exec" in options else {})
+    if unknown := [name for name in options if name not in known and options != {"exec": "no"}]:
+        raise FenceError(line, f"a fence option must be one of {', '.join(sorted(known))}, got {unknown[0]!r}")
+    if language in {"python", "py", "pycon"} and "exec" not in options:
+        raise FenceError(line, 'a python fence must say exec="on", or exec="no" where it must not run')
+    if options.get("exec", "no") == "no":
+        return language, options
+    if language != "python":
+        raise FenceError(line, f"only python fences run, got {language!r}")
+    for name, value in options.items():
+        rule = known[name]
+        if isinstance(rule, set) and value not in rule:
+            raise FenceError(line, f"{name} must be one of {', '.join(sorted(rule))}, got {value!r}")
+        if isinstance(rule, re.Pattern) and not rule.match(value):
+            raise FenceError(line, f"{name} must be a name, got {value!r}")
+    return language, options
+
+
+def _strip(text: str, prefix: str) -> str:
+    return text[len(prefix) :] if text.startswith(prefix) else text.lstrip(" \t>")

@@ -1,0 +1,209 @@
+"""The process that runs one page: a warm parent, the forge, forks it and sets its limits.
+
+Run as a script with only the standard library at the top, so that nothing of the site's own tooling is visible
+to a lesson. Requests and replies are JSON lines.
+"""
+
+import ast
+import contextlib
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+import types
+import warnings
+from io import BufferedRWPair, FileIO
+from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows: the builder's clock still holds
+    resource = None
+
+MEGABYTE = 2**20
+
+
+class Page:
+    """The namespaces of one page, and the way from an exception to a line of its file."""
+
+    def __init__(self, order, transform):
+        self.file, self.root, self.limits = order["file"], order["root"], order["limits"]
+        self.trace, self.transform = order["trace"], transform
+        self.sessions = {}
+        self.enter("")
+        self.lines = set()
+
+    def enter(self, session):
+        """Give each session one module, and a fence without a session a fresh one."""
+        if session not in self.sessions or not session:
+            self.sessions[session] = types.ModuleType("__lesson__")
+        self.module = sys.modules["__lesson__"] = self.sessions[session]  # dataclasses look it up
+
+    def run(self, code, line, session):
+        """Run a fence whose header stands on `line`."""
+        self.enter(session)
+        tree = ast.parse("\n" * line + code, self.file)
+        possible = code_lines(compile(tree, self.file, "exec"))
+        if self.trace:
+            sys.settrace(self.note)
+        try:
+            exec(self.compiled(tree, "exec"), vars(self.module))  # noqa: S102
+        finally:
+            sys.settrace(None)
+        return {"missed": sorted(possible - self.lines) if self.trace else []}
+
+    def value(self, code, line):
+        """Evaluate an inline value against the state after the fence above it."""
+        from qkvdocs.numbers import plain
+
+        tree = ast.parse("\n" * (line - 1) + f"({code}\n)", self.file, "eval")
+        return {"text": plain(eval(self.compiled(tree, "eval"), dict(vars(self.module))))}  # noqa: S307
+
+    def compiled(self, tree, mode):
+        return compile(self.transform(tree) if self.transform else tree, self.file, mode)
+
+    def note(self, frame, event, _):
+        if frame.f_code.co_filename != self.file:
+            return None
+        if event == "line":
+            self.lines.add(frame.f_lineno)
+        return self.note
+
+    def describe(self, error, line):
+        """Name the lesson's own line first, then the way the error took."""
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+        here = [frame.lineno for frame in frames if frame.filename == self.file]
+        if isinstance(error, SyntaxError) and error.filename == self.file:
+            line = error.lineno or line
+        elif here:
+            line = here[-1]
+        text = str(error) or "no message"
+        if isinstance(error, SystemExit):
+            text = f"a lesson must not end the build (sys.exit({error.code!r}))"
+        if isinstance(error, MemoryError):
+            text = f"{text} (a page may use {self.limits['memory'] // MEGABYTE} MB)"
+        way = "".join(traceback.format_list(frames)).replace(self.root + os.sep, "")
+        return {"error": type(error).__name__, "message": text, "line": line, "way": way}
+
+
+def code_lines(code):
+    """All lines that a code object and the functions inside it can run."""
+    inner = (code_lines(const) for const in code.co_consts if isinstance(const, types.CodeType))
+    return {line for *_, line in code.co_lines() if line}.union(*inner)
+
+
+class Capture:
+    """Both output streams, caught at their file descriptors, in files of limited size."""
+
+    def __init__(self):
+        self.files = {}
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            self.files[name] = tempfile.TemporaryFile()
+            os.dup2(self.files[name].fileno(), number)
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115, PTH123
+
+    def take(self, name):
+        """Read what was written since the last time."""
+        with contextlib.suppress(OSError):  # a full file says so by its size
+            getattr(sys, name).flush()
+        file = self.files[name]
+        file.seek(0)
+        text = file.read().decode(errors="replace")
+        file.seek(0)
+        file.truncate()
+        return text
+
+
+def answer(page, capture, request):
+    """Run one fence or value; whatever happens becomes a reply."""
+    try:
+        reply = page.run(**request["run"]) if "run" in request else page.value(**request["value"])
+    except BaseException as error:
+        where = request.get("run") or request["value"]
+        reply = page.describe(error, where["line"])
+    reply["stdout"], reply["stderr"] = capture.take("stdout"), capture.take("stderr")
+    if len(reply["stdout"].encode()) >= page.limits["output"]:
+        reply |= {"error": "OutputLimit", "message": f"a fence may print {page.limits['output']} bytes"}
+        reply.setdefault("line", request.get("run", {}).get("line"))
+    return reply
+
+
+def apply_limits(memory, output):
+    """Let the system refuse what is too much; the error then stands at the line that asked for it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (output, output))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with contextlib.suppress(OSError, ValueError):
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+
+
+def serve(channel, order):
+    """Answer until the builder hangs up."""
+    os.chdir(order["root"])
+    transform = None
+    if order["noise"] is not None:
+        from qkvdocs.lessons._noise import noisy
+
+        transform = noisy(order["noise"])
+    page, capture = Page(order, transform), Capture()
+    if resource:
+        apply_limits(**order["limits"])
+    warnings.simplefilter("error")
+    with contextlib.suppress(ImportError):
+        import numpy as np
+
+        np.set_printoptions(precision=4, suppress=True, linewidth=88)
+        np.seterr(all="raise", under="ignore")
+    for line in channel:
+        channel.write(json.dumps(answer(page, capture, json.loads(line))).encode() + b"\n")
+        channel.flush()
+    os._exit(0)
+
+
+def preload(names, root):
+    """Import what every lesson imports; tell which files of the repository that brought in."""
+    sys.path.insert(0, root)
+    for name in names:
+        if name.startswith("qkvdocs"):
+            # A file edited twice within a second can leave a .pyc that looks current: never read one.
+            sys.pycache_prefix = os.path.join(root, ".no-pycache")  # noqa: PTH118
+        try:
+            importlib.import_module(name)
+        except BaseException:  # the lesson that imports it will say so, with its line
+            for loaded in [key for key in sys.modules if key.split(".")[0] == "qkvdocs"]:
+                del sys.modules[loaded]
+            break
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return [file for file in files if file and file.startswith(root + os.sep) and "site-packages" not in file]
+
+
+def forge(control, names, root):
+    """Stay small and single-threaded; fork a page's process for each socket that arrives."""
+    control.sendall(json.dumps(preload(names, root)).encode() + b"\n")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        order, descriptors, *_ = socket.recv_fds(control, 65536, 1)
+        if not order:
+            return
+        with socket.socket(fileno=descriptors[0]) as connection:
+            pid = os.fork()
+            if pid == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                control.close()
+                serve(connection.makefile("rwb"), json.loads(order))
+        control.sendall(json.dumps(pid).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    mode, names, root, *rest = sys.argv[1:]
+    if mode == "spawn":
+        pipes = BufferedRWPair(FileIO(os.dup(0)), FileIO(os.dup(1), "w"))
+        preload(json.loads(names), root)
+        serve(pipes, json.loads(rest[0]))
+    else:
+        forge(socket.socket(fileno=int(mode)), json.loads(names), root)

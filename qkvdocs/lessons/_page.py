@@ -1,0 +1,213 @@
+"""Running one page: its fences and inline values, in the order in which they stand."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qkvdocs.lessons._errors import LessonError
+from qkvdocs.lessons._fences import Fence, FenceError, read_fence
+from qkvdocs.lessons._forge import Kernel, KernelDied, Limits, Mode, start
+
+SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
+HEADING = re.compile(r"#{1,6}\s")
+BLANK = "x"
+"""Stands for every computed value where only what was typed is wanted."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one fence printed, or what one inline value is."""
+
+    line: int
+    """Line of the file, from 1."""
+    code: str
+    text: str
+    fence: Fence | None = None
+    """None for an inline value."""
+    missed: tuple[int, ...] = ()
+    """Lines of the file that did not run, where this was recorded."""
+
+
+@dataclass
+class Page:
+    """A page's text, and what running it gave."""
+
+    file: str
+    """As messages name it, relative to `root`."""
+    root: Path
+    lines: list[str]
+    """Values filled in, fences that run marked with `key`; one line for each line of the source."""
+    first: int = 1
+    """Line of the file on which `lines` begins: front matter comes before."""
+    entries: list[Entry] = field(default_factory=list)
+    rendering: int = 1
+    """Line of the fence whose output is being converted."""
+
+    def error(self, line: int, kind: str, message: str, way: str = "") -> LessonError:
+        """Make the error that names a line of the file."""
+        return LessonError(self.file, line, kind, message, way)
+
+
+def run_page(path: Path, root: Path, limits: Limits | None = None, mode: Mode | None = None) -> Page:
+    """Run a page without rendering it.
+
+    Args:
+        path: The Markdown file.
+        root: The folder that messages are relative to, and in which the page runs.
+        limits: What it may use.
+        mode: How it is run.
+
+    Returns:
+        The page with one entry a fence and a value, in their order.
+
+    Raises:
+        LessonError: If anything on the page fails.
+    """
+    page = Page(path.relative_to(root).as_posix(), root, path.read_text("utf-8").split("\n"))
+    if page.lines[0].rstrip() == "---" and "---" in page.lines[1:]:
+        page.first = page.lines.index("---", 1) + 2
+        page.lines = page.lines[page.first - 1 :]
+    run(page, limits, mode)
+    return page
+
+
+def run(page: Page, limits: Limits | None = None, mode: Mode | None = None, *, blank: bool = False) -> None:
+    """Run a page's fences and values and write the values into its lines.
+
+    Args:
+        page: The page; its lines and entries are filled in.
+        limits: What it may use.
+        mode: How it is run.
+        blank: Run nothing; fences print nothing, and every value is the letter x.
+
+    Raises:
+        LessonError: If anything on the page fails.
+    """
+    runner = Runner(page, limits or Limits(), mode or Mode(), blank)
+    try:
+        runner.walk()
+    finally:
+        runner.close()
+
+
+class Runner:
+    """One walk down a page."""
+
+    def __init__(self, page: Page, limits: Limits, mode: Mode, blank: bool) -> None:
+        self.page, self.limits, self.mode, self.blank = page, limits, mode, blank
+        self.kernel: Kernel | None = None
+        self.comment: int | None = None
+
+    def walk(self) -> None:
+        """Go through the lines in order; run each fence, fill in each value."""
+        lines, at = self.page.lines, 0
+        while at < len(lines):
+            try:
+                fence = read_fence(lines, at)
+            except FenceError as error:
+                raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
+            if fence is None:
+                lines[at] = self.fill(lines[at], at)
+                at += 1
+                continue
+            if fence.runs:
+                self.run_fence(fence)
+            elif fence.language == "mermaid":
+                for inner in range(fence.line + 1, fence.end):
+                    lines[inner] = self.fill(lines[inner], inner)
+                lines[at] = f'{fence.prefix}{fence.ticks}mermaid line="{self.page.first + at}"'
+            at = fence.end + 1
+
+    def run_fence(self, fence: Fence) -> None:
+        """Run a fence and mark its header with the number of its entry."""
+        line = self.page.first + fence.line
+        if self.comment is not None:
+            raise self.page.error(line, "FenceError", "a fence inside a comment must not run")
+        request = {"code": fence.code, "line": line, "session": fence.options.get("session", "")}
+        reply = self.ask(line, run=request, raises=fence.options.get("raises"))
+        self.page.lines[fence.line] = f'{fence.prefix}{fence.ticks}python exec="on" key="{len(self.page.entries)}"'
+        text = re.sub(r"[ \t]+$", "", reply["stdout"].rstrip(), flags=re.M)
+        self.page.entries.append(Entry(line, fence.code, text, fence, tuple(reply.get("missed", ()))))
+
+    def fill(self, text: str, at: int) -> str:
+        """Put the values of a line in their places."""
+        line = self.page.first + at
+        self.watch_comments(text, at)
+
+        def replace(span: re.Match[str]) -> str:
+            value = VALUE.match(span[2])
+            if len(span[1]) > 1 or not value:
+                return span[0]
+            if value[1] != "python":
+                raise self.page.error(line, "ValueError", f"an inline value must begin {{python}}, got {{{value[1]}}}")
+            if HEADING.match(text) and "{#" not in text:
+                raise self.page.error(line, "ValueError", "a heading with a value must have an anchor {#name}")
+            reply = self.ask(line, value={"code": value[2], "line": line})
+            self.page.entries.append(Entry(line, value[2], reply["text"]))
+            return str(reply["text"])
+
+        filled = SPAN.sub(replace, text)
+        if re.search(r"`{3,}.*\bexec\b", SPAN.sub("", text)):
+            raise self.page.error(line, "FenceError", "a fence must begin its line")
+        if "`{python}" in SPAN.sub("", text):
+            raise self.page.error(line, "ValueError", "an inline value must end on its line")
+        return filled
+
+    def watch_comments(self, text: str, at: int) -> None:
+        """Remember whether an HTML comment is open at the end of a line."""
+        for mark in re.findall(r"<!--|-->", SPAN.sub("", text)):
+            self.comment = at if mark == "<!--" else None
+
+    def ask(self, line: int, raises: str | None = None, **request: Any) -> dict[str, Any]:
+        """Put one request to the page's process; turn a failure into an error with its line."""
+        if self.blank:
+            return {"text": BLANK, "stdout": ""}
+        with self.alive(line) as kernel:
+            reply = kernel.ask(**request)
+        kind, message = reply.get("error"), reply.get("message", "")
+        if kind is None and reply["stderr"]:
+            kind, message = "StderrError", f"a page must not write to stderr, got {reply['stderr'].strip()!r}"
+        if raises is not None:
+            if kind != raises:
+                found = f"{kind}: {message}" if kind else "no error"
+                raise self.page.error(reply.get("line", line), "FenceError", f"must raise {raises}, got {found}")
+            return {**reply, "stdout": f"{reply['stdout']}{kind}: {message}"}
+        if kind is not None:
+            raise self.page.error(reply.get("line", line), kind, message, reply.get("way", ""))
+        if re.search(r"\bnp\.\w+\(", reply["stdout"]):
+            raise self.page.error(line, "OutputError", "a bare numpy scalar was printed: print it with fmt()")
+        return reply
+
+    @contextmanager
+    def alive(self, line: int) -> Iterator[Kernel]:
+        """Give the page's process, started on first use."""
+        if self.kernel is None:
+            self.kernel = start(self.page.file, self.page.root, self.limits, self.mode)
+        try:
+            yield self.kernel
+        except KernelDied as death:
+            if death.timed_out:
+                message = f"a fence or value may take {self.limits.seconds:g} s"
+                raise self.page.error(line, "TimeLimit", message) from None
+            raise self.page.error(line, "KernelDied", "the page's process ended by itself") from None
+
+    def close(self) -> None:
+        """End the page's process."""
+        if self.kernel:
+            self.kernel.close()
+
+
+def pages(docs: Path) -> Sequence[Path]:
+    """List a site's pages in a fixed order.
+
+    Args:
+        docs: The folder of Markdown files.
+
+    Returns:
+        Their paths, sorted.
+    """
+    return sorted(docs.rglob("*.md"))
