@@ -1,0 +1,43 @@
+"""The command line: each command belongs to a layer and is loaded when it is asked for."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "build": ("qkvdocs.lessons._build", "site", "build the checked site"),
+    "check": ("qkvdocs.lessons._check", "site", "check a built folder: numerals, links, anchors"),
+    "ledger": ("qkvdocs.lessons._ledger", "site", "compare every shown value with the ledger, or update it"),
+    "noise": ("qkvdocs.lessons._noise", "site", "find shown digits that a last-place error could flip"),
+    "wild": ("qkvdocs.wild._command", "remote", "show where a checkpoint keeps its projections"),
+}
+"""Name, module with `main(arguments) -> int`, the extra that it may need, and what it does."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The words after the program's name; those of the process if None.
+
+    Returns:
+        The exit code: 0 for success, 1 for a failed check, 2 for a wrong call.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] not in COMMANDS:
+        lines = (f"  {name:8}{what}" for name, (_, _, what) in COMMANDS.items())
+        asked = words and words[0] in {"-h", "--help"}
+        print("usage: qkvdocs COMMAND …", *lines, sep="\n", file=sys.stdout if asked else sys.stderr)  # noqa: T201
+        return 0 if asked else 2
+    module, extra, _ = COMMANDS[words[0]]
+    try:
+        command = importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] == "qkvdocs":
+            raise
+        print(f"{words[0]} needs {missing.name}: pip install 'qkvdocs[{extra}]'", file=sys.stderr)  # noqa: T201
+        return 2
+    return int(command.main(words[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
