@@ -9,10 +9,16 @@ from qkvdocs.errors import QKVError
 __all__ = ["TeXError", "mathml"]
 
 _CONVERTER = math_core.LatexToMathML(annotation=True, fancy_error=False)
-# What math-core accepts and then draws wrongly or not at all, outside the environments that give it a meaning.
-_TOKEN = re.compile(r"\\begin\{(?P<begin>[^}]*)\}|(?P<end>\\end\b)|(?P<row>\\\\)|\\.|(?P<comment>%)", re.DOTALL)
+# What math-core accepts and then draws wrongly or not at all.
+_TOKEN = re.compile(
+    r"\\begin\{(?P<begin>[^}]*)\}|(?P<end>\\end\b)|(?P<row>\\\\)|\\.|(?P<comment>%)", re.DOTALL
+)
 _NUMBERED = {"equation", "align", "gather", "multline"}
-_ENTITY = re.compile(r"&ApplyFunction;")
+_BETTER = {
+    "&ApplyFunction;": "\u2061",  # a name that HTML knows and XML (feeds, parsers) does not
+    "\u0332</mo></mover>": "\u203e</mo></mover>",  # a combining mark is drawn beside its place
+    "\u0332</mo></munder>": "_</mo></munder>",
+}
 _EMPTY_LAST_ROW = re.compile(r"<mtr>(?:<mtd[^>]*></mtd>)+</mtr>(?=</mtable>)")
 
 
@@ -45,22 +51,22 @@ def _refuse_what_vanishes(tex: str) -> None:
 def mathml(tex: str, *, display: bool) -> str:
     r"""Turn one formula into one `<math>` element.
 
-    The TeX stays inside as an annotation: browsers neither show it nor hand it to screen readers (those read the
-    MathML), but it can be copied from the source and is found by the site's search.
+    The TeX stays inside as an annotation: browsers neither show it nor hand it to screen readers (those read
+    the MathML), but it can be copied from the source and is found by the site's search.
 
     Args:
         tex: The formula without its dollar signs.
         display: Whether it stands on a line of its own.
 
     Returns:
-        HTML. Each number is one `<mn>` of plain digits. Calls know nothing of each other.
+        HTML, also well-formed XML. A number is plain digits, so that it is found as text. Calls know nothing of each other.
 
     Raises:
         TeXError: If a command is unknown, a brace or environment is left open, or the browser would not show
             what the TeX says. The message is one line and names the place.
 
     Source:
-        W3C, MathML Core, candidate recommendation draft 2025.
+        W3C, MathML Core (what browsers draw).
 
     Examples:
         >>> print(mathml("q = 15", display=False)[:60])
@@ -77,12 +83,15 @@ def mathml(tex: str, *, display: bool) -> str:
     except math_core.LatexError as error:
         at, _, what = str(error).partition(": ")
         raise _fail(what.rstrip("."), tex, int(at)) from None
-    # An entity name is HTML alone; the character is XML as well, for feeds and parsers.
-    html = _EMPTY_LAST_ROW.sub("", _ENTITY.sub("\u2061", html))
+    for written, better in _BETTER.items():
+        html = html.replace(written, better)
+    html = _EMPTY_LAST_ROW.sub("", html)
     drawn = html.partition("<annotation")[0]
     if "<menclose" in drawn:
         raise TeXError(r"formula: browsers do not draw boxes and strokes (\boxed, \cancel)")
     for char in drawn:
         if char.isdigit() and not char.isascii():
-            raise TeXError(f"formula: digits must be 0 to 9 to be found as text, got {char}. Put them outside \\mathbf")
+            raise TeXError(
+                f"formula: digits must be 0 to 9 to be found as text, got {char}. Put them outside \\mathbf"
+            )
     return html
