@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
@@ -27,7 +27,7 @@ def attend(
     K: Num[np.ndarray, "*kv_heads n_keys d_head"] | np.ndarray,
     V: Num[np.ndarray, "*kv_heads n_keys d_value"] | np.ndarray,
     mask: Bool[np.ndarray, "..."] | np.ndarray | None = None,
-    scale: float | None = None,
+    scale: SupportsFloat | None = None,
 ) -> AttentionParts:
     """Let each query mix the values by how well their keys match: `softmax(Q Kᵀ * scale) V`.
 
@@ -76,7 +76,7 @@ def attention(
     weights: QKVWeights,
     mask: Bool[np.ndarray, "..."] | np.ndarray | None = None,
     *,
-    scale: float | None = None,
+    scale: SupportsFloat | None = None,
     cache: KVCache | None = None,
 ) -> Float[np.ndarray, "*batch seq width"]:
     """Run one whole layer: project, split, attend, merge, and project back if the layer has a `W_O`.

@@ -6,7 +6,7 @@
 
 import math
 from numbers import Real
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 import numpy as np
 
@@ -17,16 +17,16 @@ EXACT = 2**53
 
 
 def real_array(name: str, x: np.ndarray) -> np.ndarray:
-    """Refuse all but plain arrays of integers or floats."""
+    """Refuse all but plain arrays of integers or floats, up to 64 bits."""
     if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
         raise DTypeError(f"{name} must be a plain numpy array, got {type(x).__name__}")
-    if x.dtype.kind not in "iuf":
-        raise DTypeError(f"{name} must hold real numbers, got dtype {x.dtype}")
+    if x.dtype.kind not in "iuf" or x.dtype.itemsize > 8:
+        raise DTypeError(f"{name} must hold integers or floats of at most 64 bits, got dtype {x.dtype}")
     return np.asarray(x)
 
 
 def float_array(name: str, x: np.ndarray) -> np.ndarray:
-    """Widen integers to float64 and float16 to float32; anything wider keeps its dtype and its memory."""
+    """Widen integers to float64 and float16 to float32; float32 and float64 stay as they are."""
     x = real_array(name, x)
     if x.dtype.kind == "f":
         return x.astype(np.result_type(x.dtype, np.float32), copy=False)
@@ -43,7 +43,7 @@ def size(name: str, value: SupportsIndex, least: int) -> int:
     return int(value)
 
 
-def scale_factor(scale: float | None, d_head: int) -> float:
+def scale_factor(scale: SupportsFloat | None, d_head: int) -> float:
     """Fill in the usual scale, refuse what is not a finite number."""
     if scale is None:
         return 1 / math.sqrt(d_head)

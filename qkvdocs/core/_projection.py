@@ -29,7 +29,7 @@ def project_qkv(
 ]:
     """Give each token row its three roles: `Q = X @ W_Q + b_Q`, and so for keys and values.
 
-    Integers are computed in float64 and float16 in float32; wider floats keep their dtype. So nothing
+    Integers are computed in float64 and float16 in float32; float32 and float64 stay. So nothing
     overflows
     unseen: an integer that float64 does not hold exactly is refused.
 

@@ -1,3 +1,5 @@
+from typing import SupportsFloat
+
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
@@ -8,7 +10,7 @@ from qkvdocs.core._heads import check_groups
 def attention_scores(
     Q: Num[np.ndarray, "*heads n_queries d_head"] | np.ndarray,
     K: Num[np.ndarray, "*kv_heads n_keys d_head"] | np.ndarray,
-    scale: float | None = None,
+    scale: SupportsFloat | None = None,
 ) -> Float[np.ndarray, "*heads n_queries n_keys"]:
     """Compare each query with each key: `Q Kᵀ * scale`.
 
