@@ -1,7 +1,7 @@
 """What a fence may say, and what it says."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from qkvdocs.errors import QKVError
@@ -73,6 +73,26 @@ def read_fence(lines: Sequence[str], line: int) -> Fence | None:
             code = "\n".join(_strip(text, prefix) for text in lines[line + 1 : end])
             return Fence(line, end, prefix, ticks, language, options, code)
     raise FenceError(line, f"this fence must end with a line {prefix + ticks!r}, found none")
+
+
+def fences(lines: Sequence[str]) -> Iterator[Fence]:
+    """Read all fences of a page.
+
+    Args:
+        lines: The page.
+
+    Yields:
+        Each fence, in order.
+
+    Raises:
+        FenceError: As `read_fence` does.
+    """
+    at = 0
+    while at < len(lines):
+        fence = read_fence(lines, at)
+        if fence:
+            yield fence
+        at = fence.end + 1 if fence else at + 1
 
 
 def _read_header(head: str, line: int) -> tuple[str, dict[str, str]]:

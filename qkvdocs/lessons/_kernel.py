@@ -35,7 +35,7 @@ class Page:
         self.trace, self.transform = order["trace"], transform
         self.sessions = {}
         self.enter("")
-        self.lines = set()
+        self.possible, self.lines = set(), set()
 
     def enter(self, session):
         """Give each session one module, and a fence without a session a fresh one."""
@@ -47,20 +47,22 @@ class Page:
         """Run a fence whose header stands on `line`."""
         self.enter(session)
         tree = ast.parse("\n" * line + code, self.file)
-        possible = code_lines(compile(tree, self.file, "exec"))
+        self.possible |= code_lines(compile(tree, self.file, "exec"))
         if self.trace:
             sys.settrace(self.note)
         try:
             exec(self.compiled(tree, "exec"), vars(self.module))  # noqa: S102
         finally:
             sys.settrace(None)
-        return {"missed": sorted(possible - self.lines) if self.trace else []}
+        return {}
 
     def value(self, code, line):
         """Evaluate an inline value against the state after the fence above it."""
         from qkvdocs.numbers import plain
 
         tree = ast.parse("\n" * (line - 1) + f"({code}\n)", self.file, "eval")
+        if self.trace:
+            sys.settrace(self.note)
         return {"text": plain(eval(self.compiled(tree, "eval"), dict(vars(self.module))))}  # noqa: S307
 
     def compiled(self, tree, mode):
@@ -123,8 +125,10 @@ def answer(page, capture, request):
     try:
         reply = page.run(**request["run"]) if "run" in request else page.value(**request["value"])
     except BaseException as error:
+        sys.settrace(None)
         where = request.get("run") or request["value"]
         reply = page.describe(error, where["line"])
+    reply["missed"] = sorted(page.possible - page.lines) if page.trace else []
     reply["stdout"], reply["stderr"] = capture.take("stdout"), capture.take("stderr")
     if len(reply["stdout"].encode()) >= page.limits["output"]:
         reply |= {"error": "OutputLimit", "message": f"a fence may print {page.limits['output']} bytes"}

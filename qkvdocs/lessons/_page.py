@@ -28,8 +28,6 @@ class Entry:
     text: str
     fence: Fence | None = None
     """None for an inline value."""
-    missed: tuple[int, ...] = ()
-    """Lines of the file that did not run, where this was recorded."""
 
 
 @dataclass
@@ -44,6 +42,8 @@ class Page:
     first: int = 1
     """Line of the file on which `lines` begins: front matter comes before."""
     entries: list[Entry] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
+    """Lines of fences that did not run, where `Mode.trace` asked for them."""
     rendering: int = 1
     """Line of the fence whose output is being converted."""
 
@@ -131,7 +131,7 @@ class Runner:
         reply = self.ask(line, run=request, raises=fence.options.get("raises"))
         self.page.lines[fence.line] = f'{fence.prefix}{fence.ticks}python exec="on" key="{len(self.page.entries)}"'
         text = re.sub(r"[ \t]+$", "", reply["stdout"].rstrip(), flags=re.M)
-        self.page.entries.append(Entry(line, fence.code, text, fence, tuple(reply.get("missed", ()))))
+        self.page.entries.append(Entry(line, fence.code, text, fence))
 
     def fill(self, text: str, at: int) -> str:
         """Put the values of a line in their places."""
@@ -168,6 +168,7 @@ class Runner:
             return {"text": BLANK, "stdout": ""}
         with self.alive(line) as kernel:
             reply = kernel.ask(**request)
+        self.page.missed = reply["missed"]
         kind, message = reply.get("error"), reply.get("message", "")
         if kind is None and reply["stderr"]:
             kind, message = "StderrError", f"a page must not write to stderr, got {reply['stderr'].strip()!r}"
@@ -199,15 +200,3 @@ class Runner:
         """End the page's process."""
         if self.kernel:
             self.kernel.close()
-
-
-def pages(docs: Path) -> Sequence[Path]:
-    """List a site's pages in a fixed order.
-
-    Args:
-        docs: The folder of Markdown files.
-
-    Returns:
-        Their paths, sorted.
-    """
-    return sorted(docs.rglob("*.md"))

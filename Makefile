@@ -1,0 +1,40 @@
+# `make serve` and `make test` need Python 3.11 or later, pip and make; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export NO_MKDOCS_2_WARNING := 1
+.DEFAULT_GOAL := help
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qkvdocs needs Python 3.11 or later: make PYTHON=python3.12 …")'
+	@echo "Making the environment in $(VENV): a minute or two, once."
+	@# --without-pip: Debian keeps ensurepip in a package of its own; the machine's pip serves as well.
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -e '.[site,test,check,mutants]'
+	@touch $@
+
+.PHONY: help serve build test check format ledger mutants
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(VENV)/installed ## read the site; a saved edit of a lesson or of the package shows at once
+	@$(BIN)/mkdocs serve $(SERVE)
+
+build: $(VENV)/installed ## build the site into site/, checked; the exit code tells
+	@$(BIN)/python -m qkvdocs build $(BUILD)
+
+test: $(VENV)/installed ## run all tests; those in a browser where a Chromium is found
+	@$(BIN)/pytest $(TEST)
+
+check: $(VENV)/installed ## format, lint, types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+format: $(VENV)/installed ## put the code in its form
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+ledger: $(VENV)/installed ## write what the pages show now into tests/ledger/
+	@$(BIN)/python -m qkvdocs ledger --update
+
+noise: $(VENV)/installed ## find shown digits that another processor could flip
+	@$(BIN)/python -m qkvdocs noise

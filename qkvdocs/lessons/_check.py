@@ -1,0 +1,48 @@
+"""What can only be seen on the built pages, whichever builder made them."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from qkvdocs.lessons._errors import LessonError
+from qkvdocs.lessons._links import check_links
+from qkvdocs.lessons._numerals import check_numerals
+
+KINDS = ("computed", "cited", "recorded", "name", "constant")
+
+
+def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonError]]:
+    """Check links, anchors and numerals of a built folder.
+
+    Args:
+        site: The folder as readers get it.
+        blank: The same, built with `QKVDOCS_BLANK=1`.
+        docs: The Markdown files.
+
+    Returns:
+        A report, one line a page and one for all, and the errors.
+    """
+    counts, errors = check_numerals(site, blank, docs)
+    report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
+    total: Counter[str] = sum(counts.values(), Counter())
+    return [*report, f"numerals on {len(counts)} pages: {_counts(total)}"], errors + check_links(site, docs)
+
+
+def _counts(count: Counter[str]) -> str:
+    return ", ".join(f"{count[kind]} {kind}" for kind in KINDS)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the check as a command."""
+    parser = argparse.ArgumentParser(prog="qkvdocs check", description=__doc__)
+    parser.add_argument("site", type=Path, help="the built folder")
+    parser.add_argument("blank", type=Path, help="the folder built with QKVDOCS_BLANK=1")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="the Markdown files")
+    given = parser.parse_args(arguments)
+    report, errors = check(given.site, given.blank, given.docs.absolute())
+    for error in errors:
+        print(error, file=sys.stderr)  # noqa: T201
+    if not errors:
+        print(*report, sep="\n")  # noqa: T201
+    return 1 if errors else 0

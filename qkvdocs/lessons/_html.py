@@ -1,0 +1,141 @@
+"""What a reader gets of a built page: its words, its links, its anchors."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+INLINE = {"a", "abbr", "b", "code", "data", "del", "em", "i", "kbd", "mark", "small", "span", "strong", "sub", "sup", "tspan"}  # fmt: skip # noqa: E501
+SPOKEN = ("alt", "title", "aria-label", "placeholder")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A run of text that a reader sees or hears as one."""
+
+    text: str
+    kind: str = "prose"
+    """`prose`, `tex`, or the class `cited` or `recorded` of the element that holds it."""
+    worked: bool = False
+    """Whether it stands in a section whose heading has the class `worked`."""
+    attributes: dict[str, str] = field(default_factory=dict)
+    """Of the element that gave it its kind."""
+
+
+class PageReader(HTMLParser):
+    """Read one built page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[Words] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.canonical = ""
+        self._open: list[tuple[str, dict[str, str]]] = []
+        self._run = ""
+        self._worked = False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note anchors and links; a block ends the run of words before it."""
+        found = {name: value or "" for name, value in attrs}
+        self.anchors.update(found[name] for name in ("id", "name") if name in found and tag != "meta")
+        self.links.extend(found[name] for name in ("href", "src") if name in found)
+        if tag not in INLINE or "cited" in found.get("class", "") or "recorded" in found.get("class", ""):
+            self._end_run()
+        if tag == "h2":
+            self._worked = "worked" in found.get("class", "").split()
+        if tag not in VOID:
+            self._open.append((tag, found))
+        if self._in_article():
+            spoken = (found[name] for name in SPOKEN if name in found and "cited" not in found.get("class", ""))
+            self.words.extend(Words(text, worked=self._worked) for text in spoken)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close an element, and what was left open inside it."""
+        if tag not in INLINE or self._kind()[0] != "prose":
+            self._end_run()
+        for at in range(len(self._open) - 1, -1, -1):
+            if self._open[at][0] == tag:
+                del self._open[at:]
+                break
+
+    def handle_data(self, data: str) -> None:
+        """Add to the run of words, if a reader gets it."""
+        names = [tag for tag, _ in self._open]
+        hidden = {"script", "style", "template"} & set(names)
+        if self._in_article() and not hidden and ("math" not in names or names[-1] == "annotation"):
+            self._run += data
+
+    def _in_article(self) -> bool:
+        return any(tag == "article" for tag, _ in self._open)
+
+    def _kind(self) -> tuple[str, dict[str, str]]:
+        for tag, attributes in reversed(self._open):
+            if tag == "annotation":
+                return "tex", attributes
+            for kind in ("cited", "recorded"):
+                if kind in attributes.get("class", "").split():
+                    return kind, attributes
+        return "prose", {}
+
+    def _end_run(self) -> None:
+        if self._run.strip():
+            kind, attributes = self._kind()
+            self.words.append(Words(self._run, kind, self._worked, attributes))
+        self._run = ""
+
+    def close(self) -> None:
+        """Take the last words too."""
+        super().close()
+        self._end_run()
+
+
+def built_pages(site: Path) -> Iterator[tuple[str, PageReader]]:
+    """Read a built folder.
+
+    Args:
+        site: The folder.
+
+    Yields:
+        Each page's path inside it and the page, in a fixed order; not the page for wrong addresses.
+    """
+    for path in sorted(site.rglob("*.html")):
+        name = path.relative_to(site).as_posix()
+        if name != "404.html":
+            yield name, PageReader(path.read_text("utf-8"))
+
+
+def source_file(page: str, docs: Path) -> Path | None:
+    """Find the Markdown file of a built page.
+
+    Args:
+        page: Path inside the built folder.
+        docs: Folder of the Markdown files.
+
+    Returns:
+        The file, or None for a page that no file was made into.
+    """
+    stem = re.sub(r"(^|/)index\.html$|\.html$", "", page)
+    candidates = [docs / f"{stem}.md", docs / stem / "index.md", docs / stem / "README.md"]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_line(source: Path, needle: str, around: str = "") -> int:
+    """Find the line of a Markdown file that most likely holds a text.
+
+    Args:
+        source: The file.
+        needle: What the line must hold.
+        around: Words that stand near it on the page.
+
+    Returns:
+        The line, from 1; 1 if none holds it.
+    """
+    near = set(re.findall(r"\w+", around))
+    lines = source.read_text("utf-8").split("\n")
+    holding = [(len(near & set(re.findall(r"\w+", text))), -at) for at, text in enumerate(lines, 1) if needle in text]
+    return -max(holding)[1] if holding else 1
