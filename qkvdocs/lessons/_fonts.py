@@ -75,6 +75,7 @@ def subset(codepoints: Iterable[int]) -> bytes:
     options = fonttools.Options()
     options.set(
         layout_features=[],
+        bidi_closure=False,
         hinting=False,
         notdef_outline=True,
         name_IDs=[0, 1, 2, 4, 6, 7, 13, 14],

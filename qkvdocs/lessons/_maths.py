@@ -59,7 +59,8 @@ def mathml(tex: str, *, display: bool) -> str:
         display: Whether it stands on a line of its own.
 
     Returns:
-        HTML, also well-formed XML. A number is plain digits, so that it is found as text. Calls know nothing of each other.
+        HTML, also well-formed XML. A number is plain digits, so that it is found as text. Calls know nothing
+            of each other.
 
     Raises:
         TeXError: If a command is unknown, a brace or environment is left open, or the browser would not show
