@@ -16,7 +16,7 @@ _HEAD = re.compile(r"flowchart\s+(?:LR|TD|TB)\s*$")
 _NODE = re.compile(
     r"""\s*(?P<id>\w+)
         (?:(?P<open>\(\[|\[|\()
-           \s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[^"\[\](){}|]*))
+           (?:"(?P<quoted>[^"]*)"|(?P<bare>[^"\[\](){}|]*))
            (?P<close>\]\)|\]|\)))?\s*""",
     re.VERBOSE,
 )

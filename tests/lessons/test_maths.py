@@ -78,7 +78,10 @@ def test_what_stands_on_the_page(tex, text):
     [
         (r"x + \nosuch", r'formula: Unknown command "\\nosuch" at character 5, near \\nosuch$'),
         ("é = \\nosuch", r'formula: Unknown command "\\nosuch" at character 5, near'),
-        ("{a", r'formula: Expected closing token "}", but reached end of input at character 3, near its end$'),
+        (
+            "{a",
+            r'formula: Expected closing token "}", but reached end of input at character 3, near its end$',
+        ),
         ("a}", r'formula: Unmatched closing token: "}" at character 2, near }$'),
         ("a & b", r'formula: Found "&", which may only appear in a table'),
         (r"\begin{pmatrix}1\end{bmatrix}", r'formula: Expected "\\end\{pmatrix\}", but found'),
@@ -98,12 +101,24 @@ def test_a_mistake_is_named_in_one_line(tex, message):
 
 
 TRAPS = [
-    (r"a \\ b", r"formula: \\\\ breaks lines only inside an environment such as aligned at character 3, near"),
-    (r"\begin{matrix}a\\b\end{matrix} \\ c", r"formula: \\\\ breaks lines only inside .* at character 32, near"),
+    (
+        r"a \\ b",
+        r"formula: \\\\ breaks lines only inside an environment such as aligned at character 3, near",
+    ),
+    (
+        r"\begin{matrix}a\\b\end{matrix} \\ c",
+        r"formula: \\\\ breaks lines only inside .* at character 32, near",
+    ),
     ("50% of x", r"formula: % hides the rest of its line, write \\% at character 3, near % of x$"),
-    (r"\begin{align}a&=b\end{align}", r"formula: equations are not numbered, write align\* for align at character 1"),
+    (
+        r"\begin{align}a&=b\end{align}",
+        r"formula: equations are not numbered, write align\* for align at character 1",
+    ),
     (r"\begin{equation}a\end{equation}", r"formula: equations are not numbered, write equation\* for"),
-    (r"\mathbf{15}", r"formula: digits must be 0 to 9 to be found as text, got 𝟏. Put them outside \\mathbf$"),
+    (
+        r"\mathbf{15}",
+        r"formula: digits must be 0 to 9 to be found as text, got 𝟏. Put them outside \\mathbf$",
+    ),
     ("x²", "formula: digits must be 0 to 9 to be found as text, got ²"),
     (r"\boxed{x}", r"formula: browsers do not draw boxes and strokes \(\\boxed, \\cancel\)$"),
     (r"\cancel{x}", "formula: browsers do not draw boxes and strokes"),
@@ -122,7 +137,9 @@ def test_the_refusal_bites_where_the_converter_is_silent(tex):
     assert math_core.LatexToMathML().convert_with_local_state(tex, displaystyle=True)
 
 
-@pytest.mark.parametrize("tex", [r"5\%", r"\begin{aligned}a\\b\end{aligned}", r"\begin{align*}a&=b\end{align*}"])
+@pytest.mark.parametrize(
+    "tex", [r"5\%", r"\begin{aligned}a\\b\end{aligned}", r"\begin{align*}a&=b\end{align*}"]
+)
 def test_the_refusal_spares_what_is_right(tex):
     assert mathml(tex, display=True)
 
@@ -136,9 +153,11 @@ def test_formulas_know_nothing_of_each_other():
 
 
 def test_another_process_writes_the_same_bytes(tmp_path):
-    code = f"from {_maths.__name__} import mathml; print(ascii([mathml(t, display=True) for t in {ATTENTION!a}]))"
+    code = f"import {_maths.__name__} as m; print(ascii([m.mathml(t, display=True) for t in {ATTENTION!a}]))"
     here = os.pathsep.join(sys.path)
     for seed in "12":
         env = {"PYTHONHASHSEED": seed, "LC_ALL": "C", "PYTHONPATH": here}
-        out = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, check=True)
+        out = subprocess.run(
+            [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, check=True
+        )
         assert out.stdout.decode().strip() == ascii([mathml(tex, display=True) for tex in ATTENTION])
