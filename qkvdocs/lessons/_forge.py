@@ -1,6 +1,7 @@
 """The builder's side of the processes that run pages."""
 
 import atexit
+import contextlib
 import json
 import os
 import signal
@@ -55,8 +56,10 @@ class KernelDied(Exception):
 class Kernel:
     """One page's process."""
 
-    def __init__(self, channel: BinaryIO, pid: int, seconds: float) -> None:
-        self.channel, self.pid, self.seconds = channel, pid, seconds
+    def __init__(
+        self, channel: BinaryIO, pid: int, seconds: float, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        self.channel, self.pid, self.seconds, self.process = channel, pid, seconds, process
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send one request and wait for the reply, at most `seconds`.
@@ -86,10 +89,10 @@ class Kernel:
 
     def close(self) -> None:
         """Hang up; the process then ends by itself."""
-        try:
+        with contextlib.suppress(OSError):
             self.channel.close()
-        except OSError:
-            pass
+        if self.process:
+            self.process.wait()
 
 
 class Forge:
@@ -148,7 +151,8 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
         "trace": mode.trace,
     }
     if not hasattr(os, "fork"):
-        return Kernel(*_spawn(order, mode.environment), limits.seconds)
+        channel, process = _spawn(order, mode.environment)
+        return Kernel(channel, process.pid, limits.seconds, process)
     key = tuple(sorted(mode.environment.items()))
     if key in _forges and not _forges[key].is_current():
         _forges.pop(key).close()
@@ -160,7 +164,7 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
 _forges: dict[tuple[tuple[str, str], ...], Forge] = {}
 
 
-def _spawn(order: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[BinaryIO, int]:
+def _spawn(order: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[BinaryIO, subprocess.Popen[bytes]]:
     process = subprocess.Popen(  # noqa: S603
         _command("spawn", json.dumps(order)),
         env=_environment(environment),
@@ -169,7 +173,7 @@ def _spawn(order: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[Bi
         bufsize=0,
     )
     channel = BufferedRWPair(cast("Any", process.stdout), cast("Any", process.stdin))
-    return cast("BinaryIO", channel), process.pid
+    return cast("BinaryIO", channel), process
 
 
 def _command(mode: str, *rest: str) -> list[str]:

@@ -77,13 +77,17 @@ class Page:
 
     def describe(self, error, line):
         """Name the lesson's own line first, then the way the error took."""
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename != __file__ and not frame.filename.startswith("<frozen")
+        ]
         here = [frame.lineno for frame in frames if frame.filename == self.file]
+        text = str(error) or "no message"
         if isinstance(error, SyntaxError) and error.filename == self.file:
-            line = error.lineno or line
+            line, text, frames = error.lineno or line, error.msg, []
         elif here:
             line = here[-1]
-        text = str(error) or "no message"
         if isinstance(error, SystemExit):
             text = f"a lesson must not end the build (sys.exit({error.code!r}))"
         if isinstance(error, MemoryError):
