@@ -69,7 +69,12 @@ def _replace(made: Path, site: Path) -> None:
     old = made.with_name("old")
     if site.exists():
         site.rename(old)
-    made.rename(site)
+    try:
+        made.rename(site)
+    except OSError:
+        if old.exists():
+            old.rename(site)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -79,7 +79,6 @@ def subset(codepoints: Iterable[int]) -> bytes:
         hinting=False,
         notdef_outline=True,
         name_IDs=[0, 1, 2, 4, 6, 7, 13, 14],
-        recalc_timestamp=False,
     )
     options.drop_tables += ["DSIG", "GDEF", "GPOS", "gasp"]
     source = distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")

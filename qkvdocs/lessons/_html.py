@@ -32,7 +32,8 @@ class PageReader(HTMLParser):
         self.words: list[Words] = []
         self.links: list[str] = []
         self.anchors: set[str] = set()
-        self.canonical = ""
+        self.has_content = False
+        """Whether there is an article, or an element in the role of one: without it no words are found."""
         self._open: list[tuple[str, dict[str, str]]] = []
         self._run = ""
         self._worked = False
@@ -50,7 +51,8 @@ class PageReader(HTMLParser):
             self._worked = "worked" in found.get("class", "").split()
         if tag not in VOID:
             self._open.append((tag, found))
-        if self._in_article():
+        if self._in_content():
+            self.has_content = True
             spoken = (found[name] for name in SPOKEN if name in found and "cited" not in found.get("class", ""))
             self.words.extend(Words(text, worked=self._worked) for text in spoken)
 
@@ -67,11 +69,11 @@ class PageReader(HTMLParser):
         """Add to the run of words, if a reader gets it."""
         names = [tag for tag, _ in self._open]
         hidden = {"script", "style", "template"} & set(names)
-        if self._in_article() and not hidden and ("math" not in names or names[-1] == "annotation"):
+        if self._in_content() and not hidden and ("math" not in names or names[-1] == "annotation"):
             self._run += data
 
-    def _in_article(self) -> bool:
-        return any(tag == "article" for tag, _ in self._open)
+    def _in_content(self) -> bool:
+        return any(tag == "article" or attributes.get("role") == "main" for tag, attributes in self._open)
 
     def _kind(self) -> tuple[str, dict[str, str]]:
         for tag, attributes in reversed(self._open):

@@ -115,8 +115,8 @@ def _draw(source: str, chart: Flowchart) -> str:
         f' width="{wide:.0f}" height="{high:.0f}" style="min-width:{wide * _LEAST / _LETTER:.0f}px">'
         f'<g class="arrows" fill="none" stroke="currentColor">{"".join(arrows)}</g>'
         f'<g class="boxes" fill="none" stroke="currentColor">{"".join(boxes)}</g>'
-        f'<g aria-hidden="true" fill="currentColor" font-size="{_LETTER}" text-anchor="middle">{"".join(texts)}</g>'
-        "</svg>"
+        f'<g aria-hidden="true" fill="currentColor" font-size="{_LETTER}" text-anchor="middle">'
+        f"{''.join(texts)}</g></svg>"
     )
 
 

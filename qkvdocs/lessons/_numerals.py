@@ -120,6 +120,8 @@ def check_numerals(site: Path, blank: Path, docs: Path) -> tuple[dict[str, Count
             continue
         here = counts[name] = Counter({"computed": max(0, numerals(page) - numerals(blanks[name]))})
         here["recorded"] = sum(words.kind == "recorded" for words in page.words)
+        if not (page.has_content and blanks[name].has_content):
+            errors.append(LessonError(_name(source, docs), 1, "PageError", f"{name} must have an article"))
         errors += _code_errors(source, docs, allowed)
         for words in blanks[name].words:
             if words.kind == "cited":

@@ -1,10 +1,15 @@
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from mkdocs.config import load_config
+from mkdocs.structure.files import get_files
+from mkdocs.structure.pages import Page as MkDocsPage
 
 from qkvdocs.lessons import Limits, Mode, Page, run_page
 
@@ -84,3 +89,31 @@ def project(tmp_path: Path) -> Project:
 def fence(code: str, options: str = 'exec="on"', language: str = "python") -> str:
     """Write a fence."""
     return f"```{language} {options}\n{code}\n```\n"
+
+
+@pytest.fixture
+def lesson() -> Path:
+    """Give the real lesson."""
+    return ROOT / "docs" / "lessons" / "04-qkv-projections.md"
+
+
+@pytest.fixture
+def rendered_blank(lesson: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
+    """Render a text as the real lesson, with the site's own settings and nothing computed."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("QKVDOCS_BLANK", "1")
+    docs = shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"), docs_dir=str(docs))
+    config.plugins.on_startup(command="build", dirty=False)
+    config = config.plugins.on_config(config)
+    files = get_files(config)
+    path = tmp_path / "docs" / lesson.relative_to(ROOT / "docs")
+
+    def render(text: str) -> str:
+        path.write_text(text, "utf-8")
+        page = MkDocsPage(None, files.get_file_from_path(lesson.relative_to(ROOT / "docs").as_posix()), config)
+        page.read_source(config)
+        page.render(config, files)
+        return str(page.content)
+
+    return render

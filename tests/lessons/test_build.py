@@ -1,0 +1,105 @@
+"""The build that publishes: checks of the rendered pages, and a folder that changes at once or not at all."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qkvdocs.lessons._build import _replace
+from tests.lessons.conftest import Project, fence
+
+WRONG = {
+    "broken link": ("[a](nowhere.md)", r"docs/index\.md:3: LinkError: 'nowhere\.md' leads to nowhere\.md, which.*"),
+    "broken anchor": ("[a](other.md#gone)", r"docs/index\.md:3: LinkError: '.*' must name an anchor of .* no #gone"),
+    "own anchor": ("text [a](#gone)", r"docs/index\.md:3: LinkError: '#gone' must name an anchor of index\.html.*"),
+    "link printed by a fence": (
+        fence("print('[a](nowhere.md)')"),
+        r"docs/index\.md:5?4?: LinkError: 'nowhere\.md' leads to nowhere\.md.*",
+    ),
+    "link in HTML": ('<a href="gone/">a</a>', r"docs/index\.md:3: LinkError: 'gone/' leads to gone, which.*"),
+    "absolute link": ('<a href="/other/">a</a>', r"docs/index\.md:3: LinkError: '/other/' must be relative.*"),
+    "missing picture": ("![a](gone.png)", r"docs/index\.md:3: LinkError: 'gone\.png' leads to gone\.png, which.*"),
+    "typed number": ("It is 15.", r"docs/index\.md:3: TypedNumber: '15' is typed in “It is 15\.”: .*"),
+    "bad citation": (
+        '[9](https://example.org){.cited}',
+        r"docs/index\.md:3: CitationError: .* a title with a date, got 'https://example\.org' and ''",
+    ),
+    "cited in worked section": (
+        '## By hand {.worked}\n\n[9](https://example.org "seen 2026-11-21"){.cited}',
+        r"docs/index\.md:5: CitationError: a cited fact must not stand in a worked section",
+    ),
+    "page outside the navigation is fine, its error is not": (fence("1 / 0"), r"docs/index\.md:4: ZeroDivisionError.*"),
+}
+
+
+def published(project: Project) -> str:
+    """Read what readers have."""
+    return (project.root / "site" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("flags", [(), ("-q",)], ids=["plain", "quiet"])
+def test_a_failed_build_leaves_the_site_alone(project: Project, kind: str, flags: tuple[str, ...]) -> None:
+    """First line, exit code, and readers keep the page that they had."""
+    text, first_line = WRONG[kind]
+    (project.root / "site").mkdir()
+    (project.root / "site" / "index.html").write_text("the old page")
+    project.write("# Other\n", "other.md")
+    project.write(f"# Page\n\n{text}\n")
+
+    done = project.command("qkvdocs", "build", *flags)
+
+    assert re.fullmatch(first_line, done.stderr.split("\n")[0]), done.stderr
+    assert done.returncode == 1
+    assert published(project) == "the old page"
+    assert sorted(path.name for path in project.root.iterdir()) == ["docs", "mkdocs.yml", "site"]
+
+
+def test_a_right_build_replaces_the_site(project: Project) -> None:
+    """Old files go, the report counts the numerals of each kind."""
+    (project.root / "site").mkdir()
+    (project.root / "site" / "gone.html").write_text("old")
+    project.write("# Other {#top}\n", "other.md")
+    cited = '[9 MB](https://example.org "seen 2026-11-21"){.cited}'
+    project.write(f"# Page\n\n{fence('x = 15')}\n`{{python}} x` [a](other.md#top) {cited}\n")
+
+    done = project.command("qkvdocs", "build")
+
+    assert done.returncode == 0, done.stderr
+    assert "index.html: 1 computed, 1 cited, 0 recorded, 0 name, 0 constant" in done.stdout
+    assert "<p>15 <a" in published(project)
+    assert not (project.root / "site" / "gone.html").exists()
+
+
+def test_a_warning_of_the_builder_fails(project: Project) -> None:
+    """What MkDocs only warns of is an error without --strict too."""
+    settings = project.root / "mkdocs.yml"
+    settings.write_text(settings.read_text() + "nav: [index.md, missing.md]\n")
+    project.write("# Page\n")
+
+    done = project.command("qkvdocs", "build")
+
+    assert done.returncode == 1
+    assert "missing.md" in done.stderr
+
+
+def test_a_swap_that_is_cut_short_loses_nothing(tmp_path: Path) -> None:
+    """If the new folder cannot be moved, the old one is put back."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "page").write_text("old")
+    (tmp_path / "work").mkdir()
+
+    with pytest.raises(FileNotFoundError):
+        _replace(tmp_path / "work" / "never-made", site)
+
+    assert (site / "page").read_text() == "old"
+
+
+def test_the_command_line_explains_itself() -> None:
+    """No command and an unknown one list what there is, with different exit codes."""
+    for words, code in (([], 2), (["nonsense"], 2), (["--help"], 0)):
+        done = subprocess.run(["python", "-m", "qkvdocs", *words], capture_output=True, text=True, check=False)
+        assert done.returncode == code
+        assert "build the checked site" in done.stdout + done.stderr
