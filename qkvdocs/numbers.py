@@ -9,7 +9,7 @@ import numpy as np
 
 from qkvdocs.errors import QKVError
 
-__all__ = ["bound", "fmt", "plain", "tex", "word"]
+__all__ = ["bound", "factor", "fmt", "plain", "relation", "tex", "word"]
 
 DIGITS = 4
 # Enough digits for every double, so that rounding sees the exact binary value.
@@ -53,6 +53,50 @@ def fmt(value: float, digits: int = DIGITS) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def factor(value: float, digits: int = DIGITS) -> str:
+    """Write a number as it stands in a product: a negative one in brackets.
+
+    Args:
+        value: Any real number.
+        digits: Decimals to keep at most.
+
+    Returns:
+        The text.
+
+    Raises:
+        QKVError: If `value` is not a real number.
+
+    Examples:
+        >>> f"{factor(3)}·{factor(-1.5)}"
+        '3·(-1.5)'
+    """
+    text = fmt(value, digits)
+    return f"({text})" if text.startswith("-") else text
+
+
+def relation(*values: float, digits: int = DIGITS) -> str:
+    """Choose the sign between two sides: equal, or about equal where a shown number was rounded.
+
+    A difference below 1e-9 of the value is the processor's, not a rounding that the reader should know of.
+
+    Args:
+        *values: Every number that is shown.
+        digits: Decimals with which they are shown.
+
+    Returns:
+        `=` or `≈`.
+
+    Raises:
+        QKVError: If a value is not a real number.
+
+    Examples:
+        >>> relation(0.5, 2), relation(0.1 + 0.2), relation(1 / 3)
+        ('=', '=', '≈')
+    """
+    rounded = [abs(float(fmt(value, digits)) - value) > 1e-9 * max(1, abs(value)) for value in values]
+    return "≈" if any(rounded) else "="
 
 
 def plain(value: object, digits: int = DIGITS) -> str:
