@@ -72,9 +72,8 @@ def _address(source: str) -> str:
 def _ask_mermaid(source: str) -> ElementTree.Element:
     import mermaidx  # slow to load, and not needed while the cache answers
 
-    # Mermaid forgets comments before it counts lines, and sketches A([x]) where A(x) gives a plain rectangle.
+    # Mermaid forgets comments before it counts lines.
     kept = "\n".join("" if line.strip().startswith("%%") else line for line in source.splitlines())
-    kept = re.sub(r'"[^"]*"|\(\[|\]\)', lambda token: {"([": "(", "])": ")"}.get(token[0], token[0]), kept)
     try:
         svg: str = mermaidx.render(kept, config=_CONFIG).svg()
     except RuntimeError as error:
@@ -96,9 +95,8 @@ def _draw(source: str, chart: Flowchart) -> str:
         kinds, rows = group.get("class", "").split(), _rows(group)
         if "node" in kinds:
             name = group.get("id", "").removeprefix("my-svg-flowchart-").rpartition("-")[0]
-            high = float(group[0].get("height", 0))
-            radius = high / 2 if chart.nodes[name].shape == "([" else 6
-            boxes.append(f'<rect {_place(group, group[0])} rx="{radius:g}"/>')
+            radius = _size(group[0])[1] / 2 if chart.nodes[name].shape == "([" else 6
+            boxes.append(f'<rect {_place(group, group[0])} rx="{radius:.1f}"/>')
             texts += _text(rows, group)
             labels[name] = "".join(rows)
         elif "flowchart-link" in kinds:
@@ -148,9 +146,17 @@ def _rows(group: ElementTree.Element) -> list[str]:
     return [row for row in rows if row]
 
 
+def _size(shape: ElementTree.Element) -> tuple[float, float]:
+    """Read the size off a rectangle, or off the outline that mermaid sketches around the middle of a pill."""
+    if shape.get("width"):
+        return float(shape.get("width", 0)), float(shape.get("height", 0))
+    outline = _numbers(shape[0].get("d", ""))
+    return 2 * max(outline[::2]), 2 * max(outline[1::2])
+
+
 def _place(group: ElementTree.Element, shape: ElementTree.Element) -> str:
     x, y = _numbers(group.get("transform", ""))
-    wide, high = float(shape.get("width", 0)), float(shape.get("height", 0))
+    wide, high = _size(shape)
     return f'x="{x - wide / 2:.1f}" y="{y - high / 2:.1f}" width="{wide:.1f}" height="{high:.1f}"'
 
 

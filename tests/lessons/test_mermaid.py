@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from math import hypot
 from xml.etree import ElementTree
 
 import pytest
@@ -28,7 +29,8 @@ flowchart TD
     s1 & s2 -->|"q · k / √d"| w["Softmax: weights ≥ 0"]
     w --> mix["Mix v1, v2<br>by weight"] --> c(Context)
 """
-PICTURES = {PROJECTION: (7, 6), ATTENTION: (6, 6)}
+PILL = "flowchart TD\na[Score with k1] & b[Score with k2] --> s([Softmax])"
+PICTURES = {PROJECTION: (7, 6), ATTENTION: (6, 6), PILL: (3, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,8 @@ def boxes(figure):
         inside = [
             rect
             for rect in (
-                tuple(float(box.get(k)) for k in ("x", "y", "width", "height")) for box in figure.iter("rect")
+                tuple(float(box.get(k, 0)) for k in ("x", "y", "width", "height", "rx"))
+                for box in figure.iter("rect")
             )
             if rect[0] < x < rect[0] + rect[2] and rect[1] < y < rect[1] + rect[3]
         ]
@@ -103,11 +106,11 @@ def boxes(figure):
 
 
 def distance(x, y, rect):
-    """How far a point is from a rectangle's outline."""
-    left, top, right, bottom = x - rect[0], y - rect[1], rect[0] + rect[2] - x, rect[1] + rect[3] - y
-    if min(left, top, right, bottom) >= 0:
-        return min(left, top, right, bottom)
-    return max(-left, -top, -right, -bottom)
+    """How far a point is from the outline of a rectangle with round corners."""
+    left, top, width, height, radius = rect
+    across = abs(x - left - width / 2) - width / 2 + radius
+    down = abs(y - top - height / 2) - height / 2 + radius
+    return abs(hypot(max(across, 0), max(down, 0)) + min(max(across, down), 0) - radius)
 
 
 @pytest.mark.parametrize("source", PICTURES)
@@ -125,8 +128,8 @@ def test_each_arrow_of_the_picture_joins_the_boxes_that_the_words_name(source, f
         numbers = [float(number) for number in re.findall(r"[\d.]+", line)]
         tip = [float(number) for number in re.findall(r"[\d.]+", head)[:2]]
         ends = [min(nodes, key=lambda rect, end=end: distance(*end, rect)) for end in (numbers[:2], tip)]
-        assert distance(*numbers[:2], ends[0]) < 1
-        assert distance(*tip, ends[1]) < 1
+        assert distance(*numbers[:2], ends[0]) < 2
+        assert distance(*tip, ends[1]) < 2
         drawn.append(tuple(places[end] for end in ends))
     plain = {name: node.label.replace("W_", "W") for name, node in chart.nodes.items()}
     assert sorted(drawn) == sorted((plain[edge.tail], plain[edge.head]) for edge in chart.edges)
