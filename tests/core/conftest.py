@@ -1,11 +1,16 @@
 # The independent definitions: plain loops over exact fractions, one number at a time.
 
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from jaxtyping import config
+from jaxtyping import config, install_import_hook
+
+# Ours only where pytest's own option cannot be given: mutmut runs pytest many times in one process.
+if "qkvdocs.core" not in sys.modules:
+    install_import_hook("qkvdocs.core", "beartype.beartype")
 
 
 class Exact:
