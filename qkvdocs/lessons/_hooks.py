@@ -1,11 +1,28 @@
 """The little that MkDocs must be told; everything else is a Markdown extension, so that another builder has it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import Abort
+
+from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._site import finish
 
 
 def on_post_build(config: Any) -> None:
     """Finish the folder, in the dev server too."""
     finish(Path(config.site_dir))
+
+
+def on_serve(server: Any, config: Any, builder: Callable[[], None]) -> Any:
+    """Let the dev server outlive a wrong page: it carries on after an `Abort` and after nothing else that exits."""
+
+    def build() -> None:
+        try:
+            builder()
+        except LessonError as error:
+            raise Abort(str(error)) from None
+
+    server.builder = build
+    return server

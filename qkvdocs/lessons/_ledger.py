@@ -5,6 +5,7 @@ The site is never made from it. `check` runs the pages and compares; `update` ru
 
 import argparse
 import difflib
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -73,8 +74,12 @@ def check(root: Path) -> list[str]:
         old = path.read_text("utf-8") if path.exists() else ""
         new = _text(now)
         if old != new:
-            known = set(old.split("\n\n"))
-            changed = [f"docs/{_page(file)}:{block.line}: {block.name}" for block in now if str(block)[:-1] not in known]
+            known = {block.rstrip() for block in re.split(r"\n(?=\S)", old)}
+            changed = [
+                f"docs/{_page(file)}:{block.line}: {block.name}"
+                for block in now
+                if str(block).rstrip() not in known
+            ]
             diff = difflib.unified_diff(
                 old.splitlines(), new.splitlines(), f"ledger/{file}", f"docs/{_page(file)}", lineterm="", n=1
             )
