@@ -3,9 +3,11 @@
 * QKVError (a ValueError)
     - ShapeError
     - DTypeError
+    - CheckpointError
+    - LayoutError
 """
 
-__all__ = ["DTypeError", "QKVError", "ShapeError"]
+__all__ = ["CheckpointError", "DTypeError", "LayoutError", "QKVError", "ShapeError"]
 
 
 class QKVError(ValueError):
@@ -18,3 +20,11 @@ class ShapeError(QKVError):
 
 class DTypeError(QKVError):
     """An argument is of a kind, or holds a value, that the mathematics is not defined for."""
+
+
+class CheckpointError(QKVError):
+    """A file is not a checkpoint, or is damaged, or may not be read."""
+
+
+class LayoutError(QKVError):
+    """It is not known, or contradictory, how a checkpoint keeps its projections."""
