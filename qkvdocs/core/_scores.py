@@ -52,8 +52,8 @@ def softmax(
     looked at, NaN and inf included, and gets weight 0.
 
     - A row without any visible key gets weight 0 everywhere: it has nothing to mix, and one padded row
-      should not spoil a batch. Elsewhere such a row becomes NaN (scores replaced by -inf), or the mean of
-      all values (replaced by a finite number).
+      should not spoil a batch. PyTorch's `scaled_dot_product_attention` answers alike. By hand such a row
+      becomes NaN (hidden scores replaced by -inf) or the mean of all values (by a finite number).
     - A visible -inf counts as hidden. A visible NaN or +inf turns its own row into NaN and no other.
     - A row without keys is an empty row.
 
@@ -103,7 +103,8 @@ def softmax_of(
     peak = visible.max(axis=-1, keepdims=True, initial=-np.inf)
     # A tiny weight may vanish, also for callers who let numpy raise on underflow.
     with np.errstate(under="ignore"):
-        raised: np.ndarray = np.exp(visible - np.where(peak == -np.inf, 0, peak))
+        raised: np.ndarray = visible - np.where(peak == -np.inf, 0, peak)
+        np.exp(raised, out=raised)
         total = raised.sum(axis=-1, keepdims=True)
         raised /= np.where(total == 0, 1, total)
     return raised
