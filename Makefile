@@ -38,3 +38,6 @@ ledger: $(VENV)/installed ## write what the pages show now into tests/ledger/
 
 noise: $(VENV)/installed ## find shown digits that another processor could flip
 	@$(BIN)/python -m qkvdocs noise
+
+mutants: $(VENV)/installed ## break the core on purpose: the tests must notice (about two minutes)
+	@$(BIN)/python tests/core/mutants.py $(MUTANTS)

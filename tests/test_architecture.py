@@ -1,0 +1,81 @@
+"""The layers import each other as the table in CONTRIBUTING.md says, and in no other way."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "qkvdocs"
+
+
+def table() -> dict[str, set[str]]:
+    """Read who may import whom, as contributors read it."""
+    rows = re.findall(r"^\| `([\w./]+)` \|[^|]*\|([^|]*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+    return {layer.rstrip("/"): set(re.findall(r"`([\w.]+)`", allowed)) for layer, allowed in rows}
+
+
+def imports(path: Path) -> set[str]:
+    """List the modules that a file imports, those inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return found
+
+
+def strangers(path: Path, layer: str, allowed: set[str]) -> list[str]:
+    """List what a file imports although its layer may not."""
+    own = {f"qkvdocs.{name}" for name in {layer.removesuffix(".py"), *allowed}} | allowed
+    return sorted(
+        name
+        for name in imports(path)
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(name == ok or name.startswith(f"{ok}.") for ok in own)
+    )
+
+
+def files(layer: str) -> list[Path]:
+    """List a layer's modules."""
+    path = PACKAGE / layer
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def test_every_module_has_a_row() -> None:
+    """A new module or layer gets its place in the table first."""
+    there = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert there - {"__init__.py"} == set(table())
+
+
+@pytest.mark.parametrize("layer", table())
+def test_a_layer_imports_only_what_it_may(layer: str) -> None:
+    """Itself, the standard library, and what its row names."""
+    assert files(layer)
+    offenders = {str(path.relative_to(ROOT)): strangers(path, layer, table()[layer]) for path in files(layer)}
+    assert not {path: names for path, names in offenders.items() if names}
+
+
+def test_a_stranger_is_noticed(tmp_path: Path) -> None:
+    """The check above can fail: also for an import inside a function, and for a relative one."""
+    path = tmp_path / "module.py"
+    path.write_text("import numpy\nfrom qkvdocs import lessons\ndef f():\n    import torch.nn\nfrom . import x\n")
+
+    assert strangers(path, "core", {"numpy", "errors"}) == [".", "qkvdocs", "torch.nn"]
+
+
+def test_lesson_code_imports_public_names_only() -> None:
+    """A lesson never reaches into a private module."""
+    from qkvdocs.lessons._fences import fences
+
+    private = [
+        f"{page.relative_to(ROOT)}:{fence.line + 1}: {name}"
+        for page in (ROOT / "docs").rglob("*.md")
+        for fence in fences(page.read_text("utf-8").split("\n"))
+        if fence.runs
+        for name in re.findall(r"(?:from|import)\s+(qkvdocs[\w.]*\._\w+)", fence.code)
+    ]
+    assert not private
