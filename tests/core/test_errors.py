@@ -412,6 +412,13 @@ def test_message_as_users_see_it(call, error, message):
         call()
 
 
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is float64 here")
+def test_long_double_is_refused():
+    """Neither the annotations nor the lessons know it."""
+    with pytest.raises(DTypeError, match=rf"^x must hold .* 64 bits, got dtype {np.dtype(np.longdouble)}$"):
+        split_heads(one((2, 2), np.longdouble), 1)
+
+
 def test_errors_are_value_errors():
     """Whoever catches ValueError catches ours."""
     assert issubclass(QKVError, ValueError)
