@@ -3,7 +3,7 @@
 from typing import Any
 
 from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._extension import Lessons, accept, draw, formatter, validator
+from qkvdocs.lessons._extension import Lessons, accept, draw
 from qkvdocs.lessons._forge import Limits, Mode
 from qkvdocs.lessons._page import Entry, Page, run_page
 
@@ -16,9 +16,7 @@ __all__ = [
     "Page",
     "accept",
     "draw",
-    "formatter",
     "run_page",
-    "validator",
 ]
 
 

@@ -6,18 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-import markdown_exec
 from markdown import Extension, Markdown
 from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
-from markdown.treeprocessors import Treeprocessor
 
 from qkvdocs.errors import QKVError
 from qkvdocs.lessons import _maths, _mermaid
-from qkvdocs.lessons._forge import Limits
+from qkvdocs.lessons._forge import Limits, warm
 from qkvdocs.lessons._page import Page, run
 
-MARK = re.compile(r"<!--fence (\d+)-->\n?")
 MATHS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
 
@@ -33,13 +30,12 @@ class Lessons(Extension):
             "cache": ["", "Folder for drawn diagrams; empty for none"],
         }
         super().__init__(**kwargs)
+        warm()
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
-        """Register before superfences (25), which then finds every fence run, and after all that writes HTML."""
-        md.registerExtension(self)
+        """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""
         md.preprocessors.register(RunPage(md, self), "qkvdocs", 26)
-        md.treeprocessors.register(Last(md), "qkvdocs", -1000)
-        md.postprocessors.register(Finish(md), "qkvdocs", 1)
+        md.postprocessors.register(SetFormulas(md), "qkvdocs", 1)
 
 
 class RunPage(Preprocessor):
@@ -52,108 +48,48 @@ class RunPage(Preprocessor):
         self.cache = Path(get("cache")) if get("cache") else None
         self.blank = os.environ.get("QKVDOCS_BLANK") == "1"
         self.page: Page | None = None
-        self.whole = False
 
     def run(self, lines: list[str]) -> list[str]:
-        """Give back the lines with values filled in and fences marked."""
+        """Give back the lines with values filled in and fences replaced by what they show."""
         if (source := source_of(self.md)) is None:
             return lines
         path, docs = source
         written, body = path.read_text("utf-8").rstrip(), "\n".join(lines).rstrip()
         first = 1 + written.count("\n") - body.count("\n")
         self.page = Page(path.relative_to(docs.parent).as_posix(), docs.parent, list(lines), first)
-        run(self.page, self.limits, blank=self.blank)
+        run(self.page, self.limits, blank=self.blank, stash=self.md.htmlStash.store)
         return self.page.lines
 
 
-class Last(Treeprocessor):
-    """Know when postprocessors get the page: before that, headings are put through them one by one."""
-
-    def run(self, root: object) -> None:
-        """Note that the tree is done."""
-        runner_of(self.md).whole = not hasattr(self.md, "_original_md")
-
-
-class Finish(Postprocessor):
-    """Set the formulas; see that every fence that ran is on the page."""
+class SetFormulas(Postprocessor):
+    """Turn TeX into MathML."""
 
     def run(self, text: str) -> str:
         """Give back the finished HTML."""
-        runner = runner_of(self.md)
-        page = runner.page
-        text = MATHS.sub(lambda found: self.formula(found, page), text)
-        if page is None or not runner.whole:
-            return text
-        shown = {int(key) for key in MARK.findall(text)}
-        for key, entry in enumerate(page.entries):
-            if entry.fence and key not in shown:
-                raise page.error(entry.line, "FenceError", "this fence ran, but the page does not show it as one")
-        return MARK.sub("", text)
+        return MATHS.sub(self.formula, text)
 
-    def formula(self, found: re.Match[str], page: Page | None) -> str:
+    def formula(self, found: re.Match[str]) -> str:
         """Set one formula, or name the line on which it stands."""
         source = html.unescape(found[3]).strip()
         try:
             return _maths.mathml(source, display=found[2] == "[")
         except QKVError as error:
-            if page is None:
+            if (page := runner_of(self.md).page) is None:
                 raise
-            here = [at for at, line in enumerate(page.lines, page.first) if source.split("\n")[0].strip() in line]
-            raise page.error(here[0] if here else page.rendering, type(error).__name__, str(error)) from None
-
-
-def validator(language: str, inputs: dict[str, str], options: dict[str, Any], attrs: object, md: Markdown) -> bool:
-    """Tell superfences whether a python fence is ours: those that run, and no others."""
-    if inputs.get("exec") != "on":
-        inputs.pop("exec", None)
-        return False
-    page = runner_of(md).page
-    if page is None:
-        raise SystemExit("<markdown>: FenceError: a fence runs only on a page of the site")
-    if "key" not in inputs:
-        raise page.error(page.rendering, "FenceError", "a fence must not print a fence that runs")
-    if markdown_exec.markdown_config.exts is None:
-        raise page.error(1, "ConfigError", "plugins must list markdown-exec with languages: []")
-    options["key"] = int(inputs.pop("key"))
-    return True
-
-
-def formatter(source: str, language: str, css_class: str, options: dict[str, Any], md: Markdown, **_: Any) -> str:
-    """Show what a fence printed, and its source where that was asked for."""
-    runner = runner_of(md)
-    assert runner.page is not None and (fence := runner.page.entries[options["key"]].fence)  # noqa: S101, PT018
-    entry, asked = runner.page.entries[options["key"]], fence.options
-    mark = f"<!--fence {options['key']}-->\n"
-    if runner.blank:
-        return mark
-    runner.page.rendering = entry.line
-    where = asked.get("source", "")
-    html_block = markdown_exec.base_format(
-        language="python",
-        run=lambda *_, **__: entry.text,
-        code=entry.code,
-        md=md,
-        html=asked.get("html") == "on",
-        source=where if entry.text or not where else "above",
-        result=asked.get("result", "") if entry.text else "",
-        tabs=tuple(asked.get("tabs", "Source|Result").split("|", 1)),  # type: ignore[arg-type]
-        id=asked.get("id", ""),
-        id_prefix=f"{asked.get('id') or 'fence-' + str(options['key'])}-",
-        extra={name: asked[name] for name in ("title", "linenums", "hl_lines") if name in asked},
-    )
-    return mark + str(html_block)
+            start = source.split("\n")[0].strip()
+            lines = (origin for line, origin in zip(page.lines, page.origins, strict=True) if start in line)
+            raise page.error(next(lines, page.first), type(error).__name__, str(error)) from None
 
 
 def draw(source: str, language: str, css_class: str, options: dict[str, Any], md: Markdown, **_: Any) -> str:
-    """Draw a mermaid fence."""
+    """Draw a mermaid fence, as superfences asks for it."""
     runner = runner_of(md)
     try:
         return _mermaid.diagram(source, cache=runner.cache)
     except _mermaid.MermaidError as error:
         if runner.page is None:
             raise
-        line = int(options["line"]) + error.line if "line" in options else runner.page.rendering
-        raise runner.page.error(line, "MermaidError", str(error)) from None
+        raise runner.page.error(int(options["line"]) + error.line, "MermaidError", str(error)) from None
 
 
 def accept(language: str, inputs: dict[str, str], options: dict[str, Any], attrs: object, md: Markdown) -> bool:
@@ -163,17 +99,14 @@ def accept(language: str, inputs: dict[str, str], options: dict[str, Any], attrs
 
 
 def runner_of(md: Markdown) -> RunPage:
-    """Find the page's own run, also from the conversion of a fence's output."""
-    outer = getattr(md, "_original_md", md)  # markdown-exec's name for the page's instance
-    runner = outer.preprocessors["qkvdocs"]
+    """Find the run of the page that is being converted."""
+    runner = md.preprocessors["qkvdocs"]
     assert isinstance(runner, RunPage)  # noqa: S101
     return runner
 
 
 def source_of(md: Markdown) -> tuple[Path, Path] | None:
-    """Find the file that is being converted and the folder of all pages; None inside another conversion."""
-    if hasattr(md, "_original_md"):
-        return None
+    """Find the file that is being converted and the folder of all pages; None for a docstring."""
     if "relpath" in md.treeprocessors:  # MkDocs
         file = md.treeprocessors["relpath"].file  # type: ignore[attr-defined]
         path = Path(file.abs_src_path)

@@ -9,6 +9,7 @@ from qkvdocs.errors import QKVError
 OPEN = re.compile(r"^(?P<prefix>[ \t>]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<head>[^`]*)$")
 HEADER = re.compile(r"(?P<language>[\w#.+-]*)(?P<options>(?:[ \t]+[A-Za-z]\w*=(?:\"[^\"]*\"|'[^']*'))*)[ \t]*$")
 OPTION = re.compile(r"([A-Za-z]\w*)=(?:\"([^\"]*)\"|'([^']*)')")
+CONTAINER = re.compile(r"\s*(?:[-*+]|\d+\.|!!!|\?\?\?\+?|===\+?|:|\[\^[^\]]+\]:)\s")
 NAME = re.compile(r"[\w.-]+$")
 
 SHOWN = {"title": None, "linenums": None, "hl_lines": None}
@@ -68,6 +69,8 @@ def read_fence(lines: Sequence[str], line: int) -> Fence | None:
         return None
     prefix, ticks, head = opening["prefix"], opening["ticks"], opening["head"].strip()
     language, options = _read_header(head, line)
+    if options.get("exec") == "on" and _in_indented_code(lines, line, prefix):
+        raise FenceError(line, "a fence that runs must not stand in indented code")
     for end in range(line + 1, len(lines)):
         if lines[end].rstrip() == prefix + ticks:
             code = "\n".join(_strip(text, prefix) for text in lines[line + 1 : end])
@@ -118,6 +121,17 @@ def _read_header(head: str, line: int) -> tuple[str, dict[str, str]]:
         if isinstance(rule, re.Pattern) and not rule.match(value):
             raise FenceError(line, f"{name} must be a name, got {value!r}")
     return language, options
+
+
+def _in_indented_code(lines: Sequence[str], line: int, prefix: str) -> bool:
+    """Tell whether an indented fence has no list item, admonition, tab or note above it to belong to."""
+    indent = len(prefix.expandtabs(4))
+    if indent < 4 or ">" in prefix:
+        return False
+    for above in reversed([text.expandtabs(4) for text in lines[:line]]):
+        if above.strip() and len(above) - len(above.lstrip()) < indent:
+            return not CONTAINER.match(above)
+    return True
 
 
 def _strip(text: str, prefix: str) -> str:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -105,9 +106,13 @@ class Forge:
                 _command(str(theirs.fileno())), env=_environment(environment), pass_fds=[theirs.fileno()]
             )
         self.replies = self.control.makefile("rb")
-        self.files = {name: _stamp(name) for name in json.loads(self.replies.readline())}
         self.lock = threading.Lock()
         atexit.register(self.close)
+
+    @functools.cached_property
+    def files(self) -> dict[str, tuple[int, int] | None]:
+        """The repository's files that it loaded, as they were when it had."""
+        return {name: _stamp(name) for name in json.loads(self.replies.readline())}
 
     def is_current(self) -> bool:
         """Tell whether the repository's files are still those that were loaded."""
@@ -117,6 +122,7 @@ class Forge:
         """Start a page's process; return the way to it and its id."""
         ours, theirs = socket.socketpair()
         with self.lock, theirs:
+            _ = self.files  # its first reply
             socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
             pid = json.loads(self.replies.readline())
         channel = cast("BinaryIO", ours.makefile("rwb"))
@@ -129,6 +135,12 @@ class Forge:
         self.replies.close()
         self.control.close()
         self.process.wait()
+
+
+def warm() -> None:
+    """Start the warm process now, while the builder is busy with other things."""
+    if hasattr(os, "fork") and () not in _forges:
+        _forges[()] = Forge({})
 
 
 def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:

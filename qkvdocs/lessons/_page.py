@@ -1,7 +1,7 @@
 """Running one page: its fences and inline values, in the order in which they stand."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +10,11 @@ from typing import Any
 from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._fences import Fence, FenceError, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelDied, Limits, Mode, start
+from qkvdocs.lessons._layout import lay_out
 
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
+PRINTED = re.compile(r"^[ \t>]*(?:`{3,}|~{3,}).*\bexec=", re.M)
 HEADING = re.compile(r"#{1,6}\s")
 BLANK = "x"
 """Stands for every computed value where only what was typed is wanted."""
@@ -37,19 +39,25 @@ class Page:
     file: str
     """As messages name it, relative to `root`."""
     root: Path
-    lines: list[str]
-    """Values filled in, fences that run marked with `key`; one line for each line of the source."""
+    source: list[str]
     first: int = 1
-    """Line of the file on which `lines` begins: front matter comes before."""
+    """Line of the file on which `source` begins: front matter comes before."""
+    lines: list[str] = field(default_factory=list)
+    """The source with values filled in and each fence that ran replaced by what it shows."""
+    origins: list[int] = field(default_factory=list)
+    """For each of `lines` the line of the file that it comes from."""
     entries: list[Entry] = field(default_factory=list)
     missed: list[int] = field(default_factory=list)
     """Lines of fences that did not run, where `Mode.trace` asked for them."""
-    rendering: int = 1
-    """Line of the fence whose output is being converted."""
 
     def error(self, line: int, kind: str, message: str, way: str = "") -> LessonError:
         """Make the error that names a line of the file."""
         return LessonError(self.file, line, kind, message, way)
+
+    def write(self, at: int, *lines: str) -> None:
+        """Add lines that come from line `at` of the source."""
+        self.lines += lines
+        self.origins += [self.first + at] * len(lines)
 
 
 def run_page(path: Path, root: Path, limits: Limits | None = None, mode: Mode | None = None) -> Page:
@@ -68,26 +76,34 @@ def run_page(path: Path, root: Path, limits: Limits | None = None, mode: Mode | 
         LessonError: If anything on the page fails.
     """
     page = Page(path.relative_to(root).as_posix(), root, path.read_text("utf-8").split("\n"))
-    if page.lines[0].rstrip() == "---" and "---" in page.lines[1:]:
-        page.first = page.lines.index("---", 1) + 2
-        page.lines = page.lines[page.first - 1 :]
+    if page.source[0].rstrip() == "---" and "---" in page.source[1:]:
+        page.first = page.source.index("---", 1) + 2
+        page.source = page.source[page.first - 1 :]
     run(page, limits, mode)
     return page
 
 
-def run(page: Page, limits: Limits | None = None, mode: Mode | None = None, *, blank: bool = False) -> None:
-    """Run a page's fences and values and write the values into its lines.
+def run(
+    page: Page,
+    limits: Limits | None = None,
+    mode: Mode | None = None,
+    *,
+    blank: bool = False,
+    stash: Callable[[str], str] = str,
+) -> None:
+    """Run a page's fences and values, and write its lines as a reader is to get them.
 
     Args:
         page: The page; its lines and entries are filled in.
         limits: What it may use.
         mode: How it is run.
-        blank: Run nothing; fences print nothing, and every value is the letter x.
+        blank: Run nothing; fences show nothing, and every value is the letter x.
+        stash: Keeps HTML out of Markdown's way; gives what to write in its place.
 
     Raises:
         LessonError: If anything on the page fails.
     """
-    runner = Runner(page, limits or Limits(), mode or Mode(), blank)
+    runner = Runner(page, limits or Limits(), mode or Mode(), blank, stash)
     try:
         runner.walk()
     finally:
@@ -97,46 +113,59 @@ def run(page: Page, limits: Limits | None = None, mode: Mode | None = None, *, b
 class Runner:
     """One walk down a page."""
 
-    def __init__(self, page: Page, limits: Limits, mode: Mode, blank: bool) -> None:
-        self.page, self.limits, self.mode, self.blank = page, limits, mode, blank
+    def __init__(
+        self, page: Page, limits: Limits, mode: Mode, blank: bool, stash: Callable[[str], str]
+    ) -> None:
+        self.page, self.limits, self.mode, self.blank, self.stash = page, limits, mode, blank, stash
         self.kernel: Kernel | None = None
-        self.comment: int | None = None
+        self.in_comment = False
 
     def walk(self) -> None:
         """Go through the lines in order; run each fence, fill in each value."""
-        lines, at = self.page.lines, 0
+        lines, at = self.page.source, 0
         while at < len(lines):
             try:
                 fence = read_fence(lines, at)
             except FenceError as error:
                 raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
             if fence is None:
-                lines[at] = self.fill(lines[at], at)
+                self.page.write(at, self.fill(lines[at], at))
                 at += 1
                 continue
             if fence.runs:
-                self.run_fence(fence)
-            elif fence.language == "mermaid":
-                for inner in range(fence.line + 1, fence.end):
-                    lines[inner] = self.fill(lines[inner], inner)
-                lines[at] = f'{fence.prefix}{fence.ticks}mermaid line="{self.page.first + at}"'
+                self.page.write(at, *(fence.prefix + line for line in self.run_fence(fence)))
+            else:
+                self.copy(fence)
             at = fence.end + 1
 
-    def run_fence(self, fence: Fence) -> None:
-        """Run a fence and mark its header with the number of its entry."""
+    def copy(self, fence: Fence) -> None:
+        """Pass on a fence that does not run; a diagram gets its values, and the line for its errors."""
+        for at in range(fence.line, fence.end + 1):
+            line = self.page.source[at]
+            if fence.language == "mermaid":
+                line = self.fill(line, at) if at > fence.line else f'{line.rstrip()} line="{self.page.first + at}"'
+            elif at == fence.line:
+                line = re.sub(r"\s+exec=([\"'])no\1", "", line)
+            self.page.write(at, line)
+
+    def run_fence(self, fence: Fence) -> list[str]:
+        """Run a fence and give the lines that take its place."""
         line = self.page.first + fence.line
-        if self.comment is not None:
+        if self.in_comment:
             raise self.page.error(line, "FenceError", "a fence inside a comment must not run")
         request = {"code": fence.code, "line": line, "session": fence.options.get("session", "")}
         reply = self.ask(line, run=request, raises=fence.options.get("raises"))
-        self.page.lines[fence.line] = f'{fence.prefix}{fence.ticks}python exec="on" key="{len(self.page.entries)}"'
         text = re.sub(r"[ \t]+$", "", reply["stdout"].rstrip(), flags=re.M)
-        self.page.entries.append(Entry(line, fence.code, text, fence))
+        if PRINTED.search(text):
+            raise self.page.error(line, "FenceError", "a fence must not print a fence that runs")
+        entry = Entry(line, fence.code, text, fence)
+        self.page.entries.append(entry)
+        return [""] if self.blank else lay_out(entry.text, fence, line, self.stash)
 
     def fill(self, text: str, at: int) -> str:
         """Put the values of a line in their places."""
         line = self.page.first + at
-        self.watch_comments(text, at)
+        self.watch_comments(text)
 
         def replace(span: re.Match[str]) -> str:
             value = VALUE.match(span[2])
@@ -157,10 +186,10 @@ class Runner:
             raise self.page.error(line, "ValueError", "an inline value must end on its line")
         return filled
 
-    def watch_comments(self, text: str, at: int) -> None:
+    def watch_comments(self, text: str) -> None:
         """Remember whether an HTML comment is open at the end of a line."""
         for mark in re.findall(r"<!--|-->", SPAN.sub("", text)):
-            self.comment = at if mark == "<!--" else None
+            self.in_comment = mark == "<!--"
 
     def ask(self, line: int, raises: str | None = None, **request: Any) -> dict[str, Any]:
         """Put one request to the page's process; turn a failure into an error with its line."""

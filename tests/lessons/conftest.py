@@ -18,7 +18,7 @@ SETTINGS = """\
 site_name: test
 theme: {name: mkdocs, highlightjs: false}
 use_directory_urls: true
-plugins: [{markdown-exec: {languages: []}}]
+plugins: []
 markdown_extensions:
   - admonition
   - attr_list
@@ -29,10 +29,6 @@ markdown_extensions:
   - pymdownx.tabbed: {alternate_style: true}
   - pymdownx.superfences:
       custom_fences:
-        - name: python
-          class: python
-          validator: !!python/name:qkvdocs.lessons.validator
-          format: !!python/name:qkvdocs.lessons.formatter
         - name: mermaid
           class: mermaid
           validator: !!python/name:qkvdocs.lessons.accept

@@ -139,14 +139,15 @@ def serving(project: Project) -> Iterator[Callable[[], str]]:
     try:
         yield read
     finally:
-        server.terminate()
+        server.kill()
         server.wait()
         log.close()
 
 
 def wait_for(what: Callable[[], object], why: str, log: Path) -> None:
     """Wait until something holds."""
-    for _ in range(300):
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
         if what():
             return
         time.sleep(0.1)
