@@ -1,0 +1,133 @@
+# One row a family. A fused name says nothing about the order inside it, and several families share a name
+# with different orders: such a row holds for the `model_type`s it lists, each compared in tests/parity.
+
+from qkvdocs.wild._layout import Layout
+
+
+def _separate(family: str, names: str, *out: str, **rest: object) -> Layout:
+    tensors = dict(zip(names.split(), "qkv", strict=True))
+    return Layout(family=family, tensors=tensors, out=out, **rest)  # type: ignore[arg-type]
+
+
+ATLAS: tuple[Layout, ...] = (
+    # One tensor, the roles side by side.
+    Layout(
+        family="GPT-2", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), columns=("c_attn.{}", "c_proj.{}"),
+        models=("gpt2", "openai-gpt", "imagegpt", "decision_transformer"),
+        always="qkvo", grouped=False, square=True,
+    ),
+    Layout(family="Phi-3", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("phi3",), bias=""),
+    Layout(
+        family="MPT", tensors={"Wqkv.{}": "qkv"}, out=("out_proj.{}",), models=("mpt",),
+        bias="", grouped=False, square=True,
+    ),
+    Layout(
+        family="DBRX", tensors={"Wqkv.{}": "qkv"}, out=("out_proj.{}",), models=("dbrx",),
+        bias="", square=True,
+    ),
+    Layout(
+        family="ModernBERT", tensors={"Wqkv.{}": "qkv"}, out=("Wo.{}", "out_proj.{}"),
+        models=("modernbert", "nomic_bert"), grouped=False, square=True,
+    ),
+    Layout(
+        family="SAM", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), models=("sam", "sam_vision_model"),
+        grouped=False, square=True,
+    ),
+    Layout(
+        family="TimeSformer", tensors={"attention.qkv.{}": "qkv"}, out=("output.dense.{}",),
+        models=("timesformer",), grouped=False, square=True,
+    ),
+    Layout(
+        family="nn.MultiheadAttention", tensors={"in_proj_{}": "qkv"}, out=("out_proj.{}",),
+        grouped=False, square=True,
+    ),
+    # One tensor, the roles head by head.
+    Layout(
+        family="GPT-NeoX", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
+        models=("gpt_neox",), always="qkvo", grouped=False, square=True,
+    ),
+    Layout(
+        family="BLOOM", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
+        models=("bloom",), always="qkvo", grouped=False, square=True,
+    ),
+    Layout(
+        family="Persimmon", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
+        models=("persimmon",), always="qkvo", grouped=False, square=True,
+    ),
+    Layout(
+        family="Falcon", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
+        models=("falcon",), square=True,
+    ),
+    Layout(
+        family="GPT-BigCode", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), blocks="n_kv_heads",
+        models=("gpt_bigcode",), always="qkvo", square=True,
+    ),
+    Layout(
+        family="CodeGen", tensors={"qkv_proj.{}": "qvk"}, out=("out_proj.{}",), blocks=4,
+        models=("codegen",), bias="", grouped=False, square=True,
+    ),
+    Layout(
+        family="DeBERTa", tensors={"self.in_proj.{}": "qkv"}, out=("output.dense.{}",), blocks="n_kv_heads",
+        biases={"q": "self.q_bias", "v": "self.v_bias"}, models=("deberta",),
+        bias="qvo", always="qvo", grouped=False, square=True,
+    ),
+    # Three tensors, but one holds more than its name says.
+    Layout(
+        family="Qwen3-Next", tensors={"q_proj.{}": "qg", "k_proj.{}": "k", "v_proj.{}": "v"},
+        out=("o_proj.{}",), blocks="n_heads", models=("qwen3_next", "qwen3_5_text"),
+    ),
+    # Three tensors: names that belong to one family.
+    _separate(
+        "Whisper", "q_proj.{} k_proj.{} v_proj.{}", "out_proj.{}",
+        models=("whisper",), bias="qvo", always="qvo", grouped=False, square=True,
+    ),
+    _separate("LLaMA", "q_proj.{} k_proj.{} v_proj.{}", "o_proj.{}", models=("llama", "mistral", "mixtral")),
+    _separate(
+        "BERT", "self.query.{} self.key.{} self.value.{}", "output.dense.{}",
+        models=("bert", "roberta", "electra"), always="qkvo", grouped=False, square=True,
+    ),
+    _separate(
+        "ViT", "attention.query.{} attention.key.{} attention.value.{}", "output.dense.{}",
+        models=("vit", "deit"), grouped=False, square=True,
+    ),
+    # Three tensors, each with a name that leaves no doubt.
+    _separate(
+        "q_proj, k_proj, v_proj", "q_proj.{} k_proj.{} v_proj.{}",
+        "o_proj.{}", "out_proj.{}", "dense.{}", "proj.{}", "projection_layer.{}", "Wo.{}",
+    ),
+    _separate("query, key, value", "query.{} key.{} value.{}", "dense.{}", "proj.{}"),
+    _separate("self.query, key, value", "self.query.{} self.key.{} self.value.{}", "output.dense.{}"),
+    _separate("DeBERTa-v2", "self.query_proj.{} self.key_proj.{} self.value_proj.{}", "output.dense.{}"),
+    _separate(
+        "attention.query, key, value", "attention.query.{} attention.key.{} attention.value.{}",
+        "output.dense.{}",
+    ),
+    _separate("ProphetNet", "query_proj.{} key_proj.{} value_proj.{}", "out_proj.{}"),
+    _separate("Moshi", "q_proj.linear.{} k_proj.linear.{} v_proj.linear.{}", "o_proj.linear.{}"),
+    _separate("DistilBERT", "q_lin.{} k_lin.{} v_lin.{}", "out_lin.{}", grouped=False, square=True),
+    _separate("q, k, v, o", "q.{} k.{} v.{}", "o.{}"),
+    _separate("Conformer", "linear_q.{} linear_k.{} linear_v.{}", "linear_out.{}"),
+    _separate("LLaMA, Meta's names", "wq.{} wk.{} wv.{}", "wo.{}", bias=""),
+    _separate("CTRL", "Wq.{} Wk.{} Wv.{}", "dense.{}", always="qkvo", grouped=False, square=True),
+    _separate("attn.q_proj", "attn.q_proj.{} attn.k_proj.{} attn.v_proj.{}", "proj.{}"),
+    _separate("XLNet", "q k v", "o", columns=("q", "k", "v"), axes=3, bias="", grouped=False),
+)  # fmt: skip
+"""The layouts, tried in this order."""
+
+LATENT = "latent attention: a norm stands between two matrices, so there is no single W_K"
+SUM = "queries that are the sum of a content and a position projection (conditional DETR)"
+
+BREAKS: dict[str, str] = {
+    "kv_a_proj_with_mqa.{}": LATENT,
+    "kv_b_proj.{}": LATENT,
+    "query_key.{}": "a shared matrix for queries and keys (Reformer)",
+    "conv_qkv.{}": "a convolution instead of a projection",
+    "convolution_projection_query.{}": "a convolution before the projection (CvT)",
+    "qkv_proj.weight_packed": "a quantised weight",
+    "q_proj.qweight": "a weight quantised by GPTQ or AWQ",
+    "q_proj.lora_A.weight": "an adapter, which is added to a checkpoint and is none itself",
+    "q_proj.base_layer.weight": "a weight inside an adapter. Merge the adapter first",
+    "q_content_proj.{}": SUM,
+    "sa_qcontent_proj.{}": SUM,
+}
+"""Tensor names of attention that has no W_Q, W_K and W_V to give, and why."""

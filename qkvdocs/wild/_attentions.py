@@ -1,0 +1,165 @@
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+from qkvdocs.core import QKVWeights
+from qkvdocs.errors import LayoutError, QKVError
+from qkvdocs.wild._atlas import ATLAS
+from qkvdocs.wild._checkpoint import Checkpoint, Progress
+from qkvdocs.wild._config import Facts, facts
+from qkvdocs.wild._find import find_modules
+from qkvdocs.wild._layout import Layout
+from qkvdocs.wild._plan import Plan, make_plan
+from qkvdocs.wild._split import split
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Projections(QKVWeights):
+    """The weights of one attention module of a checkpoint, and where they came from.
+
+    What the model does besides (norms on q and k, rotation, another scale) is not in here: `plan.others`
+    names the tensors of the module that were left alone.
+
+    Examples:
+        >>> weights = read("tests/wild/fixtures/llama")["layers.0.self_attn"]
+        >>> weights.n_heads, weights.n_kv_heads, weights.d_head, weights.layout.family
+        (4, 2, 4, 'LLaMA')
+    """
+
+    plan: Plan
+    """Which tensors were cut, and how."""
+    W_G: Num[np.ndarray, "d_model q_width"] | np.ndarray | None = None
+    """Weight of a gate on the output, stored with the queries; None in most models."""
+    b_G: Num[np.ndarray, " q_width"] | np.ndarray | None = None  # noqa: N815  # as b_Q
+    """Bias of the gate."""
+
+    @property
+    def layout(self) -> Layout:
+        """The row of the atlas that matched."""
+        return self.plan.layout
+
+
+class Attentions(Mapping[str, Projections]):
+    """The attention modules of a checkpoint by name; each is read when it is asked for.
+
+    Modules that look like attention and cannot be read safely stand in `refused` with the reason; to ask for
+    one raises that reason.
+
+    Examples:
+        >>> attentions = read("tests/wild/fixtures/whisper")
+        >>> for path, weights in attentions.items():
+        ...     print(path, weights.plan.biases)
+        decoder.layers.0.encoder_attn qvo
+        decoder.layers.0.self_attn qvo
+        encoder.layers.0.self_attn qvo
+    """
+
+    def __init__(self, checkpoint: Checkpoint, plans: dict[str, Plan], refused: dict[str, QKVError]) -> None:
+        self.checkpoint = checkpoint
+        """The file or files, for the tensors beside the projections."""
+        self.plans = plans
+        """Module -> what will be cut from where; nothing is read for it."""
+        self.refused = refused
+        """Module -> why it is not given."""
+
+    def __getitem__(self, path: str) -> Projections:
+        if path in self.refused:
+            raise self.refused[path]
+        plan = self.plans[path]
+        arrays: dict[str, np.ndarray] = {}
+        for piece in plan.pieces:
+            stored = self.checkpoint[piece.name]
+            if piece.letter == "W":
+                stored = stored.reshape(len(stored), -1)
+                stored = stored if piece.columns else stored.T
+            parts = {piece.roles: stored}
+            if len(piece.roles) > 1:
+                parts = split(stored, piece.roles, plan.widths, piece.blocks)
+            arrays |= {f"{piece.letter}_{role.upper()}": part for role, part in parts.items()}
+        return Projections(plan=plan, n_heads=plan.n_heads, n_kv_heads=plan.n_kv_heads, **arrays)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.plans
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plans)
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+
+def read(
+    address: str | PathLike[str],
+    *,
+    layout: Layout | None = None,
+    n_heads: int | None = None,
+    n_kv_heads: int | None = None,
+    progress: Progress | None = None,
+) -> Attentions:
+    """Open a checkpoint and find its attention modules.
+
+    Only headers are read. A module's matrices are read when it is asked for, and nothing else.
+
+    Args:
+        address: A `.safetensors` file, a folder with one or with shards and their index, or either behind an
+            address that fsspec opens, such as https://… (extra `remote`).
+        layout: How the weights are stored, where the atlas does not know it; the atlas is then left aside.
+        n_heads: Query heads of each module, where config.json is missing or wrong.
+        n_kv_heads: Key and value heads; left out with `n_heads` given, as many as query heads.
+        progress: Called with files done, files in all and the next file's name.
+
+    Returns:
+        Module name -> checked weights.
+
+    Raises:
+        CheckpointError: If a file is of another kind, damaged, or outside the folder.
+        LayoutError: If there is no attention module at all.
+
+    Examples:
+        >>> attentions = read("tests/wild/fixtures/gpt2")
+        >>> list(attentions)
+        ['h.0.attn']
+        >>> attentions["h.0.attn"].W_K.shape
+        (16, 16)
+    """
+    for name, value in (("n_heads", n_heads), ("n_kv_heads", n_kv_heads)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise LayoutError(f"{name} must be an integer of at least 1, got {value!r}")
+    checkpoint = Checkpoint(address, progress)
+    found, refused = find_modules(checkpoint, ATLAS if layout is None else (replace(layout, models=()),))
+    plans: dict[str, Plan] = {}
+    for path, row in found.items():
+        try:
+            known = _facts(checkpoint.config, path, n_heads, n_kv_heads)
+            plans[path] = make_plan(checkpoint, path, row, known)
+        except QKVError as error:
+            refused[path] = error
+    if not plans and not refused:
+        some = ", ".join(sorted(checkpoint)[:3]) or "none"
+        raise LayoutError(
+            f"{address} must hold an attention module that the atlas knows, "
+            f"got {len(checkpoint)} tensors: {some} …"
+        )
+    order = {name: at for at, name in enumerate(sorted([*plans, *refused], key=_natural))}
+    return Attentions(
+        checkpoint,
+        dict(sorted(plans.items(), key=lambda item: order[item[0]])),
+        dict(sorted(refused.items(), key=lambda item: order[item[0]])),
+    )
+
+
+def _facts(config: dict[str, Any], path: str, n_heads: int | None, n_kv_heads: int | None) -> Facts:
+    if n_heads is None:
+        known = facts(config, path)
+        return known if n_kv_heads is None else replace(known, n_kv_heads=n_kv_heads)
+    return Facts(n_heads, n_heads if n_kv_heads is None else n_kv_heads, None, None, ())
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    return [
+        (int(part), "") if part.isdecimal() and len(part) < 10 else (-1, part) for part in path.split(".")
+    ]

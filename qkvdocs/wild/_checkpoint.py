@@ -1,0 +1,98 @@
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from os import PathLike, fspath
+
+import numpy as np
+
+from qkvdocs.errors import CheckpointError, DTypeError
+from qkvdocs.wild._dtypes import NUMPY, widen_bf16
+from qkvdocs.wild._folder import find_files
+from qkvdocs.wild._header import Tensor, read_header
+from qkvdocs.wild._sources import Source
+
+Progress = Callable[[int, int, str], None]
+"""Called with steps done, steps in all, and what comes next."""
+
+
+class Checkpoint(Mapping[str, np.ndarray]):
+    """The tensors of a checkpoint by name, read when they are asked for.
+
+    Opening reads the headers alone. A local tensor is then memory-mapped, a remote one fetched by its range.
+    bfloat16 is given as float32, bit for bit; all other dtypes as they are stored, read-only.
+
+    Args:
+        address: A `.safetensors` file, a folder with one or with shards and their index, or either behind an
+            address that fsspec opens.
+        progress: Told of each file that is opened.
+
+    Raises:
+        CheckpointError: If a file is of another kind, damaged, or outside the folder.
+
+    Examples:
+        >>> checkpoint = Checkpoint("tests/wild/fixtures/gpt2")
+        >>> checkpoint["h.0.attn.c_attn.weight"].shape
+        (16, 48)
+    """
+
+    def __init__(self, address: str | PathLike[str], progress: Progress | None = None) -> None:
+        files = find_files(fspath(address))
+        self.config = files.config
+        """What config.json says; empty without one."""
+        self._places: dict[str, tuple[Source, Tensor]] = {}
+        self._below: defaultdict[str, list[str]] | None = None
+        by_file = defaultdict(list)
+        for tensor, name in (files.weight_map or {}).items():
+            by_file[name].append(tensor)
+        for done, name in enumerate(files.names):
+            if progress:
+                progress(done, len(files.names), name)
+            source = files.open(name)
+            tensors = read_header(source)
+            wanted = tensors if files.weight_map is None else by_file[name]
+            for tensor in wanted:
+                self._add(tensor, source, tensors.get(tensor))
+
+    def _add(self, name: str, source: Source, tensor: Tensor | None) -> None:
+        if tensor is None:
+            raise CheckpointError(f"{source.name} must hold {name}, as the index says, got no such tensor")
+        if name in self._places:
+            first = self._places[name][0].name
+            raise CheckpointError(f"{name} must stand in one file, got it in {first} and {source.name}")
+        self._places[name] = source, tensor
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        source, tensor = self._places[name]
+        if tensor.dtype not in NUMPY:
+            raise DTypeError(f"{name} must be stored as numbers that numpy can hold, got {tensor.dtype}")
+        array = source.array(tensor.begin, NUMPY[tensor.dtype], tensor.shape)
+        if tensor.dtype == "BF16":
+            array = widen_bf16(array)
+            array.flags.writeable = False
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def tensor(self, name: str) -> Tensor:
+        """Say where a tensor stands, and its dtype and shape as stored, without reading it."""
+        return self._places[name][1]
+
+    def under(self, path: str) -> list[str]:
+        """List the tensors of a module and of the modules below it."""
+        if self._below is None:
+            self._below = defaultdict(list)
+            for name in self._places:
+                parts = name.split(".")
+                for length in range(len(parts)):
+                    self._below[".".join(parts[:length])].append(name)
+        return self._below[path]
+
+    def file(self, name: str) -> str:
+        """Say in which file a tensor stands."""
+        return self._places[name][0].name

@@ -1,0 +1,101 @@
+"""`qkvdocs wild`: where a checkpoint keeps its projections."""
+
+import argparse
+import json
+import sys
+import time
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from qkvdocs.errors import QKVError
+from qkvdocs.wild._attentions import Attentions, read
+from qkvdocs.wild._report import lines, report
+
+PATIENCE = 0.5
+"""Seconds without a word before progress is shown."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print what a checkpoint's attention modules are made of.
+
+    Args:
+        arguments: The words after `wild`.
+
+    Returns:
+        0 if modules were read, 1 if the file was refused, 2 for a wrong call.
+    """
+    parser = argparse.ArgumentParser(
+        prog="qkvdocs wild", description="Show where a checkpoint keeps its projections."
+    )
+    parser.add_argument("path", help="a .safetensors file, a folder, or an address such as https://…")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--module", metavar="PATTERN", default="*", help="only modules whose name matches")
+    parser.add_argument("--n-heads", type=int, help="query heads, where no config.json says it")
+    parser.add_argument(
+        "--n-kv-heads", type=int, help="key and value heads; as many as query heads if left out"
+    )
+    parser.add_argument(
+        "--values", action="store_true", help="read every matrix: largest entry, and whether all are finite"
+    )
+    try:
+        wanted = parser.parse_args(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    progress = Progress()
+    try:
+        attentions = read(
+            wanted.path, n_heads=wanted.n_heads, n_kv_heads=wanted.n_kv_heads, progress=progress
+        )
+        found = report(attentions)
+        found["modules"] = [m for m in found["modules"] if fnmatchcase(m["module"], wanted.module)]
+        found["cache_bytes_per_token"] = sum(m["cache_bytes_per_token"] for m in found["modules"])
+        if wanted.values:
+            add_values(attentions, found, progress)
+    except (QKVError, OSError, MemoryError) as error:
+        progress.clear()
+        sys.stderr.write(f"qkvdocs wild: {error or type(error).__name__}\n")
+        return 1
+    except KeyboardInterrupt:
+        progress.clear()
+        return 130
+    progress.clear()
+    text = json.dumps(found, indent=1, ensure_ascii=False) if wanted.json else "\n".join(lines(found))
+    sys.stdout.write(
+        text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n"
+    )
+    return 0 if found["modules"] else 1
+
+
+def add_values(attentions: Attentions, found: dict[str, object], progress: "Progress") -> None:
+    """Read all matrices, one module at a time, and note what they hold."""
+    modules = found["modules"]
+    assert isinstance(modules, list)  # noqa: S101  # for the type checker
+    for done, module in enumerate(modules):
+        progress(done, len(modules), module["module"])
+        weights = attentions[module["module"]]
+        arrays = {name: getattr(weights, name) for name in module["shapes"]}
+        module["values"] = {
+            name: {"largest": float(np.abs(array).max()), "finite": bool(np.isfinite(array).all())}
+            for name, array in arrays.items()
+        }
+
+
+class Progress:
+    """One line on the terminal, rewritten, once something has taken a while."""
+
+    def __init__(self) -> None:
+        self.since, self.shown = time.monotonic(), False
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        """Say how far it is."""
+        if sys.stderr.isatty() and time.monotonic() - self.since > PATIENCE:
+            sys.stderr.write(f"\r\x1b[K{done} of {total}: {name[-60:]}")
+            sys.stderr.flush()
+            self.shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            self.shown = False

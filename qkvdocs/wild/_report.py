@@ -1,0 +1,111 @@
+# What the command line prints, as plain values first, so that text and JSON say the same.
+
+import re
+from typing import Any
+
+from qkvdocs.wild._attentions import Attentions
+from qkvdocs.wild._plan import Plan
+
+
+def report(attentions: Attentions) -> dict[str, Any]:
+    """Describe all attention modules of a checkpoint without reading a matrix.
+
+    Args:
+        attentions: What `read` gave.
+
+    Returns:
+        Values that JSON can hold: the modules, those refused with the reason, and the cache bytes of a token.
+    """
+    modules = [describe(attentions, plan) for plan in attentions.plans.values()]
+    return {
+        "model_type": attentions.checkpoint.config.get("model_type"),
+        "modules": modules,
+        "refused": [{"module": path, "why": str(error)} for path, error in attentions.refused.items()],
+        "cache_bytes_per_token": sum(module["cache_bytes_per_token"] for module in modules),
+    }
+
+
+def describe(attentions: Attentions, plan: Plan) -> dict[str, Any]:
+    """Describe one module."""
+    return {
+        "module": plan.path,
+        "layout": plan.layout.family,
+        "cut": plan.layout.cut,
+        "stored": [
+            {
+                "name": piece.name,
+                "roles": piece.roles,
+                "shape": list(piece.shape),
+                "dtype": piece.dtype,
+                "orientation": _orientation(piece.letter, piece.columns),
+                "file": attentions.checkpoint.file(piece.name),
+            }
+            for piece in plan.pieces
+        ],
+        "shapes": {name: list(shape) for name, shape in plan.shapes.items()},
+        "biases": plan.biases,
+        "n_heads": plan.n_heads,
+        "n_kv_heads": plan.n_kv_heads,
+        "d_head": plan.d_head,
+        "d_model": plan.d_model,
+        "cache_bytes_per_token": plan.cache_bytes,
+        "also_in_the_module": list(plan.others),
+    }
+
+
+def _orientation(letter: str, columns: bool) -> str:
+    if letter == "b":
+        return "(out,)"
+    return "(in, out)" if columns else "(out, in)"
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Lay a report out for a terminal; modules that differ in nothing but their number share a paragraph."""
+    text: list[str] = []
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for module in found["modules"]:
+        groups.setdefault(_likeness(module), []).append(module)
+    for alike in groups.values():
+        text += [*_paragraph(alike), ""]
+    for refused in found["refused"]:
+        text += [f"{refused['module']}: refused", f"  {refused['why']}", ""]
+    count, total = len(found["modules"]), found["cache_bytes_per_token"]
+    return [
+        *text,
+        f"{count} modules read, {len(found['refused'])} refused; {total} cache bytes a token in all",
+    ]
+
+
+def _likeness(module: dict[str, Any]) -> str:
+    prefix = len(module["module"])
+    stored = [{**piece, "name": piece["name"][prefix:], "file": ""} for piece in module["stored"]]
+    others = [name[prefix:] for name in module["also_in_the_module"]]
+    kind = re.sub(r"\d+", "#", module["module"])
+    return repr({**module, "module": kind, "stored": stored, "also_in_the_module": others})
+
+
+def _paragraph(alike: list[dict[str, Any]]) -> list[str]:
+    first = alike[0]
+    title = (
+        first["module"]
+        if len(alike) == 1
+        else f"{first['module']} … {alike[-1]['module']} ({len(alike)} alike)"
+    )
+    rows = [f"{title}", f"  layout   {first['layout']}: {first['cut']}"]
+    for piece in first["stored"]:
+        shape = " × ".join(map(str, piece["shape"]))
+        roles = " ".join(piece["roles"]).upper()
+        rows.append(f"  stored   {piece['name']}  {shape} {piece['orientation']} {piece['dtype']}  {roles}")
+    for name, shape in first["shapes"].items():
+        if name.startswith("W"):
+            rows.append(f"  {name}      {' × '.join(map(str, shape))}")
+    biases = " ".join(f"b_{role.upper()}" for role in first["biases"]) or "none"
+    heads = f"{first['n_heads']} query, {first['n_kv_heads']} key and value, d_head {first['d_head']}"
+    rows += [
+        f"  biases   {biases}",
+        f"  heads    {heads}",
+        f"  cache    {first['cache_bytes_per_token']} bytes a token",
+    ]
+    if first["also_in_the_module"]:
+        rows.append(f"  beside   {', '.join(first['also_in_the_module'])}")
+    return rows

@@ -1,0 +1,70 @@
+# One local file, memory-mapped. Each access opens it anew and makes sure that it is still the file it was.
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+from qkvdocs.errors import CheckpointError
+
+# Without O_NONBLOCK a named pipe would wait for somebody to write to it.
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class Source(Protocol):
+    """A file of known size, of which ranges can be had."""
+
+    name: str
+    size: int
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Give the bytes from `start` up to `stop`."""
+
+    def array(self, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Give the values that begin at byte `start`, read-only."""
+
+
+class LocalFile:
+    """A regular file on disk."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.name = path, name
+        self._stamp: tuple[int, ...] = ()
+        with self._open() as file:
+            self._stamp = _stamp(file)
+            self.size = os.fstat(file.fileno()).st_size
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Give the bytes from `start` up to `stop`."""
+        with self._open() as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+    def array(self, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Map the values that begin at byte `start`; what is never looked at is never read."""
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        with self._open() as file:
+            return np.memmap(file, dtype, "r", start, shape).view(np.ndarray)
+
+    def _open(self) -> BinaryIO:
+        try:
+            descriptor = os.open(self.path, FLAGS)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CheckpointError(f"{self.name} must be a file that can be read, got: {reason}") from None
+        file = os.fdopen(descriptor, "rb", buffering=0)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            file.close()
+            raise CheckpointError(f"{self.name} must be a regular file, got a folder, pipe or device")
+        if self._stamp and self._stamp != _stamp(file):
+            file.close()
+            raise CheckpointError(f"{self.name} must stay as it was when it was opened, got a changed file")
+        return file  # unbuffered, so a read asks for exactly its bytes
+
+
+def _stamp(file: BinaryIO) -> tuple[int, ...]:
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

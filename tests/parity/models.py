@@ -1,0 +1,44 @@
+"""Building a model with every parameter random, and what to feed it."""
+
+from typing import Any
+
+import torch
+import transformers
+
+from tests.parity.families import VOCABULARY, Family
+
+
+def build(family: Family, dtype: torch.dtype) -> Any:
+    """Build a tiny model; nothing may stay at zero or one, or a lost bias or norm would not be seen."""
+    cls = getattr(transformers, family.cls)
+    torch.manual_seed(0)
+    config = cls.config_class(**family.config)
+    config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
+    model = cls(config).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            fan_in = parameter.shape[-1] if parameter.ndim > 1 else 4
+            parameter.copy_(noise * (0.5 / max(1, fan_in) ** 0.5) + (0.8 if parameter.ndim == 1 else 0))
+    return model.to(dtype)
+
+
+def inputs(family: Family, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Make the arguments of one forward pass."""
+    ids = torch.tensor([[5, 17, 23, 42, 7, 61, 88, 9, 3]])
+    assert int(ids.max()) < VOCABULARY
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+
+    return {
+        "ids": lambda: {"input_ids": ids},
+        "s2s": lambda: {"input_ids": ids, "decoder_input_ids": ids[:, :6]},
+        "pix": lambda: {"pixel_values": noise(1, 3, 16, 16)},
+        "wav": lambda: {"input_values": noise(1, 64)},
+        "whisper": lambda: {"input_features": noise(1, 8, 24), "decoder_input_ids": ids},
+        "video": lambda: {"pixel_values": noise(1, 2, 3, 16, 16)},
+        "vectors": lambda: {"inputs_embeds": noise(1, 9, 32)},
+    }[family.inputs]()

@@ -1,0 +1,64 @@
+# Files made by hand, byte by byte, so that the reader is never tested against its own writer.
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+FIXTURES = Path(__file__).with_name("fixtures")
+KINDS = {"<f4": "F32", "<f8": "F64", "<f2": "F16", "<u2": "BF16", "|i1": "I8", "|u1": "U8"}
+
+
+def header_of(tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Describe arrays laid one behind the other."""
+    at, header = 0, {}
+    for name, array in tensors.items():
+        header[name] = {
+            "dtype": KINDS[array.dtype.str],
+            "shape": list(array.shape),
+            "data_offsets": [at, at + array.nbytes],
+        }
+        at += array.nbytes
+    return header
+
+
+def raw(header: object, data: bytes = b"", length: int | None = None) -> bytes:
+    """Put a file together from any header."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    """Write a checkpoint of given arrays and config into a fresh folder."""
+
+    def write(tensors: dict[str, np.ndarray], config: object = None, name: str = "model.safetensors") -> Path:
+        arrays = {key: np.ascontiguousarray(array) for key, array in tensors.items()}
+        data = b"".join(array.tobytes() for array in arrays.values())
+        (tmp_path / name).write_bytes(raw(header_of(arrays), data))
+        if config is not None:
+            (tmp_path / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+        return tmp_path
+
+    return write
+
+
+def random(*shape: int, seed: int = 0) -> np.ndarray:
+    """Give float32 noise."""
+    return np.random.default_rng(seed).standard_normal(shape).astype("<f4")
+
+
+def llama(
+    d_model: int = 8, n_heads: int = 4, n_kv_heads: int = 2, at: str = "layers.0.self_attn"
+) -> dict[str, np.ndarray]:
+    """Give one attention module under LLaMA's names."""
+    d_head = d_model // n_heads
+    widths = {"q": n_heads * d_head, "k": n_kv_heads * d_head, "v": n_kv_heads * d_head}
+    stored = {f"{at}.{r}_proj.weight": random(w, d_model, seed=n) for n, (r, w) in enumerate(widths.items())}
+    return {**stored, f"{at}.o_proj.weight": random(d_model, n_heads * d_head, seed=3)}
+
+
+CONFIG = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 8}

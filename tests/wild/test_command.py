@@ -1,0 +1,128 @@
+"""The command line: rows for people and JSON for programs, and no traceback for any file."""
+
+# one case a line
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qkvdocs import __main__, wild
+from qkvdocs.wild import _command
+from tests.wild.conftest import CONFIG, FIXTURES, llama, raw
+
+Make = Callable[..., Path]
+
+
+def run(*words: str) -> int:
+    """Run the command in this process."""
+    return __main__.main(["wild", *words])
+
+
+def test_text(capsys: pytest.CaptureFixture[str], make: Make) -> None:
+    """Layers that differ in nothing but their number share a paragraph."""
+    folder = make({**llama(at="layers.0.self_attn"), **llama(at="layers.1.self_attn")}, CONFIG)
+    assert run(str(folder)) == 0
+    text = capsys.readouterr().out
+    for line in (
+        "layers.0.self_attn … layers.1.self_attn (2 alike)",
+        "layout   LLaMA: one tensor each",
+        "stored   layers.0.self_attn.k_proj.weight  4 × 8 (out, in) F32  K",
+        "W_K      8 × 4",
+        "biases   none",
+        "heads    4 query, 2 key and value, d_head 2",
+        "cache    32 bytes a token",
+        "2 modules read, 0 refused; 64 cache bytes a token in all",
+    ):
+        assert line in text
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same values, and the same numbers as the weights themselves."""
+    assert run(str(FIXTURES / "gpt2"), "--json", "--values") == 0
+    found = json.loads(capsys.readouterr().out)
+    [module] = found["modules"]
+    weights = wild.read(FIXTURES / "gpt2")["h.0.attn"]
+    assert module["layout"] == "GPT-2"
+    assert module["biases"] == "qkvo"
+    assert module["stored"][0]["orientation"] == "(in, out)"
+    assert {name: tuple(shape) for name, shape in module["shapes"].items()} == weights.plan.shapes
+    assert module["cache_bytes_per_token"] == 2 * weights.n_kv_heads * weights.d_head * 4
+    assert module["values"]["W_Q"] == {"largest": float(abs(weights.W_Q).max()), "finite": True}
+
+
+def test_pattern(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the modules that are asked for."""
+    assert run(str(FIXTURES / "whisper"), "--json", "--module", "encoder.*") == 0
+    assert [m["module"] for m in json.loads(capsys.readouterr().out)["modules"]] == [
+        "encoder.layers.0.self_attn"
+    ]
+    assert run(str(FIXTURES / "whisper"), "--module", "nothing") == 1
+
+
+def test_refused_modules_are_listed(capsys: pytest.CaptureFixture[str], make: Make) -> None:
+    """With the reason; a file in which nothing can be read gives exit code 1."""
+    assert run(str(make(llama(), {"model_type": "llama"}))) == 1
+    text = capsys.readouterr().out
+    assert "layers.0.self_attn: refused" in text
+    assert "n_heads must be known" in text
+    assert run(str(make(llama(), {"model_type": "llama"})), "--n-heads", "4", "--n-kv-heads", "2") == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"GGUF" + bytes(20),
+        raw([]),
+        b"version https://git-lfs.github.com/spec/v1\n",
+        raw({}, length=2**63),
+    ],
+)
+def test_bad_files_give_one_line_and_exit_code_1(tmp_path: Path, content: bytes) -> None:
+    """In a process of its own: no traceback, nothing on stdout."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "qkvdocs", "wild", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("qkvdocs wild: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_wrong_calls_give_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """As every other command does."""
+    assert run() == 2
+    assert run("a", "--n-heads", "four") == 2
+    assert run("--help") == 0
+    assert "usage: qkvdocs wild" in capsys.readouterr().out
+
+
+def test_progress_shows_on_a_terminal_when_it_takes_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, taken away at the end; nothing where stderr is a file."""
+    assert run(str(FIXTURES / "gpt2"), "--values") == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(_command, "PATIENCE", -1.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run(str(FIXTURES / "gpt2"), "--values") == 0
+    shown = capsys.readouterr().err
+    assert "0 of 1: model.safetensors" in shown
+    assert "0 of 1: h.0.attn" in shown
+    assert shown.endswith("\r\x1b[K")
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130, as shells expect."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_command, "read", interrupt)
+    assert run("anything") == 130

@@ -1,0 +1,143 @@
+"""The header is read as if an enemy had written it: each lie is refused, at once and without memory."""
+# ruff: noqa: E501  # one hostile file a line
+
+import json
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from qkvdocs import wild
+from qkvdocs.errors import CheckpointError
+from tests.wild.conftest import raw
+
+ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+def entry(**changes: object) -> bytes:
+    """A file of one tensor named a, with a field changed."""
+    return raw({"a": {**ONE, **changes}}, bytes(4))
+
+
+HOSTILE = {
+    "empty file": (b"", r"at least as long as its header"),
+    "seven bytes": (bytes(7), r"at least as long as its header"),
+    "header longer than the file": (raw({}, length=2**62), r"4611686018427387904 bytes"),
+    "header of 2**64 - 1": (b"\xff" * 16, r"at least as long as its header"),
+    "no header": (raw(b""), r"must be JSON"),
+    "not JSON": (raw(b"hello"), r"must be JSON .* got b'hello'"),
+    "a list": (raw([]), r"must be JSON"),
+    "half a header": (raw(b'{"a":'), r"must be JSON"),
+    "no end": (raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}', bytes(4)), r"must be JSON"),
+    "a comma too many": (raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},}', bytes(4)), r"must be JSON"),
+    "more behind the end": (raw(b"{} {}"), r"must be JSON"),
+    "deep nesting": (raw(b'{"a":' + b"[" * 100_000), r"must be JSON"),
+    "deep nesting inside": (raw(b'{"a":{"dtype":' + b"[" * 4000 + b"]" * 10 + b"}}"), r"a in .* must be described"),
+    "a value that is no object": (raw({"a": 1}), r"must be JSON"),
+    "metadata of another form": (raw({"__metadata__": {"a": 1}}), r"must be JSON"),
+    "metadata twice": (raw(b'{"__metadata__":{},"__metadata__":{}}'), r"'__metadata__' twice"),
+    "broken UTF-8": (raw(b'{"\xff":{}}'), r"must be UTF-8"),
+    "lone surrogate": (raw(b'{"\\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)), r"must be UTF-8"),
+    "a name twice": (raw(b'{"a":%s,"a":%s}' % ((json.dumps(ONE).encode(),) * 2), bytes(4)), r"'a' twice"),
+    "a name twice, once escaped": (
+        raw(b'{"a":%s,"\\u0061":%s}' % ((json.dumps(ONE).encode(),) * 2), bytes(4)), r"'a' twice"),
+    "a key twice": (raw(b'{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)), r"described"),
+    "a key too many": (entry(more=1), r"a in .* must be described"),
+    "a key too few": (raw({"a": {"dtype": "F32", "shape": [1]}}, bytes(4)), r"must be described"),
+    "unknown dtype": (entry(dtype="F33"), r"must have a dtype out of .* got 'F33'"),
+    "dtype no string": (entry(dtype=4), r"must be described"),
+    "wrong dtype": (entry(dtype="F64"), r"must take 1 \* 64 bits = 8 bytes, got 4 - 0"),
+    "negative offset": (entry(data_offsets=[-4, 0]), r"sizes from 0"),
+    "offsets backwards": (entry(data_offsets=[4, 0]), r"must take .* got 0 - 4"),
+    "fractional offset": (entry(data_offsets=[0, 4.0]), r"sizes from 0"),
+    "offset true": (entry(shape=[True], data_offsets=[0, 4]), r"sizes from 0"),
+    "negative size": (entry(shape=[-1]), r"sizes from 0"),
+    "giant shape": (entry(shape=[2**63, 2**63, 2**63]), r"must take"),
+    "giant shape and offsets": (entry(shape=[2**62], data_offsets=[0, 2**64]), r"must end inside the data = 4 bytes"),
+    "a number of 5000 digits": (raw(b'{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,4]}}' % (b"9" * 5000)), r"JSON"),
+    "a number of 4000 digits": (
+        raw(b'{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,4]}}' % (b"9" * 4000), bytes(4)), r"must"),
+    "many axes": (entry(shape=[1] * 100), r"must be described"),
+    "half a byte": (raw({"a": {"dtype": "F4", "shape": [1], "data_offsets": [0, 0]}}), r"must take 1 \* 4 bits"),
+    "cut short": (raw({"a": ONE}, bytes(3)), r"must end inside the data = 3 bytes, got 4"),
+    "too long": (raw({"a": ONE}, bytes(5)), r"must end with its last tensor"),
+    "a gap at the start": (raw({"a": {**ONE, "data_offsets": [4, 8]}}, bytes(8)), r"must begin where the header ends = 0, got 4"),
+    "overlapping": (
+        raw({"a": ONE, "b": {**ONE, "data_offsets": [2, 6]}}, bytes(6)), r"b in .* must begin where a ends = 4, got 2"),
+    "the same bytes": (raw({"a": ONE, "b": ONE}, bytes(4)), r"must begin where a ends = 4, got 0"),
+    "a gap": (raw({"a": ONE, "b": {**ONE, "data_offsets": [8, 12]}}, bytes(12)), r"must begin where a ends = 4, got 8"),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", r"a Git LFS pointer"),
+    "GGUF": (b"GGUF\x03\x00\x00\x00" + bytes(64), r"got GGUF"),
+    "a zip, as torch.save writes it": (b"PK\x03\x04" + bytes(64), r"pickle, which can run code"),
+    "a bare pickle": (b"\x80\x02}q\x00." + bytes(64), r"pickle, which can run code"),
+    "a page of HTML": (b"<!doctype html><title>404</title>", r"a page of HTML"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_headers_are_refused(name: str, tmp_path: Path) -> None:
+    """With an error of ours that says why, in milliseconds, and without memory to speak of."""
+    content, match = HOSTILE[name]
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError, match=match):
+        wild.Checkpoint(path)
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 0.5
+    assert peak < 50 * len(content) + 500_000
+
+
+def test_a_header_over_the_limit_is_not_even_read(tmp_path: Path) -> None:
+    """A sparse file whose header claims, and has, 101 MB."""
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write((101_000_000).to_bytes(8, "little") + b"{")
+        file.truncate(200_000_000)
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="at most 100000000 bytes, got 101000000"):
+        wild.Checkpoint(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("filler", [b"[", b"{", b" ", b'"', b"\\", b'{"a":', b'"a":{},'])
+def test_a_large_hostile_header_takes_no_more_than_itself(tmp_path: Path, filler: bytes) -> None:
+    """Ten megabytes of one thing: no pattern backtracks, no list is built."""
+    text = b"{" + filler * (10_000_000 // len(filler))
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(raw(text))
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError):
+        wild.Checkpoint(path)
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 1
+    assert peak < 3 * len(text)
+
+
+def test_what_the_format_allows_is_read(tmp_path: Path) -> None:
+    """Metadata with any text, names with escapes and braces, an empty tensor, padding, any order of keys."""
+    header = (
+        b'{ "__metadata__" : { "a" : "{\\"data_offsets\\": [1]}" , "b":"" } ,'
+        b' "x{y}\\u00e9" : { "data_offsets" : [ 0 , 4 ] , "shape" : [ ] , "dtype" : "F32" },'
+        b'"empty":{"dtype":"F32","shape":[0,3],"data_offsets":[4,4]}}    '
+    )
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(raw(header, b"\x00\x00\x80\x3f"))
+    checkpoint = wild.Checkpoint(path)
+    assert list(checkpoint) == ["x{y}é", "empty"]
+    assert checkpoint["x{y}é"].tolist() == 1.0
+    assert checkpoint["empty"].shape == (0, 3)
+
+
+def test_an_empty_header_is_a_checkpoint_of_nothing(tmp_path: Path) -> None:
+    """The format allows it."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(raw(b"{}"))
+    assert len(wild.Checkpoint(path)) == 0

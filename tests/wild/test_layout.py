@@ -1,0 +1,349 @@
+"""The atlas is data: every row can be stored and read back, and nothing is guessed."""
+
+# ruff: noqa: E501  # one case a line
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qkvdocs import wild
+from qkvdocs.core import QKVWeights
+from qkvdocs.errors import CheckpointError, DTypeError, LayoutError, QKVError, ShapeError
+from qkvdocs.wild import ATLAS, Layout, Projections
+from tests.wild.conftest import CONFIG, FIXTURES, llama, random
+
+Make = Callable[..., Path]
+ROWS = [pytest.param(row, id=row.family) for row in ATLAS]
+PLAIN = next(row for row in ATLAS if row.family == "q_proj, k_proj, v_proj")
+
+
+def layer(
+    n_heads: int = 4, n_kv_heads: int = 4, bias: str = "qkvo", d_head: int = 2, gate: bool = False
+) -> QKVWeights:
+    """Give a layer of noise, d_model 8."""
+    widths = {"Q": n_heads * d_head, "K": n_kv_heads * d_head, "V": n_kv_heads * d_head, "O": 8}
+    shapes = {f"W_{r}": (8, w) for r, w in widths.items()} | {"W_O": (n_heads * d_head, 8)}
+    arrays = {name: random(*shape, seed=at) for at, (name, shape) in enumerate(shapes.items())}
+    arrays |= {f"b_{r.upper()}": random(widths[r.upper()], seed=9 + at) for at, r in enumerate(bias)}
+    if gate:
+        plan = wild.read(FIXTURES / "llama").plans["layers.0.self_attn"]
+        return Projections(
+            plan=plan,
+            W_G=random(8, n_heads * d_head, seed=20),
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            **arrays,
+        )
+    return QKVWeights(n_heads=n_heads, n_kv_heads=n_kv_heads, **arrays)
+
+
+def store(make: Make, weights: QKVWeights, row: Layout, **config: object) -> Projections:
+    """Write a layer in a layout and read it again."""
+    stored = {f"at.{name}": array for name, array in wild.fuse(weights, row).items()}
+    kind = row.models[0] if row.models else "unheard-of"
+    heads = {
+        "num_attention_heads": weights.n_heads,
+        "num_key_value_heads": weights.n_kv_heads,
+        "hidden_size": 8,
+    }
+    multi_query = weights.n_kv_heads == 1
+    grouped = {
+        "multi_query": multi_query,
+        "new_decoder_architecture": not multi_query and weights.n_kv_heads < weights.n_heads,
+    }
+    return wild.read(make(stored, {"model_type": kind, **heads, **grouped, **config}))["at"]
+
+
+def assert_same(left: QKVWeights, right: QKVWeights) -> None:
+    """Every array to the bit; a missing bias is a bias of zeros."""
+    for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O", "W_G", "b_G"):
+        a, b = getattr(left, name, None), getattr(right, name, None)
+        if a is None or b is None:
+            assert all(bias is None or not bias.any() for bias in (a, b)), name
+        else:
+            assert np.array_equal(a, b), name
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_is_stored_and_read_back(make: Make, row: Layout) -> None:
+    """To the bit, under the row's own name."""
+    weights = layer(bias=row.bias, gate=row.gated)
+    back = store(make, weights, row)
+    assert back.layout.tensors == row.tensors
+    assert back.layout.blocks == row.blocks
+    assert_same(weights, back)
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.family) for row in ATLAS if row.grouped])
+@pytest.mark.parametrize("n_kv_heads", [1, 2])
+def test_grouped_rows_hold_grouped_heads(make: Make, row: Layout, n_kv_heads: int) -> None:
+    """Fewer key heads than query heads, down to one."""
+    if row.family == "GPT-BigCode" and n_kv_heads == 2:
+        pytest.skip("one key head or all: its config can say nothing else")
+    weights = layer(n_kv_heads=n_kv_heads, bias=row.bias, gate=row.gated)
+    assert_same(weights, store(make, weights, row))
+
+
+@pytest.mark.parametrize("source", ROWS)
+@pytest.mark.parametrize("target", ROWS)
+def test_any_row_becomes_any_other_and_back(make: Make, source: Layout, target: Layout) -> None:
+    """Without gate or grouping; biases only where both have a place for them."""
+    bias = "".join(role for role in "qkvo" if role in source.bias and role in target.bias)
+    if source.gated or target.gated:
+        return
+    weights = layer(bias=bias)
+    there = store(make, weights, source)
+    assert_same(weights, store(make, store(make, there, target), source))
+
+
+def test_no_two_rows_claim_the_same_file() -> None:
+    """One row a name and model type; unrestricted rows differ in their names."""
+    claims = [
+        (name, model) for row in ATLAS for name in row.tensors for model in (row.models or ("",)) if row.fused
+    ]
+    fused = [claim for claim in claims if claims.count(claim) > 1]
+    assert not [claim for claim in fused if claim[0] not in ("k_proj.{}", "v_proj.{}")]
+    assert len({row.family for row in ATLAS}) == len(ATLAS)
+
+
+def test_the_atlas_is_data() -> None:
+    """It survives JSON, so that the browser page reads the same rows."""
+    rows = json.loads(json.dumps([asdict(row) for row in ATLAS]))
+    as_tuples = ("out", "columns", "models")
+    assert (
+        tuple(Layout(**{k: tuple(v) if k in as_tuples else v for k, v in row.items()}) for row in rows)
+        == ATLAS
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "weights", "match"),
+    [
+        ("GPT-2", layer(n_kv_heads=2), "GPT-2 must have as many key heads as query heads, got 2 for 4: the grouping would be lost"),
+        ("GPT-NeoX", layer(n_kv_heads=1), "the grouping would be lost"),
+        ("Phi-3", layer(bias="v"), "Phi-3 must have a place for b_V, got none: the bias would be lost"),
+        ("Whisper", layer(bias="k"), "Whisper must have a place for b_K, got none: the bias would be lost"),
+        ("MPT", layer(bias="o"), "MPT must have a place for b_O, got none"),
+        ("GPT-2", layer(d_head=4), "GPT-2 must have heads as wide together as d_model=8, got 16"),
+        ("LLaMA", layer(gate=True), "LLaMA must have a place for a gate, got none: W_G would be lost"),
+        ("Qwen3-Next", layer(), "weights must have a W_G to be stored as Qwen3-Next does, got None"),
+        ("CodeGen", layer(n_heads=2, n_kv_heads=2, d_head=4, bias=""), "n_kv_heads must be a multiple of blocks=4 of CodeGen, got 2"),
+        ("LLaMA", QKVWeights(W_Q=np.eye(2), W_K=np.eye(2), W_V=np.eye(2), n_heads=1), "weights must have a W_O"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_is_refused(row: str, weights: QKVWeights, match: str) -> None:
+    """By name, and nothing is dropped in silence."""
+    with pytest.raises(LayoutError, match=match):
+        wild.fuse(weights, next(layout for layout in ATLAS if layout.family == row))
+
+
+def test_a_bias_of_zeros_is_no_loss() -> None:
+    """It is left out where it has no place, and put in where it is demanded."""
+    row = {layout.family: layout for layout in ATLAS}
+    zero = np.zeros(8, "f4")
+    weights = replace(layer(bias=""), b_V=zero)
+    assert not [name for name in wild.fuse(weights, row["Phi-3"]) if "bias" in name]
+    assert not wild.fuse(weights, row["GPT-2"])["c_attn.bias"].any()
+    assert wild.fuse(layer(bias="q"), row["ViT"])["attention.query.bias"].shape == (8,)
+
+
+def test_a_layout_of_ones_own(make: Make) -> None:
+    """Declared, it is used alone."""
+    mine = Layout(
+        family="mine",
+        tensors={"to_kvq.{}": "kvq"},
+        out=("to_out.{}",),
+        blocks="n_kv_heads",
+        columns=("to_kvq.{}",),
+    )
+    weights = layer(n_kv_heads=2)
+    stored = {f"at.{name}": array for name, array in wild.fuse(weights, mine).items()}
+    folder = make({**stored, **llama()})
+    attentions = wild.read(folder, layout=mine, n_heads=4, n_kv_heads=2)
+    assert list(attentions) == ["at"]
+    assert_same(weights, attentions["at"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"tensors": {"a.{}": "qk"}}, "must hold q, k and v once each"),
+        ({"tensors": {"a.{}": "qkvv"}}, "must hold q, k and v once each"),
+        ({"tensors": {"a.{}": "qkvgg"}}, "must hold q, k and v once each"),
+        ({"out": ()}, "out must name at least one tensor"),
+        ({"blocks": 0}, "blocks must be 'n_heads', 'n_kv_heads' or at least 1, got 0"),
+        ({"blocks": True}, "blocks must be"),
+        ({"blocks": "kv"}, "blocks must be"),
+        ({"columns": ("b",)}, "columns must be names out of tensors and out, got 'b'"),
+        ({"biases": {"g": "b"}}, "biases must belong to the roles 'qkv', got 'g'"),
+    ],
+)
+def test_a_contradictory_layout_is_refused(changes: dict[str, object], match: str) -> None:
+    """When it is declared, not when it is used."""
+    with pytest.raises(LayoutError, match=match):
+        Layout(**{"family": "mine", "tensors": {"a.{}": "qkv"}, "out": ("o.{}",), **changes})
+
+
+def fused(name: str, rows: int) -> dict[str, np.ndarray]:
+    """Give a module with one fused matrix."""
+    out = {
+        "c_attn": "c_proj",
+        "query_key_value": "dense",
+        "qkv_proj": "o_proj",
+        "Wqkv": "out_proj",
+        "qkv": "proj",
+    }[name]
+    return {f"at.{name}.weight": random(rows, 8), f"at.{out}.weight": random(8, 8)}
+
+
+@pytest.mark.parametrize("name", ["c_attn", "query_key_value", "qkv_proj", "Wqkv", "qkv"])
+@pytest.mark.parametrize("config", [{}, {"model_type": "chatglm"}])
+def test_an_ambiguous_name_of_an_unknown_model_is_refused(
+    make: Make, name: str, config: dict[str, object]
+) -> None:
+    """ChatGLM and Qwen reuse names of GPT-NeoX and GPT-2 with another order: the message says how to go on."""
+    attentions = wild.read(make(fused(name, 24), {**config, "num_attention_heads": 4}))
+    got = config.get("model_type", "no config.json that names one")
+    with pytest.raises(
+        LayoutError,
+        match=rf"the order inside at.{name}.weight must be known from the model_type, one of .*, got {got}. If you know the order, declare it: read\(",
+    ):
+        attentions["at"]
+    assert "at" not in attentions
+
+
+REFUSED = {
+    "W_Q against W_K": (
+        {"num_key_value_heads": 1},
+        r"q_proj.weight must have the width n_heads \* width of K / n_kv_heads = 4 \* 4 / 1 = 16, got 8",
+    ),
+    "n_heads no divisor": ({"num_attention_heads": 3, "num_key_value_heads": 3}, r"q_proj.weight must have a width that is a multiple of n_heads=3, got 8"),
+    "n_heads no multiple": ({"num_attention_heads": 4, "num_key_value_heads": 3}, r"must be a multiple of n_kv_heads=3, got 4"),
+    "zero": ({"num_attention_heads": 0}, r"num_attention_heads in config.json must be an integer of at least 1, got 0"),
+    "negative": ({"num_key_value_heads": -2}, r"num_key_value_heads in config.json must be an integer of at least 1, got -2"),
+    "fractional": ({"num_attention_heads": 4.0}, r"must be an integer of at least 1, got 4.0"),
+    "a string": ({"num_attention_heads": "4"}, r"must be an integer of at least 1, got 4"),
+    "true": ({"num_attention_heads": True}, r"must be an integer of at least 1, got True"),
+    "a list": ({"num_attention_heads": [[4]]}, r"must be an integer of at least 1, got \[4\]"),
+    "huge": ({"num_attention_heads": 10**30, "num_key_value_heads": 10**30}, r"must have a width that is a multiple of n_heads=10{30}, got 8"),
+    "no head count": ({"num_attention_heads": None}, r"n_heads must be known to cut .*q_proj.weight, got no config.json that says it"),
+    "another d_model": ({"hidden_size": 16}, r"q_proj.weight must take rows of the width that config.json gives = 16, got 8"),
+    "another d_head": ({"head_dim": 4}, r"q_proj.weight must have heads of the width that config.json gives = 4, got 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_contradictions_name_tensor_rule_and_both_numbers(make: Make, case: str) -> None:
+    """Between config and shapes; found when the file is opened, before a matrix is read."""
+    changes, match = REFUSED[case]
+    attentions = wild.read(make(llama(), {**CONFIG, **changes}))
+    with pytest.raises(LayoutError, match=match):
+        attentions["layers.0.self_attn"]
+
+
+SHAPES = {
+    "W_O against W_V": ("o_proj.weight", (8, 4), r"o_proj.weight must take rows of the width n_heads \* width of V / n_kv_heads = 4 \* 4 / 2 = 8, got 4"),
+    "W_O's outputs": ("o_proj.weight", (6, 8), r"o_proj.weight must give rows of width d_model=8, got 6"),
+    "W_K's rows": ("k_proj.weight", (4, 6), r"k_proj.weight must have shape \(d_model, n_kv_heads \* d_head\) = \(8, 4\), got \(6, 4\)"),
+    "one axis": ("q_proj.weight", (64,), r"q_proj.weight must have 2 axes of at least 1, got shape \(64,\)"),
+    "four axes": ("q_proj.weight", (8, 8, 1, 1), r"q_proj.weight must have 2 axes"),
+    "no rows": ("q_proj.weight", (0, 8), r"q_proj.weight must have 2 axes of at least 1, got shape \(0, 8\)"),
+    "a bias too short": ("q_proj.bias", (7,), r"the bias of .*q_proj.weight must have the width of its weight = 8, got 7"),
+    "a bias of two axes": ("q_proj.bias", (8, 1), r"q_proj.bias must have one axis"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_impossible_shapes_are_refused(make: Make, case: str) -> None:
+    """With the tensor's name as it stands in the file."""
+    name, shape, match = SHAPES[case]
+    attentions = wild.read(make({**llama(), f"layers.0.self_attn.{name}": random(*shape)}, CONFIG))
+    with pytest.raises(LayoutError, match=match):
+        attentions["layers.0.self_attn"]
+
+
+def test_a_fused_width_that_no_head_divides(make: Make) -> None:
+    """The rule is written out: query heads and twice the key heads."""
+    attentions = wild.read(make(fused("qkv_proj", 20), {**CONFIG, "model_type": "phi3"}))
+    with pytest.raises(
+        LayoutError,
+        match=r"at.qkv_proj.weight must be a multiple of n_heads \+ n_kv_heads \+ n_kv_heads = 8, got 20",
+    ):
+        attentions["at"]
+
+
+def test_head_counts_can_be_given(make: Make) -> None:
+    """Where there is no config; and they are checked like those of one."""
+    folder = make(llama())
+    assert wild.read(folder, n_heads=4, n_kv_heads=2)["layers.0.self_attn"].d_head == 2
+    for wrong in (0, -1, 1.5, True, "4"):
+        with pytest.raises(LayoutError, match="n_heads must be an integer of at least 1"):
+            wild.read(folder, n_heads=wrong)  # type: ignore[arg-type]
+
+
+def test_composite_models_take_the_part_that_the_path_names(make: Make) -> None:
+    """A vision tower with other head counts than the text: the wrong part would cut heads of the wrong width."""
+    text, vision = (
+        llama(at="model.layers.0.self_attn"),
+        llama(d_model=12, n_heads=2, n_kv_heads=1, at="visual.layers.0.self_attn"),
+    )
+    parts = {
+        "text_config": CONFIG,
+        "vision_config": {"model_type": "v", "num_heads": 2, "num_kv_heads": 1, "hidden_size": 12},
+    }
+    attentions = wild.read(make({**text, **vision}, {"model_type": "both", **parts}))
+    assert {path: weights.n_heads for path, weights in attentions.items()} == {
+        "model.layers.0.self_attn": 4, "visual.layers.0.self_attn": 2,
+    }  # fmt: skip
+    attentions = wild.read(make({**text, **vision}, {"model_type": "both", "text_config": CONFIG}))
+    assert "config.json gives = 8, got 12" in str(attentions.refused["visual.layers.0.self_attn"])
+
+
+@pytest.mark.parametrize(("multi_query", "count"), [(True, 1), (False, 4)])
+def test_multi_query_is_one_key_head(make: Make, multi_query: bool, count: int) -> None:
+    """Falcon writes its number of key heads beside it, and does not mean it."""
+    row = next(layout for layout in ATLAS if layout.family == "Falcon")
+    weights = layer(n_kv_heads=count)
+    back = store(make, weights, row, multi_query=multi_query, num_kv_heads=4, new_decoder_architecture=False)
+    assert back.n_kv_heads == count
+    with pytest.raises(LayoutError, match=r"multi_query in config\.json must be true or false, got None"):
+        store(make, weights, row, multi_query=None, new_decoder_architecture=False)
+
+
+def test_broken_rules_are_named(make: Make) -> None:
+    """Latent attention has no W_K to give, and says so."""
+    attentions = wild.read(make({"layers.0.self_attn.kv_a_proj_with_mqa.weight": random(2, 2)}, {}))
+    assert "a norm stands between two matrices, so there is no single W_K" in str(
+        attentions.refused["layers.0.self_attn"]
+    )
+
+
+def test_the_rest_of_a_module_is_named(make: Make) -> None:
+    """Norms and sinks change what follows: the plan lists them."""
+    attentions = wild.read(make({**llama(), "layers.0.self_attn.q_norm.weight": random(2)}, CONFIG))
+    assert attentions.plans["layers.0.self_attn"].others == ("layers.0.self_attn.q_norm.weight",)
+
+
+def test_modules_come_in_the_order_of_their_numbers(make: Make) -> None:
+    """Two before ten."""
+    many = {key: array for n in (10, 2, 1) for key, array in llama(at=f"layers.{n}.self_attn").items()}
+    assert list(wild.read(make(many, CONFIG))) == [f"layers.{n}.self_attn" for n in (1, 2, 10)]
+
+
+def test_split_and_join_refuse_what_does_not_fill_the_axis() -> None:
+    """Sizes in symbols and numbers."""
+    with pytest.raises(ShapeError, match=r"tensor must have a last axis of q \+ k \+ v = 6, got \(7,\)"):
+        wild.split(np.arange(7), "qkv", {"q": 2, "k": 2, "v": 2})
+    with pytest.raises(ShapeError, match=r"the width of k must be a multiple of blocks=2, got 3"):
+        wild.split(np.arange(7), "qkv", {"q": 2, "k": 3, "v": 2}, 2)
+    with pytest.raises(ShapeError, match=r"the width of q must be a multiple of blocks=0"):
+        wild.join({"q": np.arange(2)}, "q", 0)
+
+
+def test_errors_are_ours() -> None:
+    """One base class to catch."""
+    assert all(issubclass(kind, QKVError) for kind in (CheckpointError, DTypeError, LayoutError, ShapeError))

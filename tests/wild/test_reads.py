@@ -1,0 +1,85 @@
+"""Only the bytes that are asked for are read."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qkvdocs import wild
+from qkvdocs.wild._sources import LocalFile
+from tests.wild.conftest import CONFIG, llama
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def ranges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """Record each range of each file that is read or mapped."""
+    seen: list[tuple[str, int, int]] = []
+    read, array = LocalFile.read, LocalFile.array
+
+    def spied_read(self: LocalFile, start: int, stop: int) -> bytes:
+        seen.append((self.name, start, stop))
+        return read(self, start, stop)
+
+    def spied_array(self: LocalFile, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        seen.append((self.name, start, start + int(np.prod(shape)) * np.dtype(dtype).itemsize))
+        return array(self, start, dtype, shape)
+
+    monkeypatch.setattr(LocalFile, "read", spied_read)
+    monkeypatch.setattr(LocalFile, "array", spied_array)
+    return seen
+
+
+def test_listing_reads_headers_and_a_module_reads_its_own_tensors(
+    make: Make, ranges: list[tuple[str, int, int]]
+) -> None:
+    """Nothing before the module is asked for, and then exactly its four matrices."""
+    folder = make({**llama(at="layers.0.self_attn"), **llama(at="layers.1.self_attn")}, CONFIG)
+    attentions = wild.read(folder)
+    size = int.from_bytes((folder / "model.safetensors").read_bytes()[:8], "little")
+    assert max(stop for name, _, stop in ranges if name == "model.safetensors") == 8 + size
+    ranges.clear()
+    attentions["layers.1.self_attn"]
+    places = [attentions.checkpoint.tensor(p.name) for p in attentions.plans["layers.1.self_attn"].pieces]
+    assert sorted(ranges) == sorted(("model.safetensors", place.begin, place.end) for place in places)
+
+
+def test_a_checkpoint_larger_than_memory_opens_in_milliseconds(tmp_path: Path) -> None:
+    """Four terabytes, sparse: a module in the middle is read as fast as from a small file."""
+    gap = 2 * 10**12
+    small = llama()
+    header: dict[str, object] = {"before": {"dtype": "U8", "shape": [gap], "data_offsets": [0, gap]}}
+    at = gap
+    for name, array in small.items():
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        at += array.nbytes
+    header["after"] = {"dtype": "U8", "shape": [gap], "data_offsets": [at, at + gap]}
+    text = json.dumps(header).encode()
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        try:
+            file.seek(8 + len(text) + gap)
+            file.write(b"".join(array.tobytes() for array in small.values()))
+            file.truncate(8 + len(text) + at + gap)
+        except OSError:
+            pytest.skip("this file system has no files so large")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    start = time.perf_counter()
+    weights = wild.read(tmp_path)["layers.0.self_attn"]
+    assert np.array_equal(weights.W_K, small["layers.0.self_attn.k_proj.weight"].T)
+    assert time.perf_counter() - start < 1
+    path.unlink()
+
+
+def test_float32_is_a_view_of_the_file(make: Make) -> None:
+    """Memory-mapped and transposed without a copy."""
+    weights = wild.read(make(llama(), CONFIG))["layers.0.self_attn"]
+    base = weights.W_Q
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)
