@@ -27,7 +27,9 @@ COUNTS = "two three four five six seven eight nine ten eleven twelve twenty hund
 UNITS = ("token head row column dimension entry score weight vector matrix layer step number digit byte bit "
          "parameter sequence position score value key query second minute megabyte gigabyte").split()  # fmt: skip
 PLURALS = "|".join({"entry": "entries", "query": "queries", "matrix": "matrices"}.get(u, u + "s") for u in UNITS)
-COUNTED = re.compile(rf"\b({'|'.join(COUNTS.split())})\s+(?:{PLURALS})\b", re.I)
+# “Token two scores” names a token; “two scores” counts.
+NAMED = "".join(rf"(?<!\b{unit} )" for unit in UNITS)
+COUNTED = re.compile(rf"{NAMED}\b({'|'.join(COUNTS.split())})\s+(?:{PLURALS})\b", re.I)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def test_a_typed_numeral_is_found(place: str) -> None:
         ("<p>GPT-2 and x1, then W_1.</p>", ["name", "name", "name"]),
         ('<p><a class="cited" href="https://example.org" title="2026-11-21">9 MB</a></p>', ["cited"]),
         (r"<math><mn>1</mn><annotation>\frac1{\sqrt d}</annotation></math>", ["constant"]),
+        ("<p>Token two scores high; head two weights it.</p>", []),
         ("<p>one idea, two ways, x</p><script>var a = 15</script><style>a{b:15px}</style>", []),
         ("<ol><li>first</li></ol>", []),
     ],
