@@ -95,7 +95,7 @@ def relation(*values: float, digits: int = DIGITS) -> str:
         >>> relation(0.5, 2), relation(0.1 + 0.2), relation(1 / 3)
         ('=', '=', '≈')
     """
-    rounded = [abs(float(fmt(value, digits)) - value) > 1e-9 * max(1, abs(value)) for value in values]
+    rounded = [abs(float(fmt(value, digits)) - value) > 1e-9 * (1 + abs(value)) for value in values]
     return "≈" if any(rounded) else "="
 
 

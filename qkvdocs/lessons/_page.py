@@ -208,7 +208,7 @@ class Runner:
             return {**reply, "stdout": f"{reply['stdout']}{kind}: {message}"}
         if kind is not None:
             raise self.page.error(reply.get("line", line), kind, message, reply.get("way", ""))
-        if re.search(r"\bnp\.\w+\(", reply["stdout"]):
+        if re.search(r"\bnp\.(?:u?int|float|bool|complex|str)\w*\(", reply["stdout"]):
             raise self.page.error(line, "OutputError", "a bare numpy scalar was printed: print it with fmt()")
         return reply
 

@@ -1,17 +1,22 @@
-"""What a built folder still needs, for any builder: the maths font."""
+"""What a built folder still needs, for any builder: the maths font, and what the figures bring."""
 
+from importlib.resources import files
 from pathlib import Path
 
 from qkvdocs.lessons._fonts import glyphs_in, subset
 
+FIGURES = ("qkv.css", "qkv-live.js")
+
 
 def finish(site: Path) -> None:
-    """Put the maths font, cut to the glyphs that the pages use, beside the stylesheet.
+    """Put beside the stylesheet the maths font, cut to the glyphs in use, and the figures' style and script.
 
     Args:
         site: A folder of built pages.
     """
     glyphs = set().union(*(glyphs_in(page.read_text("utf-8")) for page in sorted(site.rglob("*.html"))))
-    font = site / "assets" / "maths.woff2"
-    font.parent.mkdir(exist_ok=True)
-    font.write_bytes(subset(glyphs))
+    assets = site / "assets"
+    assets.mkdir(exist_ok=True)
+    (assets / "maths.woff2").write_bytes(subset(glyphs))
+    for name in FIGURES:
+        (assets / name).write_bytes(files("qkvdocs").joinpath("figures", "assets", name).read_bytes())

@@ -1,0 +1,182 @@
+from collections.abc import Mapping
+from html import escape
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qkvdocs.errors import QKVError, ShapeError
+from qkvdocs.figures import _words
+from qkvdocs.figures._frame import code_block, frame, live
+from qkvdocs.figures._matrix import MOST, Matrix, pretty, read, table
+from qkvdocs.figures._plot import HEIGHT, WIDTH, Part, plot
+from qkvdocs.figures._step import product
+
+__all__ = ["vectors_on_axes", "worked_product"]
+
+SCALES = {
+    "separate": "Each axis has a scale of its own, so read lengths and angles with care.",
+    "equal": "Both axes have the same scale.",
+}
+EQUAL = ' data-equal=""'
+HINT = "Point at an entry of {}, or tap it, to see what it is made of."
+
+
+def worked_product(
+    left: ArrayLike,
+    right: ArrayLike,
+    result: ArrayLike,
+    *,
+    names: tuple[str, str, str] = ("x", "W", "y"),
+    parts: ArrayLike | None = None,
+    scales: Literal["separate", "equal"] = "separate",
+    captions: Mapping[str, str] | None = None,
+    caption: str = "",
+    code: str = "",
+    name: str = "product",
+    edit: bool = True,
+) -> str:
+    """Show a product whose entries explain themselves, and let the reader change its numbers.
+
+    Pointing at an entry of the result marks the row and the column it is made of, and says its sum. That
+    needs no JavaScript; with it, every entry of both operands is a field.
+
+    Args:
+        left: First operand; a vector is a row.
+        right: Second operand; a vector is a column. At most eight rows or columns each.
+        result: Their product, as the lesson computed it. One vector times a matrix gives a vector.
+        names: What the three are called, as in code.
+        parts: For a row times a matrix with two columns: `left[:, None] * right`, the weighted rows. Draws
+            the vectors on axes.
+        scales: Whether both axes have the same scale; the caption says it.
+        captions: What stands above a matrix instead of its name, as HTML.
+        caption: HTML of the caption instead of the usual one.
+        code: A block of code, with names in braces where literals follow the numbers.
+        name: Its name in the page's address; several figures of a page need different ones.
+        edit: Whether a reader can change the numbers.
+
+    Returns:
+        HTML for a fence with `html="on"`.
+
+    Raises:
+        ShapeError: If the shapes are not those of a product, or a matrix is too large to be marked.
+        DTypeError: If an entry is not a finite number.
+        QKVError: If an entry is not what its sum says, or a name is not one.
+
+    Examples:
+        >>> x, W = np.array([2, 3]), np.array([[1, 10], [0, -1]])
+        >>> html = worked_product(x, W, x @ W, parts=x[:, None] * W)
+        >>> "y_0 = 2·1 + 3·0 = 2" in html, "y_1 = 2·10 + 3·(-1) = 17" in html
+        (True, True)
+    """
+    a = read(names[0], left, editable=edit)
+    b = read(names[1], right, column=True, editable=edit)
+    y = read(names[2], result, column=np.ndim(right) == 1)
+    if len({*names}) < len(names):
+        raise QKVError(f"names must differ, got {names}")
+    captions = captions or {}
+
+    def show(matrix: Matrix, role: str) -> str:
+        return table(matrix, role, editable=edit, caption=captions.get(matrix.name, ""))
+
+    step = product(a, b, y, show)
+    body = step.html(captions.get(y.name, ""), HINT.format(pretty(y.name)))
+    twin = "".join(f"<p>{pretty(m.name)} = {m.live}</p>" for m in (a, b))
+    twin += step.twin()
+    if parts is not None:
+        body += _drawn(a, b, y, parts, scales)
+    known = {matrix.name: matrix for matrix in (a, b, y)}
+    if not caption:
+        caption = (
+            f"Each entry of {pretty(y.name)} takes one row of {pretty(a.name)}"
+            f" and one column of {pretty(b.name)}."
+        )
+    whole = f'<div class="qkv-body">{body}</div>{code_block(code, known)}'
+    return live(frame(whole, caption, twin, "qkv-product"), name, edit=edit)
+
+
+def vectors_on_axes(
+    vectors: Mapping[str, ArrayLike],
+    *,
+    scales: Literal["separate", "equal"] = "separate",
+    caption: str = "",
+) -> str:
+    """Draw vectors with two entries as arrows from the origin.
+
+    Args:
+        vectors: Names and vectors.
+        scales: Whether both axes have the same scale; the caption says it.
+        caption: HTML of the caption; what is said of the scales follows it.
+
+    Returns:
+        HTML for a fence with `html="on"`.
+
+    Raises:
+        ShapeError: If a vector has not two entries, or there is none.
+        DTypeError: If an entry is not a finite number.
+
+    Examples:
+        >>> "= [3, 3]" in vectors_on_axes({"q": [3, 3], "k": [2, 2]}, scales="equal")
+        True
+    """
+    if not vectors or len(vectors) > MOST:
+        raise ShapeError(f"vectors must be from 1 to {MOST}, got {len(vectors)}")
+    tips = [(name, _pair(name, read(name, vector))) for name, vector in vectors.items()]
+    label = f"{' and '.join(vectors)} as arrows from the origin"
+    svg = _svg(plot(tips, [], equal=scales == "equal"), label, "")
+    said = "; ".join(
+        f'<span class="key v{index}">{pretty(name)}</span> = {read(name, vector).text}'
+        for index, (name, vector) in enumerate(vectors.items())
+    )
+    caption = f"{caption} {_scale(scales)}".strip()
+    return f'<div class="qkv">{frame(svg, caption, f"<p>{said}</p>", "qkv-axes")}</div>'
+
+
+def _drawn(a: Matrix, b: Matrix, y: Matrix, parts: ArrayLike, scales: str) -> str:
+    steps = read("parts", parts)
+    if y.shape != (1, 2):
+        raise ShapeError(f"{y.name} must have shape (1, 2) to be drawn on axes, got {y.shape}")
+    if steps.shape != b.shape:
+        raise ShapeError(f"parts must have shape (rows of {b.name}, 2) = {b.shape}, got {steps.shape}")
+    factors, rows, moves = a.values[0].tolist(), b.values.tolist(), steps.values.tolist()
+    drawn = [Part(by, tuple(row), tuple(move)) for by, row, move in zip(factors, rows, moves, strict=True)]
+    for part in drawn:
+        for k in (0, 1):
+            _words.product("an entry of parts", [part.by], [part.row[k]], part.step[k])
+    vectors = [(matrix.name, _pair(matrix.name, matrix)) for matrix in (a, y) if matrix.shape == (1, 2)]
+    shown = " ".join(name for name, _ in vectors)
+    recipe = f' data-plot="{shown}" data-parts="{a.name} {b.name}"{EQUAL if scales == "equal" else ""}'
+    svg = _svg(
+        plot(vectors, drawn, equal=scales == "equal"), f"{' and '.join(shown.split())} on axes", recipe
+    )
+    return f'<div class="qkv-plot">{svg}<p class="qkv-key">{_said(a, b, y, scales)}</p></div>'
+
+
+def _said(a: Matrix, b: Matrix, y: Matrix, scales: str) -> str:
+    arrows = [matrix for matrix in (a, y) if matrix.shape == (1, 2)]
+    keys = ", ".join(
+        f'<span class="key v{index}">{pretty(m.name)}</span> = {m.live}' for index, m in enumerate(arrows)
+    )
+    return (
+        f"Arrows from the origin: {keys}. Dashed, tip to tail: the rows of {pretty(b.name)}, each times its"
+        f" entry of {pretty(a.name)}; beside each axis stands what each row adds there. {_scale(scales)}"
+    )
+
+
+def _svg(drawing: str, label: str, recipe: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}"{recipe}>{drawing}</svg>'
+    )
+
+
+def _pair(name: str, matrix: Matrix) -> tuple[float, float]:
+    if matrix.shape != (1, 2):
+        raise ShapeError(f"{name} must have shape (2,) to be drawn on axes, got {matrix.shape}")
+    across, up = matrix.values[0].tolist()
+    return across, up
+
+
+def _scale(scales: str) -> str:
+    if scales not in SCALES:
+        raise QKVError(f"scales must be one of {', '.join(SCALES)}, got {scales!r}")
+    return SCALES[scales]

@@ -1,0 +1,157 @@
+// <qkv-live>: a figure whose numbers a reader can change. It computes, says and draws what Python did.
+(() => {
+	const fmt = (v, digits = 4) => {
+		if (isNaN(v)) return "?";
+		if (v === -Infinity) return "-∞";
+		const text = v.toFixed(digits).replace(/\.?0+$/, "");
+		return text === "-0" ? "0" : text;
+	};
+	const factor = (v) => fmt(v).replace(/^-.*/, "($&)");
+	const relation = (...values) =>
+		values.some((v) => Math.abs(+fmt(v) - v) > 1e-9 * (1 + Math.abs(v))) ? "≈" : "=";
+	const list = (row) => `[${row.map((v) => fmt(v)).join(", ")}]`;
+	const entry = (name, i, j, M) =>
+		M.length === 1 ? `${name}_${j}` : M[0].length === 1 ? `${name}_${i}` : `${name}[${i},${j}]`;
+	const map = (M, f) => M.map((row, i) => row.map((v, j) => f(v, i, j)));
+	const turn = (M) => M[0].map((_, j) => M.map((row) => row[j]));
+
+	// Each gives its result, and what to say of an entry.
+	const operations = {
+		product(A, B) {
+			const M = A.map((a) => turn(B).map((b) => b.reduce((sum, v, k) => sum + a[k] * v, 0)));
+			return [M, (i, j) => {
+				const b = turn(B)[j], terms = b.map((v, k) => `${factor(A[i][k])}·${factor(v)}`);
+				return `${terms.join(" + ")} ${relation(...A[i], ...b, M[i][j])} ${fmt(M[i][j])}`;
+			}];
+		},
+		scale(S, width) {
+			const M = map(S, (s) => s / Math.sqrt(width || 1));
+			return [M, (i, j) => `${fmt(S[i][j])} / ${width ? "√" + width : 1} ${relation(S[i][j], M[i][j])} ${fmt(M[i][j])}`];
+		},
+		mask(S, see) {
+			const M = map(S, (s, i, j) => (see[i][j] ? s : -Infinity));
+			return [M, (i, j) => `${fmt(M[i][j])}, ${see[i][j] ? "visible" : "hidden"}`];
+		},
+		softmax(S) {
+			const raised = S.map((row) => row.map((s) => Math.exp(s - Math.max(...row, -1e9))));
+			const M = raised.map((row) => row.map((e) => e / (row.reduce((a, b) => a + b) || 1)));
+			return [M, (i, j) => {
+				const terms = S[i].map((s) => "e^" + factor(s)), several = S[i].filter(isFinite).length > 1;
+				return `${terms[j]} / (${terms.join(" + ")}) ${several && S[i][j] > -Infinity ? "≈" : "="} ${fmt(M[i][j])}`;
+			}];
+		},
+	};
+
+	const at = (point) => point.map((v) => fmt(v, 1)).join(" ");
+	const write = ([x, y], said) => `<text x="${fmt(x, 1)}" y="${fmt(y, 1)}">${said}</text>`;
+	const arrow = (tail, tip) => {
+		const [x, y] = tip.map((v, k) => v - tail[k]), length = Math.sqrt(x * x + y * y);
+		const head = Math.min(9, length) / (length || 1);
+		const wing = (side) => at([tip[0] - head * (x + side * y), tip[1] - head * (y - side * x)]);
+		return `<path d="M${at(tail)}L${at(tip)}L${wing(0.4)}M${at(tip)}L${wing(-0.4)}"></path>`;
+	};
+	// vectors: [name, tip]; parts: [factor, row], tip to tail, and one by one in lanes beside the axes.
+	const plot = (vectors, parts, equal) => {
+		const path = [[0, 0]], room = 17 * parts.length;
+		parts.forEach(([by, row], i) => path.push(path[i].map((v, k) => v + by * row[k])));
+		const points = [...path, ...vectors.map(([, tip]) => tip)];
+		if (!points.flat().every(isFinite)) return "";
+		const start = [40 + room, 258 - room], end = [296, 12], size = [256 - room, 246 - room];
+		const lows = [], unit = turn(points).map((values, k) => {
+			const low = Math.min(...values), high = Math.max(...values), spare = 0.06 * (high - low);
+			lows[k] = low < 0 ? low - spare : 0;
+			return size[k] / ((high > 0 ? high + spare : low < 0 ? 0 : 1) - lows[k]);
+		});
+		if (equal) unit.fill(Math.min(...unit));
+		const along = (k, v) => start[k] + (k ? -1 : 1) * unit[k] * (v - lows[k]);
+		const place = (point) => point.map((v, k) => along(k, v));
+		const axis = (k) => {
+			const point = (v, across) => (k ? [across, v] : [v, across]), side = start[1 - k];
+			let step = 1e-4, ticks = "";
+			for (let n = 0; step * unit[k] < (k ? 26 : 36); n++) step *= n % 3 === 1 ? 2.5 : 2;
+			for (let i = Math.ceil(lows[k] / step); (i * step - lows[k]) * unit[k] < size[k] + 1; i++) {
+				const v = along(k, i * step);
+				ticks += `<path d="M${at(point(v, side))}L${at(point(v, end[1 - k]))}"${i ? "" : ' class="zero"'}></path>`;
+				ticks += write(k ? [side - 5, v + 4] : [v, side + 14], fmt(i * step));
+			}
+			const lanes = parts.map(([by, row], i) => {
+				const lane = side + (k ? -1 : 1) * (33 + 17 * i);
+				const line = arrow(point(along(k, path[i][k]), lane), point(along(k, path[i + 1][k]), lane));
+				return line + write(k ? [lane, start[1] + 6] : [end[0] + 6, lane + 4], `${factor(by)}·${factor(row[k])}`);
+			});
+			return `<g class="ticks-${k}">${ticks}</g><g class="lanes-${k}">${lanes.join("")}</g>`;
+		};
+		const dashed = parts.map((_, i) => arrow(place(path[i]), place(path[i + 1])));
+		const solid = vectors.map(([name, tip], i) => {
+			const [x, y] = place(tip), label = write([x + (tip[0] < 0 ? -12 : 12), y + (i % 2 ? -4 : 12)], name);
+			return `<g class="v${i}">${arrow(place([0, 0]), [x, y])}${label}</g>`;
+		});
+		return `${axis(0)}${axis(1)}<g class="parts">${dashed.join("")}</g>${solid.join("")}`;
+	};
+
+	const put = (element, text) => element.textContent === text || (element.textContent = text);
+
+	class QkvLive extends HTMLElement {
+		connectedCallback() {
+			if (this.tables) return;
+			this.tables = this.all("table").map(({ dataset, tBodies }) =>
+				({ ...dataset, cells: [...tBodies[0].rows].map((row) => [...row.querySelectorAll("td")]) }));
+			for (const { m, edit, cells } of this.tables)
+				if (edit) map(cells, (td, i, j) => (td.innerHTML = `<input type=number step=any min=-${edit} max=${edit}
+					value="${td.textContent}" placeholder=? aria-label=${entry(m, i, j, cells)}>`));
+			const fields = this.all("input, select"), state = () => fields.map((field) => field.value).join("_");
+			const fill = (values) => values.split("_").forEach((value, i) => (fields[i].value = value));
+			const built = state(), saved = new URLSearchParams(location.search).get(this.id) ?? "";
+			if (saved.split("_").length === fields.length) fill(saved);
+			// Results at once; status line and address when the reader pauses.
+			this.oninput = () => {
+				this.update();
+				clearTimeout(this.timer);
+				this.timer = setTimeout(() => {
+					const { dataset, textContent } = this.all(".qkv-twin [data-py]").pop();
+					put(this.all("[role=status]")[0], `${dataset.py} = ${textContent}`);
+					const url = new URL(location);
+					url.searchParams[state() === built ? "delete" : "set"](this.id, state());
+					if (this.isConnected) history.replaceState(history.state, "", url);
+				}, 400);
+			};
+			this.all("button")[0].onclick = () => this.oninput(fill(built));
+			this.update();
+		}
+		all = (selector) => [...this.querySelectorAll(selector)];
+		update() {
+			const { dataset } = this, sums = this.all(".qkv-sums li");
+			for (const { name, value } of this.all("select")) dataset[name] = value;
+			const env = { width: +dataset.scaled && +dataset.width };
+			const get = (name) => {
+				if (+dataset.shared) name = name.replace(/W_[KV]/, "W_Q");
+				return name.endsWith(".T") ? turn(env[name.slice(0, -2)]) : env[name];
+			};
+			for (const { m, edit, op, from, cells } of this.tables) {
+				if (edit) env[m] = map(cells, ({ firstChild: f }) => (f.validity.valid ? f.valueAsNumber : NaN));
+				else if (m === "mask") env.mask = map(cells, (td) => td.textContent === "✓" || !+dataset.masked);
+				else if (op) {
+					const [M, say] = operations[op](...from.split(" ").map(get));
+					env[m] = M;
+					map(cells, (td, i, j) => {
+						const said = `${entry(m, i, j, M)} = ${say(i, j)}`;
+						put(td.firstChild, fmt(M[i][j]));
+						put(td.lastChild, said);
+						put(sums.shift(), said);
+						if (op === "softmax") td.setAttribute("style", "--w:" + fmt(M[i][j]));
+					});
+				} else map(cells, (td, i, j) => put(td, fmt(get(m)[i][j])));
+			}
+			for (const el of this.all("[data-py]")) {
+				const M = get(el.dataset.py);
+				put(el, "flat" in el.dataset ? list(M.flat()) : `[${M.map(list).join(", ")}]`);
+			}
+			for (const svg of this.all("[data-plot]")) {
+				const [x, W] = svg.dataset.parts.split(" ").map(get), names = svg.dataset.plot.split(" ");
+				svg.innerHTML = plot(names.map((name) => [name, get(name)[0]]), W.map((row, i) => [x[0][i], row]), "equal" in svg.dataset);
+			}
+		}
+	}
+	globalThis.qkv = { fmt, factor, relation, operations, plot };
+	customElements.get("qkv-live") ?? customElements.define("qkv-live", QkvLive);
+})();

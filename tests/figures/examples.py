@@ -1,0 +1,102 @@
+# The figures that the tests look at, made as a lesson makes them: core computes, figures lays out.
+
+import numpy as np
+
+from qkvdocs.core import KVCache, attend, attention_scores, causal_mask, project_qkv, softmax, split_heads
+from qkvdocs.figures import (
+    attention_steps,
+    cache,
+    flow,
+    heads,
+    heatmap,
+    shape_flow,
+    vectors_on_axes,
+    worked_product,
+)
+
+X = np.array([[1, 2, 1, 2], [1, 0, 2, 1]])
+W_Q = np.array([[1, 0], [0, 1], [1, 1], [0, 1]])
+W_K = np.array([[1, 1], [1, 0], [0, 1], [1, -1]])
+W_V = np.array([[0, 1], [1, 0], [1, 1], [1, 0]])
+CODE = "x = np.array({x})\nW = np.array({W})\ny = x @ W  # {y}"
+
+
+def product(x=(2, 3), W=((1, 10), (0, -1)), **options):
+    """The seed's projection, or that of other numbers."""
+    x, W = np.asarray(x), np.asarray(W)
+    settings = {"code": CODE, "parts": x[:, None] * W if W.shape[1] == 2 else None, **options}
+    return worked_product(x, W, x @ W, **settings)
+
+
+def attention(X=X, W_Q=W_Q, W_K=W_K, W_V=W_V, *, scaled=True, masked=True, shared=False, mask=..., **options):
+    """Lesson 04's two tokens, or others."""
+    X, W_Q, W_K, W_V = (np.asarray(value) for value in (X, W_Q, W_K, W_V))
+    if shared:
+        W_K = W_V = W_Q
+    Q, K, V = project_qkv(X, W_Q, W_K, W_V)
+    mask = causal_mask(len(X), len(X)) if mask is ... else mask
+    scores, pattern, context = attend(Q, K, V, mask if masked else None, None if scaled else 1.0)
+    return attention_steps(
+        X=X, W_Q=W_Q, W_K=W_K, W_V=W_V, Q=Q, K=K, V=V,
+        scores=attention_scores(Q, K, scale=1.0), scaled_scores=scores, pattern=pattern, context=context,
+        mask=mask, scaled=scaled, masked=masked, shared=shared, **options,
+    )  # fmt: skip
+
+
+def column():
+    """The same numbers in the column convention."""
+    x, W = np.array([2, 3]), np.array([[1, 10], [0, -1]])
+    return worked_product(W, x, W @ x, names=("W", "x", "y"), name="column")
+
+
+def pattern_heatmap():
+    """Weights of six tokens."""
+    tokens = "the cat sat on the mat".split()
+    rng = np.random.default_rng(4)
+    mask = causal_mask(6, 6)
+    pattern = softmax(rng.normal(size=(6, 6)), mask)
+    return heatmap(pattern, rows=tokens, columns=tokens, mask=mask)
+
+
+def split():
+    """Heads, the right way and the silent one."""
+    Q = np.arange(12).reshape(3, 4)
+    ways = {
+        "split_heads(Q, 2)": lambda x: split_heads(x, 2),
+        "Q.reshape(2, 3, 2)": lambda x: x.reshape(2, 3, 2),
+    }
+    return heads(Q, ways, tokens=["the", "cat", "sat"])
+
+
+def stored():
+    """A cache after each of three steps."""
+    held = KVCache()
+    K, V = np.arange(6).reshape(3, 2), np.arange(6, 12).reshape(3, 2)
+    steps = [tuple(part.copy() for part in held.append(K[i : i + 1], V[i : i + 1])) for i in range(3)]
+    return cache(steps, tokens=["the", "cat", "sat"])
+
+
+def shapes():
+    """One layer's shapes."""
+    return shape_flow([
+        ("X", (2, 3, 8), "batch seq d_model"), ("Q = X W_Q", (2, 3, 4), "batch seq d_head"),
+        ("scores = Q Kᵀ", (2, 3, 3), "batch seq seq"), ("context", (2, 3, 4), "batch seq d_head"),
+    ])  # fmt: skip
+
+
+def axes():
+    """Two keys and a query."""
+    return vectors_on_axes({"q": [3, 3], "k": [5, 0]}, scales="equal", caption="A query and a key.")
+
+
+GALLERY = {
+    "product": product,
+    "column": column,
+    "attention": attention,
+    "axes": axes,
+    "heatmap": pattern_heatmap,
+    "shapes": shapes,
+    "heads": split,
+    "cache": stored,
+}
+FLOW = flow([["x = [2, 3]", f"W_{name}", name.lower()] for name in "QKV"])
