@@ -11,6 +11,7 @@ from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._fences import Fence, FenceError, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelDied, Limits, Mode, start
 from qkvdocs.lessons._layout import lay_out
+from qkvdocs.lessons._reading import reading_minutes
 
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
@@ -171,8 +172,13 @@ class Runner:
             value = VALUE.match(span[2])
             if len(span[1]) > 1 or not value:
                 return span[0]
+            if value[1] == "minutes":
+                minutes = BLANK if self.blank else str(reading_minutes(self.page.source))
+                self.page.entries.append(Entry(line, "reading minutes", minutes))
+                return minutes
             if value[1] != "python":
-                raise self.page.error(line, "ValueError", f"an inline value must begin {{python}}, got {{{value[1]}}}")
+                message = f"an inline value must begin {{python}} or be {{minutes}}, got {{{value[1]}}}"
+                raise self.page.error(line, "ValueError", message)
             if HEADING.match(text) and "{#" not in text:
                 raise self.page.error(line, "ValueError", "a heading with a value must have an anchor {#name}")
             reply = self.ask(line, value={"code": value[2], "line": line})

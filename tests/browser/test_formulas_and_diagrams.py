@@ -2,12 +2,10 @@
 
 import base64
 import io
-import shutil
 from pathlib import Path
 
 import pytest
 from fontTools.ttLib import TTFont
-from playwright.sync_api import sync_playwright
 
 from qkvdocs.lessons._fonts import glyphs_in, subset
 from qkvdocs.lessons._maths import mathml
@@ -21,17 +19,6 @@ flowchart LR
 """
 TALL_BRACKET = r"\left(\begin{matrix}1\\2\\3\\4\\5\end{matrix}\right)"
 LONG = "=".join(rf"\mathbf{{W}}_Q x_{i}" for i in range(1, 30))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium on the path: install your system's chromium package")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

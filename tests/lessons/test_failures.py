@@ -50,7 +50,7 @@ PAGES = {
     "broken mermaid": ("```mermaid\nflowchart LR\n  A[x --> B\n```\n", r"docs/index\.md:5: MermaidError: .*"),
     "broken TeX": ("text\n\nand \\(\\nosuch{x}\\) here\n", r"docs/index\.md:5: TeXError: .*nosuch.*"),
     "open value": ("`{python} 1 +\n2`\n", r"docs/index\.md:3: ValueError: an inline value must end on its line"),
-    "other value": ("`{r} x`\n", r"docs/index\.md:3: ValueError: an inline value must begin \{python\}, got \{r\}"),
+    "other value": ("`{r} x`\n", r"docs/index\.md:3: ValueError: an inline value must begin \{python\} or.*, got \{r\}"),
     "value in a heading": ("## Head `{python} 1`\n", r"docs/index\.md:3: ValueError: .*anchor.*"),
 }
 FLAGS = ((), ("--strict",), ("-q",))

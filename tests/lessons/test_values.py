@@ -82,3 +82,11 @@ def test_dataclasses_work(project: Project) -> None:
     code = "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: 'int' = 3\nprint(A())"
 
     assert project.run(fence(code)).entries[0].text == "A(x=3)"
+
+
+def test_reading_time_follows_its_formula(project: Project) -> None:
+    """Words at 200 a minute, shown lines of code at 20; what is not shown takes no time."""
+    words, shown, hidden = "word " * 390, fence("x = 1\n" * 21, 'exec="on" source="above"'), fence("x = 1\n" * 99)
+    page = project.run(f"{words}\n\n`{{minutes}}`\n\n{shown}\n{hidden}")
+
+    assert [entry.text for entry in page.entries if not entry.fence] == ["4"]

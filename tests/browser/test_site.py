@@ -1,0 +1,104 @@
+"""The published site as its readers have it."""
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+WORDS = """() => [...document.querySelectorAll("article")].map(article => {
+  const copy = article.cloneNode(true);
+  copy.querySelectorAll(".headerlink, script, style, button, .md-code__nav").forEach(part => part.remove());
+  return copy.textContent.replace(/\\s+/g, " ").trim();
+}).join()"""
+
+
+def test_no_page_asks_another_host_or_complains(browser: Browser, addresses: list[str], address: str) -> None:
+    """No font, script, picture or call from elsewhere; nothing on the console."""
+    foreign, complaints = [], []
+    page = browser.new_page()
+    page.on("request", lambda request: request.url.startswith((address, "data:")) or foreign.append(request.url))
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for url in addresses:
+        page.goto(url)
+        page.wait_for_load_state("networkidle")
+    page.close()
+    assert len(addresses) > 3
+    assert not foreign
+    assert not complaints
+
+
+def test_a_foreign_request_would_be_seen(browser: Browser, addresses: list[str], address: str) -> None:
+    """The listener above hears one."""
+    foreign = []
+    page = browser.new_page()
+    page.route("https://example.org/**", lambda route: route.abort())
+    page.on("request", lambda request: request.url.startswith((address, "data:")) or foreign.append(request.url))
+    page.goto(addresses[0])
+    page.evaluate("fetch('https://example.org/font.woff2').catch(() => 0)")
+    page.close()
+    assert foreign == ["https://example.org/font.woff2"]
+
+
+def test_every_word_is_there_without_javascript(browser: Browser, addresses: list[str]) -> None:
+    """Turning JavaScript off changes no word of any page."""
+    with_script, without = browser.new_context(), browser.new_context(java_script_enabled=False)
+    for url in addresses:
+        texts = []
+        for context in (with_script, without):
+            page = context.new_page()
+            page.goto(url)
+            page.wait_for_load_state("networkidle")
+            texts.append(page.evaluate(WORDS))
+            page.close()
+        assert texts[0] == texts[1], url
+        assert len(texts[0]) > 100, url
+    with_script.close()
+    without.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_scrolls_sideways_on_a_phone(browser: Browser, addresses: list[str], scheme: str) -> None:
+    """At 360 pixels what is wide scrolls in its own box."""
+    page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    for url in addresses:
+        page.goto(url)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, url
+    page.close()
+
+
+def background(page: Page) -> str:
+    """Tell the colour behind the text."""
+    return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+def test_the_scheme_follows_the_system_and_the_toggle(browser: Browser, addresses: list[str]) -> None:
+    """Light and dark by the reader's system; the switch overrides it."""
+    shades = {}
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(addresses[0])
+        shades[scheme] = background(page)
+        if scheme == "light":
+            for _ in range(2):  # system, light, dark
+                page.locator("label[for^=__palette]:visible").click()
+            assert background(page) != shades["light"]
+        page.close()
+    assert shades["light"] != shades["dark"]
+
+
+def test_search_finds_a_lesson(browser: Browser, address: str) -> None:
+    """Typed words lead to the page that holds them."""
+    page = browser.new_page(viewport={"width": 1300, "height": 800})
+    page.goto(address)
+    page.locator(".md-search__input").fill("parallel graders")
+    page.wait_for_selector(".md-search-result__link")
+    assert "04-qkv-projections" in (page.locator(".md-search-result__link").first.get_attribute("href") or "")
+    page.close()
+
+
+def test_formulas_use_our_font(browser: Browser, address: str) -> None:
+    """The maths font is loaded from the site itself."""
+    page = browser.new_page()
+    page.goto(f"{address}lessons/04-qkv-projections/")
+    page.evaluate("document.fonts.ready")
+    assert page.evaluate("[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)")
+    page.close()
