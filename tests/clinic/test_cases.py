@@ -1,0 +1,25 @@
+"""The buggy implementations run, return the right shape, and are many."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.clinic import bugs_held_out
+
+HALVES = {"held out": bugs_held_out.CASES}
+
+
+def test_there_are_many() -> None:
+    """At least twenty a half, each name once."""
+    assert len(bugs_held_out.CASES) >= 20
+    names = [case.name for case in bugs_held_out.CASES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("file", ["bugs_held_out.py", "cases.py"])
+def test_they_know_nothing_of_the_probes(file: str) -> None:
+    """They import numpy and their own list, nothing of the package."""
+    tree = ast.parse(Path(__file__).with_name(file).read_text("utf-8"))
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not [module for module in modules if module.startswith("qkvdocs")]
