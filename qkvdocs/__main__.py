@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         lines = (f"  {name:8}{what}" for name, (_, _, what) in COMMANDS.items())
         asked = words and words[0] in {"-h", "--help"}
-        print("usage: qkvdocs COMMAND …", *lines, sep="\n", file=sys.stdout if asked else sys.stderr)  # noqa: T201
+        print("usage: qkvdocs COMMAND …", *lines, sep="\n", file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     module, extra, _ = COMMANDS[words[0]]
     try:

@@ -14,8 +14,21 @@ __all__ = ["bound", "factor", "fmt", "plain", "relation", "tex", "word"]
 DIGITS = 4
 # Enough digits for every double, so that rounding sees the exact binary value.
 EXACT = Context(prec=800, rounding=ROUND_HALF_UP)
-WORDS = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-         "sixteen seventeen eighteen nineteen twenty").split()  # fmt: skip
+WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *(
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
+    ),
+)
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -123,7 +136,7 @@ def plain(value: object, digits: int = DIGITS) -> str:
     if isinstance(value, Sequence):
         return f"[{', '.join(plain(item, digits) for item in value)}]"
     if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
-        return fmt(value, digits)
+        return fmt(float(value) if not isinstance(value, Integral) else int(value), digits)
     raise QKVError(f"value must be a number, an array or a string, got {value!r}")
 
 

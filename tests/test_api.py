@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = sorted(
     f"qkvdocs.{path.stem}"
     for path in (ROOT / "qkvdocs").iterdir()
-    if path.stem not in {"__init__", "__main__", "lessons"} and (path.suffix == ".py" or (path / "__init__.py").exists())
+    if path.stem not in {"__init__", "__main__", "lessons"}
+    and (path.suffix == ".py" or (path / "__init__.py").exists())
 )
 TAUGHT = [layer for layer in LAYERS if layer != "qkvdocs.errors"]
 
@@ -29,7 +30,9 @@ def public(layer: str) -> dict[str, object]:
 @pytest.mark.parametrize("layer", [*LAYERS, "qkvdocs.lessons"])
 def test_public_names_are_documented(layer: str) -> None:
     """Each with a docstring; ruff keeps them sorted."""
-    assert not [name for name, value in public(layer).items() if callable(value) and not inspect.getdoc(value)]
+    assert not [
+        name for name, value in public(layer).items() if callable(value) and not inspect.getdoc(value)
+    ]
 
 
 def test_no_name_is_public_twice() -> None:
@@ -45,8 +48,7 @@ def test_public_functions_have_an_example_that_runs(layer: str) -> None:
     bare = [
         name
         for name, value in public(layer).items()
-        if inspect.isfunction(value)
-        and not any(test.examples for test in finder.find(value, name))
+        if inspect.isfunction(value) and not any(test.examples for test in finder.find(value, name))
     ]
     assert not bare
 

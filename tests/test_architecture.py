@@ -13,7 +13,9 @@ PACKAGE = ROOT / "qkvdocs"
 
 def table() -> dict[str, set[str]]:
     """Read who may import whom, as contributors read it."""
-    rows = re.findall(r"^\| `([\w./]+)` \|[^|]*\|([^|]*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+    rows = re.findall(
+        r"^\| `([\w./]+)` \|[^|]*\|([^|]*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M
+    )
     return {layer.rstrip("/"): set(re.findall(r"`([\w.]+)`", allowed)) for layer, allowed in rows}
 
 
@@ -47,7 +49,9 @@ def files(layer: str) -> list[Path]:
 
 def test_every_module_has_a_row() -> None:
     """A new module or layer gets its place in the table first."""
-    there = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    there = {
+        path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert there - {"__init__.py"} == set(table())
 
 
@@ -62,7 +66,9 @@ def test_a_layer_imports_only_what_it_may(layer: str) -> None:
 def test_a_stranger_is_noticed(tmp_path: Path) -> None:
     """The check above can fail: also for an import inside a function, and for a relative one."""
     path = tmp_path / "module.py"
-    path.write_text("import numpy\nfrom qkvdocs import lessons\ndef f():\n    import torch.nn\nfrom . import x\n")
+    path.write_text(
+        "import numpy\nfrom qkvdocs import lessons\ndef f():\n    import torch.nn\nfrom . import x\n"
+    )
 
     assert strangers(path, "core", {"numpy", "errors"}) == [".", "qkvdocs", "torch.nn"]
 

@@ -17,7 +17,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel and unpack it into a folder with the base packages and no others."""
     folder = tmp_path_factory.mktemp("wheel")
     words = ["hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     site = folder / "site"
     zipfile.ZipFile(next(folder.glob("*.whl"))).extractall(site)

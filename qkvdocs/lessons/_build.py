@@ -11,7 +11,9 @@ from pathlib import Path
 
 from qkvdocs.lessons._check import check
 
-NOTICE = {"NO_MKDOCS_2_WARNING": "1"}  # Material's banner about its end of life: README says what we do about it
+NOTICE = {
+    "NO_MKDOCS_2_WARNING": "1"
+}  # Material's banner about its end of life: README says what we do about it
 WARNING = re.compile(r"^WARNING\s+-\s+(.*)$", re.M)
 
 

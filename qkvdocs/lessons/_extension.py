@@ -92,7 +92,9 @@ def draw(source: str, language: str, css_class: str, options: dict[str, Any], md
         raise runner.page.error(int(options["line"]) + error.line, "MermaidError", str(error)) from None
 
 
-def accept(language: str, inputs: dict[str, str], options: dict[str, Any], attrs: object, md: Markdown) -> bool:
+def accept(
+    language: str, inputs: dict[str, str], options: dict[str, Any], attrs: object, md: Markdown
+) -> bool:
     """Take every mermaid fence, with the line that the page's run put there."""
     options.update(inputs)
     return True
@@ -108,11 +110,12 @@ def runner_of(md: Markdown) -> RunPage:
 def source_of(md: Markdown) -> tuple[Path, Path] | None:
     """Find the file that is being converted and the folder of all pages; None for a docstring."""
     if "relpath" in md.treeprocessors:  # MkDocs
-        file = md.treeprocessors["relpath"].file  # type: ignore[attr-defined]
+        processor: Any = md.treeprocessors["relpath"]
+        file = processor.file
         path = Path(file.abs_src_path)
         return path, Path(str(path)[: -len(file.src_uri)])
     if "rendering_context" in md.preprocessors:  # Zensical
-        context = md.preprocessors["rendering_context"]
-        docs = Path(context.config["docs_dir"]).absolute()  # type: ignore[attr-defined]
-        return docs / context.page.path, docs  # type: ignore[attr-defined]
+        context: Any = md.preprocessors["rendering_context"]
+        docs = Path(context.config["docs_dir"]).absolute()
+        return docs / context.page.path, docs
     return None

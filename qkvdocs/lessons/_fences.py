@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from qkvdocs.errors import QKVError
 
 OPEN = re.compile(r"^(?P<prefix>[ \t>]*)(?P<ticks>`{3,}|~{3,})[ \t]*(?P<head>[^`]*)$")
-HEADER = re.compile(r"(?P<language>[\w#.+-]*)(?P<options>(?:[ \t]+[A-Za-z]\w*=(?:\"[^\"]*\"|'[^']*'))*)[ \t]*$")
+HEADER = re.compile(
+    r"(?P<language>[\w#.+-]*)(?P<options>(?:[ \t]+[A-Za-z]\w*=(?:\"[^\"]*\"|'[^']*'))*)[ \t]*$"
+)
 OPTION = re.compile(r"([A-Za-z]\w*)=(?:\"([^\"]*)\"|'([^']*)')")
 CONTAINER = re.compile(r"\s*(?:[-*+]|\d+\.|!!!|\?\?\?\+?|===\+?|:|\[\^[^\]]+\]:)\s")
 NAME = re.compile(r"[\w.-]+$")
@@ -107,7 +109,9 @@ def _read_header(head: str, line: int) -> tuple[str, dict[str, str]]:
     options = {name: double or single for name, double, single in OPTION.findall(header["options"])}
     known = SHOWN | (RUN if "exec" in options else {})
     if unknown := [name for name in options if name not in known and options != {"exec": "no"}]:
-        raise FenceError(line, f"a fence option must be one of {', '.join(sorted(known))}, got {unknown[0]!r}")
+        raise FenceError(
+            line, f"a fence option must be one of {', '.join(sorted(known))}, got {unknown[0]!r}"
+        )
     if language in {"python", "py", "pycon"} and "exec" not in options:
         raise FenceError(line, 'a python fence must say exec="on", or exec="no" where it must not run')
     if options.get("exec", "no") == "no":

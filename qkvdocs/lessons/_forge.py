@@ -46,7 +46,7 @@ class Mode:
     """Added to the process's environment, for example another BLAS kernel."""
 
 
-class KernelDied(Exception):
+class KernelEndedError(Exception):
     """The process is gone; `timed_out` tells whether the builder ended it."""
 
     def __init__(self, timed_out: bool) -> None:
@@ -66,7 +66,7 @@ class Kernel:
         """Send one request and wait for the reply, at most `seconds`.
 
         Raises:
-            KernelDied: If the process ended, by itself or because the time was up.
+            KernelEndedError: If the process ended, by itself or because the time was up.
         """
         late = threading.Event()
 
@@ -85,7 +85,7 @@ class Kernel:
         finally:
             timer.cancel()
         if not reply:
-            raise KernelDied(late.is_set())
+            raise KernelEndedError(late.is_set())
         return cast("dict[str, Any]", json.loads(reply))
 
     def close(self) -> None:
@@ -176,7 +176,9 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
 _forges: dict[tuple[tuple[str, str], ...], Forge] = {}
 
 
-def _spawn(order: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[BinaryIO, subprocess.Popen[bytes]]:
+def _spawn(
+    order: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[BinaryIO, subprocess.Popen[bytes]]:
     process = subprocess.Popen(  # noqa: S603
         _command("spawn", json.dumps(order)),
         env=_environment(environment),
@@ -199,7 +201,7 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 def _stamp(name: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(name)
+        status = Path(name).stat()
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size

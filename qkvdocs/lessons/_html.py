@@ -53,7 +53,9 @@ class PageReader(HTMLParser):
             self._open.append((tag, found))
         if self._in_content():
             self.has_content = True
-            spoken = (found[name] for name in SPOKEN if name in found and "cited" not in found.get("class", ""))
+            spoken = (
+                found[name] for name in SPOKEN if name in found and "cited" not in found.get("class", "")
+            )
             self.words.extend(Words(text, worked=self._worked) for text in spoken)
 
     def handle_endtag(self, tag: str) -> None:
@@ -139,5 +141,7 @@ def find_line(source: Path, needle: str, around: str = "") -> int:
     """
     near = set(re.findall(r"\w+", around))
     lines = source.read_text("utf-8").split("\n")
-    holding = [(len(near & set(re.findall(r"\w+", text))), -at) for at, text in enumerate(lines, 1) if needle in text]
+    holding = [
+        (len(near & set(re.findall(r"\w+", text))), -at) for at, text in enumerate(lines, 1) if needle in text
+    ]
     return -max(holding)[1] if holding else 1

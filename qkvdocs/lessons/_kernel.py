@@ -16,13 +16,15 @@ import tempfile
 import traceback
 import types
 import warnings
+from collections.abc import Callable
 from io import BufferedRWPair, FileIO
 from pathlib import Path
+from typing import IO, Any
 
 try:
     import resource
 except ImportError:  # Windows: the builder's clock still holds
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 MEGABYTE = 2**20
 
@@ -30,20 +32,21 @@ MEGABYTE = 2**20
 class Page:
     """The namespaces of one page, and the way from an exception to a line of its file."""
 
-    def __init__(self, order, transform):
+    def __init__(self, order: dict[str, Any], transform: Callable[[ast.AST], ast.AST] | None) -> None:
         self.file, self.root, self.limits = order["file"], order["root"], order["limits"]
         self.trace, self.transform = order["trace"], transform
-        self.sessions = {}
+        self.sessions: dict[str, types.ModuleType] = {}
         self.enter("")
-        self.possible, self.lines = set(), set()
+        self.possible: set[int] = set()
+        self.lines: set[int] = set()
 
-    def enter(self, session):
+    def enter(self, session: str) -> None:
         """Give each session one module, and a fence without a session a fresh one."""
         if session not in self.sessions or not session:
             self.sessions[session] = types.ModuleType("__lesson__")
         self.module = sys.modules["__lesson__"] = self.sessions[session]  # dataclasses look it up
 
-    def run(self, code, line, session):
+    def run(self, code: str, line: int, session: str) -> dict[str, Any]:
         """Run a fence whose header stands on `line`."""
         self.enter(session)
         tree = ast.parse("\n" * line + code, self.file)
@@ -56,7 +59,7 @@ class Page:
             sys.settrace(None)
         return {}
 
-    def value(self, code, line):
+    def value(self, code: str, line: int) -> dict[str, Any]:
         """Evaluate an inline value against the state after the fence above it."""
         from qkvdocs.numbers import plain
 
@@ -65,24 +68,27 @@ class Page:
             sys.settrace(self.note)
         return {"text": plain(eval(self.compiled(tree, "eval"), dict(vars(self.module))))}  # noqa: S307
 
-    def compiled(self, tree, mode):
-        return compile(self.transform(tree) if self.transform else tree, self.file, mode)
+    def compiled(self, tree: ast.AST, mode: str) -> types.CodeType:
+        """Compile, disturbed where that was asked for."""
+        code: types.CodeType = compile(self.transform(tree) if self.transform else tree, self.file, mode)  # type: ignore[call-overload]
+        return code
 
-    def note(self, frame, event, _):
+    def note(self, frame: types.FrameType, event: str, _: object) -> Any:
+        """Remember which lines of the page ran."""
         if frame.f_code.co_filename != self.file:
             return None
         if event == "line":
             self.lines.add(frame.f_lineno)
         return self.note
 
-    def describe(self, error, line):
+    def describe(self, error: BaseException, line: int) -> dict[str, Any]:
         """Name the lesson's own line first, then the way the error took."""
         frames = [
             frame
             for frame in traceback.extract_tb(error.__traceback__)
             if frame.filename != __file__ and not frame.filename.startswith("<frozen")
         ]
-        here = [frame.lineno for frame in frames if frame.filename == self.file]
+        here = [frame.lineno or line for frame in frames if frame.filename == self.file]
         text = str(error) or "no message"
         if isinstance(error, SyntaxError) and error.filename == self.file:
             line, text, frames = error.lineno or line, error.msg, []
@@ -96,7 +102,7 @@ class Page:
         return {"error": type(error).__name__, "message": text, "line": line, "way": way}
 
 
-def code_lines(code):
+def code_lines(code: types.CodeType) -> set[int]:
     """All lines that a code object and the functions inside it can run."""
     inner = (code_lines(const) for const in code.co_consts if isinstance(const, types.CodeType))
     return {line for *_, line in code.co_lines() if line}.union(*inner)
@@ -105,14 +111,15 @@ def code_lines(code):
 class Capture:
     """Both output streams, caught at their file descriptors, in files of limited size."""
 
-    def __init__(self):
-        self.files = {}
+    def __init__(self) -> None:
+        self.files: dict[str, IO[bytes]] = {}
         for number, name in ((1, "stdout"), (2, "stderr")):
-            self.files[name] = tempfile.TemporaryFile()
+            self.files[name] = tempfile.TemporaryFile()  # noqa: SIM115
             os.dup2(self.files[name].fileno(), number)
-            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115, PTH123
+            stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
-    def take(self, name):
+    def take(self, name: str) -> str:
         """Read what was written since the last time."""
         with contextlib.suppress(OSError):  # a full file says so by its size
             getattr(sys, name).flush()
@@ -124,7 +131,7 @@ class Capture:
         return text
 
 
-def answer(page, capture, request):
+def answer(page: Page, capture: Capture, request: dict[str, Any]) -> dict[str, Any]:
     """Run one fence or value; whatever happens becomes a reply."""
     try:
         reply = page.run(**request["run"]) if "run" in request else page.value(**request["value"])
@@ -140,7 +147,7 @@ def answer(page, capture, request):
     return reply
 
 
-def apply_limits(memory, output):
+def apply_limits(memory: int, output: int) -> None:
     """Let the system refuse what is too much; the error then stands at the line that asked for it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (output, output))
@@ -150,7 +157,7 @@ def apply_limits(memory, output):
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
 
 
-def serve(channel, order):
+def serve(channel: Any, order: dict[str, Any]) -> None:
     """Answer until the builder hangs up."""
     os.chdir(order["root"])
     transform = None
@@ -173,7 +180,7 @@ def serve(channel, order):
     os._exit(0)
 
 
-def preload(names, root):
+def preload(names: list[str], root: str) -> list[str]:
     """Import what every lesson imports; tell which files of the repository that brought in."""
     sys.path.insert(0, root)
     for name in names:
@@ -190,7 +197,7 @@ def preload(names, root):
     return [file for file in files if file and file.startswith(root + os.sep) and "site-packages" not in file]
 
 
-def forge(control, names, root):
+def forge(control: socket.socket, names: list[str], root: str) -> None:
     """Stay small and single-threaded; fork a page's process for each socket that arrives."""
     control.sendall(json.dumps(preload(names, root)).encode() + b"\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -210,7 +217,7 @@ def forge(control, names, root):
 if __name__ == "__main__":
     mode, names, root, *rest = sys.argv[1:]
     if mode == "spawn":
-        pipes = BufferedRWPair(FileIO(os.dup(0)), FileIO(os.dup(1), "w"))
+        pipes: Any = BufferedRWPair(FileIO(os.dup(0)), FileIO(os.dup(1), "w"))
         preload(json.loads(names), root)
         serve(pipes, json.loads(rest[0]))
     else:

@@ -21,7 +21,11 @@ from qkvdocs.lessons._ledger import blocks
 from qkvdocs.lessons._page import run_page
 
 RUNS = 20
-KERNELS = {"x86_64": ("Prescott", "Haswell"), "AMD64": ("Prescott", "Haswell"), "aarch64": ("ARMV8", "NEOVERSEN1")}
+KERNELS = {
+    "x86_64": ("Prescott", "Haswell"),
+    "AMD64": ("Prescott", "Haswell"),
+    "aarch64": ("ARMV8", "NEOVERSEN1"),
+}
 HOOK = "__qkvdocs_noise__"
 
 
@@ -38,7 +42,8 @@ def noisy(seed: int) -> Callable[[ast.AST], ast.AST]:
     setattr(builtins, HOOK, lambda value: disturb(value, rng))
 
     def transform(tree: ast.AST) -> ast.AST:
-        return ast.fix_missing_locations(Disturber().visit(tree))
+        disturbed: ast.AST = Disturber().visit(tree)
+        return ast.fix_missing_locations(disturbed)
 
     return transform
 
@@ -90,7 +95,9 @@ def at_risk(path: Path, root: Path, runs: int = RUNS) -> Iterator[str]:
     quiet = list(blocks(run_page(path, root)))
     file = path.relative_to(root).as_posix()
     modes = [Mode(noise=seed) for seed in range(runs)]
-    modes += [Mode(environment={"OPENBLAS_CORETYPE": kernel}) for kernel in KERNELS.get(platform.machine(), ())]
+    modes += [
+        Mode(environment={"OPENBLAS_CORETYPE": kernel}) for kernel in KERNELS.get(platform.machine(), ())
+    ]
     told = set()
     for mode in modes:
         try:

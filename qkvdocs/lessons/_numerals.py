@@ -24,9 +24,39 @@ NUMERAL = re.compile(r"[\w.\-]*\d[\w.\-]*|[²³¹⁰-⁹₀-₉¼-¾⅐-⅞]+")
 TEX_NUMERAL = re.compile(r"[A-Za-z]*_?\d[\d.]*")
 DATE = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
 COUNTS = "two three four five six seven eight nine ten eleven twelve twenty hundred thousand million billion"
-UNITS = ("token head row column dimension entry score weight vector matrix layer step number digit byte bit "
-         "parameter sequence position score value key query second minute megabyte gigabyte").split()  # fmt: skip
-PLURALS = "|".join({"entry": "entries", "query": "queries", "matrix": "matrices"}.get(u, u + "s") for u in UNITS)
+UNITS = (
+    *(
+        "token",
+        "head",
+        "row",
+        "column",
+        "dimension",
+        "entry",
+        "score",
+        "weight",
+        "vector",
+        "matrix",
+        "layer",
+        "step",
+    ),
+    *(
+        "number",
+        "digit",
+        "byte",
+        "bit",
+        "parameter",
+        "sequence",
+        "position",
+        "value",
+        "key",
+        "query",
+        "second",
+    ),
+    *("minute", "megabyte", "gigabyte"),
+)
+PLURALS = "|".join(
+    {"entry": "entries", "query": "queries", "matrix": "matrices"}.get(u, u + "s") for u in UNITS
+)
 # “Token two scores” names a token; “two scores” counts.
 NAMED = "".join(rf"(?<!\b{unit} )" for unit in UNITS)
 COUNTED = re.compile(rf"{NAMED}\b({'|'.join(COUNTS.split())})\s+(?:{PLURALS})\b", re.I)
@@ -140,7 +170,11 @@ def _typed_error(kind: str, text: str, words: Words, source: Path, docs: Path) -
     excerpt = " ".join(words.text.split())
     at = max(0, excerpt.find(text) - 30)
     where = f"in “{excerpt[at : at + 60 + len(text)]}”"
-    rule = "compute it, cite it, or list it in docs/numerals.toml" if kind == "typed" else "compute it with word()"
+    rule = (
+        "compute it, cite it, or list it in docs/numerals.toml"
+        if kind == "typed"
+        else "compute it with word()"
+    )
     return LessonError(_name(source, docs), line, "TypedNumber", f"{text!r} is typed {where}: {rule}")
 
 

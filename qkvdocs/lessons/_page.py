@@ -9,7 +9,7 @@ from typing import Any
 
 from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._fences import Fence, FenceError, read_fence
-from qkvdocs.lessons._forge import Kernel, KernelDied, Limits, Mode, start
+from qkvdocs.lessons._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.lessons._layout import lay_out
 from qkvdocs.lessons._reading import reading_minutes
 
@@ -144,7 +144,11 @@ class Runner:
         for at in range(fence.line, fence.end + 1):
             line = self.page.source[at]
             if fence.language == "mermaid":
-                line = self.fill(line, at) if at > fence.line else f'{line.rstrip()} line="{self.page.first + at}"'
+                line = (
+                    self.fill(line, at)
+                    if at > fence.line
+                    else f'{line.rstrip()} line="{self.page.first + at}"'
+                )
             elif at == fence.line:
                 line = re.sub(r"\s+exec=([\"'])no\1", "", line)
             self.page.write(at, line)
@@ -180,7 +184,9 @@ class Runner:
                 message = f"an inline value must begin {{python}} or be {{minutes}}, got {{{value[1]}}}"
                 raise self.page.error(line, "ValueError", message)
             if HEADING.match(text) and "{#" not in text:
-                raise self.page.error(line, "ValueError", "a heading with a value must have an anchor {#name}")
+                raise self.page.error(
+                    line, "ValueError", "a heading with a value must have an anchor {#name}"
+                )
             reply = self.ask(line, value={"code": value[2], "line": line})
             self.page.entries.append(Entry(line, value[2], reply["text"]))
             return str(reply["text"])
@@ -210,7 +216,9 @@ class Runner:
         if raises is not None:
             if kind != raises:
                 found = f"{kind}: {message}" if kind else "no error"
-                raise self.page.error(reply.get("line", line), "FenceError", f"must raise {raises}, got {found}")
+                raise self.page.error(
+                    reply.get("line", line), "FenceError", f"must raise {raises}, got {found}"
+                )
             return {**reply, "stdout": f"{reply['stdout']}{kind}: {message}"}
         if kind is not None:
             raise self.page.error(reply.get("line", line), kind, message, reply.get("way", ""))
@@ -225,7 +233,7 @@ class Runner:
             self.kernel = start(self.page.file, self.page.root, self.limits, self.mode)
         try:
             yield self.kernel
-        except KernelDied as death:
+        except KernelEndedError as death:
             if death.timed_out:
                 message = f"a fence or value may take {self.limits.seconds:g} s"
                 raise self.page.error(line, "TimeLimit", message) from None

@@ -27,7 +27,7 @@ def reading_minutes(lines: Sequence[str]) -> int:
         >>> reading_minutes(["word " * 250]), reading_minutes(["```text", *["code"] * 40, "```"])
         (2, 2)
     """
-    inside = set()
+    inside: set[int] = set()
     code = 0
     for fence in fences(lines):
         inside.update(range(fence.line, fence.end + 1))

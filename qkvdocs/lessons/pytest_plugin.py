@@ -45,7 +45,7 @@ class PageFile(pytest.File):
                     line = fence.line + 1
                     yield FenceItem.from_parent(self, name=str(line), nodeid=f"{name}:{line}", fence=fence)
         except FenceError as error:
-            raise LessonFailure(f"{name}:{error.line + 1}: FenceError: {error}") from None
+            raise FenceFailedError(f"{name}:{error.line + 1}: FenceError: {error}") from None
 
     def run(self) -> Page | LessonError:
         """Run the page, once."""
@@ -71,18 +71,18 @@ class FenceItem(pytest.Item):
         first, last = self.fence.line + 1, self.fence.end + 1
         if isinstance(outcome, LessonError):
             if outcome.line < first:
-                raise LessonFailure(f"{self.nodeid}: never ran: the page stopped at line {outcome.line}")
+                raise FenceFailedError(f"{self.nodeid}: never ran: the page stopped at line {outcome.line}")
             following = [item.fence.line + 1 for item in self.parent.collect() if isinstance(item, FenceItem)]
             if outcome.line < min((line for line in following if line > first), default=outcome.line + 1):
-                raise LessonFailure(str(outcome))
+                raise FenceFailedError(str(outcome))
         elif first not in [entry.line for entry in outcome.entries if entry.fence]:
-            raise LessonFailure(f"{self.nodeid}: never ran")
+            raise FenceFailedError(f"{self.nodeid}: never ran")
         elif missed := [line for line in outcome.missed if first < line < last]:
-            raise LessonFailure(f"{self.nodeid}: these lines of the file never ran: {missed}")
+            raise FenceFailedError(f"{self.nodeid}: these lines of the file never ran: {missed}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show the lesson's error, not the way through this plugin."""
-        if isinstance(excinfo.value, LessonFailure):
+        if isinstance(excinfo.value, FenceFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -91,5 +91,5 @@ class FenceItem(pytest.Item):
         return self.path, self.fence.line, f"fence {self.nodeid}"
 
 
-class LessonFailure(Exception):
+class FenceFailedError(Exception):
     """A fence failed; the message is all there is to say."""

@@ -5,7 +5,9 @@ from playwright.sync_api import Browser, Page
 
 WORDS = """() => [...document.querySelectorAll("article")].map(article => {
   const copy = article.cloneNode(true);
-  copy.querySelectorAll(".headerlink, script, style, button, .md-code__nav").forEach(part => part.remove());
+  const controls = ".headerlink, script, style, button, .md-code__nav, [role=status]";
+  copy.querySelectorAll(controls).forEach(part => part.remove());
+  copy.querySelectorAll("input[type=number]").forEach(field => field.replaceWith(field.getAttribute("value")));
   return copy.textContent.replace(/\\s+/g, " ").trim();
 }).join()"""
 
@@ -14,7 +16,9 @@ def test_no_page_asks_another_host_or_complains(browser: Browser, addresses: lis
     """No font, script, picture or call from elsewhere; nothing on the console."""
     foreign, complaints = [], []
     page = browser.new_page()
-    page.on("request", lambda request: request.url.startswith((address, "data:")) or foreign.append(request.url))
+    page.on(
+        "request", lambda request: request.url.startswith((address, "data:")) or foreign.append(request.url)
+    )
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     for url in addresses:
@@ -31,7 +35,9 @@ def test_a_foreign_request_would_be_seen(browser: Browser, addresses: list[str],
     foreign = []
     page = browser.new_page()
     page.route("https://example.org/**", lambda route: route.abort())
-    page.on("request", lambda request: request.url.startswith((address, "data:")) or foreign.append(request.url))
+    page.on(
+        "request", lambda request: request.url.startswith((address, "data:")) or foreign.append(request.url)
+    )
     page.goto(addresses[0])
     page.evaluate("fetch('https://example.org/font.woff2').catch(() => 0)")
     page.close()
@@ -100,5 +106,7 @@ def test_formulas_use_our_font(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(f"{address}lessons/04-qkv-projections/")
     page.evaluate("document.fonts.ready")
-    assert page.evaluate("[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)")
+    assert page.evaluate(
+        "[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)"
+    )
     page.close()

@@ -107,7 +107,9 @@ def rendered_blank(lesson: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     def render(text: str) -> str:
         path.write_text(text, "utf-8")
-        page = MkDocsPage(None, files.get_file_from_path(lesson.relative_to(ROOT / "docs").as_posix()), config)
+        page = MkDocsPage(
+            None, files.get_file_from_path(lesson.relative_to(ROOT / "docs").as_posix()), config
+        )
         page.read_source(config)
         page.render(config, files)
         return str(page.content)

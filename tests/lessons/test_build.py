@@ -10,26 +10,44 @@ from qkvdocs.lessons._build import _replace
 from tests.lessons.conftest import Project, fence
 
 WRONG = {
-    "broken link": ("[a](nowhere.md)", r"docs/index\.md:3: LinkError: 'nowhere\.md' leads to nowhere\.md, which.*"),
-    "broken anchor": ("[a](other.md#gone)", r"docs/index\.md:3: LinkError: '.*' must name an anchor of .* no #gone"),
-    "own anchor": ("text [a](#gone)", r"docs/index\.md:3: LinkError: '#gone' must name an anchor of index\.html.*"),
+    "broken link": (
+        "[a](nowhere.md)",
+        r"docs/index\.md:3: LinkError: 'nowhere\.md' leads to nowhere\.md, which.*",
+    ),
+    "broken anchor": (
+        "[a](other.md#gone)",
+        r"docs/index\.md:3: LinkError: '.*' must name an anchor of .* no #gone",
+    ),
+    "own anchor": (
+        "text [a](#gone)",
+        r"docs/index\.md:3: LinkError: '#gone' must name an anchor of index\.html.*",
+    ),
     "link printed by a fence": (
         fence("print('[a](nowhere.md)')"),
         r"docs/index\.md:5?4?: LinkError: 'nowhere\.md' leads to nowhere\.md.*",
     ),
     "link in HTML": ('<a href="gone/">a</a>', r"docs/index\.md:3: LinkError: 'gone/' leads to gone, which.*"),
-    "absolute link": ('<a href="/other/">a</a>', r"docs/index\.md:3: LinkError: '/other/' must be relative.*"),
-    "missing picture": ("![a](gone.png)", r"docs/index\.md:3: LinkError: 'gone\.png' leads to gone\.png, which.*"),
+    "absolute link": (
+        '<a href="/other/">a</a>',
+        r"docs/index\.md:3: LinkError: '/other/' must be relative.*",
+    ),
+    "missing picture": (
+        "![a](gone.png)",
+        r"docs/index\.md:3: LinkError: 'gone\.png' leads to gone\.png, which.*",
+    ),
     "typed number": ("It is 15.", r"docs/index\.md:3: TypedNumber: '15' is typed in “It is 15\.”: .*"),
     "bad citation": (
-        '[9](https://example.org){.cited}',
+        "[9](https://example.org){.cited}",
         r"docs/index\.md:3: CitationError: .* a title with a date, got 'https://example\.org' and ''",
     ),
     "cited in worked section": (
         '## By hand {.worked}\n\n[9](https://example.org "seen 2026-11-21"){.cited}',
         r"docs/index\.md:5: CitationError: a cited fact must not stand in a worked section",
     ),
-    "page outside the navigation is fine, its error is not": (fence("1 / 0"), r"docs/index\.md:4: ZeroDivisionError.*"),
+    "page outside the navigation is fine, its error is not": (
+        fence("1 / 0"),
+        r"docs/index\.md:4: ZeroDivisionError.*",
+    ),
 }
 
 
@@ -100,6 +118,8 @@ def test_a_swap_that_is_cut_short_loses_nothing(tmp_path: Path) -> None:
 def test_the_command_line_explains_itself() -> None:
     """No command and an unknown one list what there is, with different exit codes."""
     for words, code in (([], 2), (["nonsense"], 2), (["--help"], 0)):
-        done = subprocess.run(["python", "-m", "qkvdocs", *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["python", "-m", "qkvdocs", *words], capture_output=True, text=True, check=False
+        )
         assert done.returncode == code
         assert "build the checked site" in done.stdout + done.stderr

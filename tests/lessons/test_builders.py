@@ -35,19 +35,26 @@ flowchart LR
 def hashes(site: Path) -> dict[str, str]:
     """Digest every file that a reader may get, but for compressed copies, which carry a time."""
     files = (path for path in sorted(site.rglob("*")) if path.is_file() and path.suffix != ".gz")
-    return {path.relative_to(site).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(site).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
 
 
 def test_two_builds_of_the_site_are_the_same_bytes(tmp_path: Path) -> None:
     """Another folder, hash seed, locale, time zone and day: no byte of any file moves."""
     surroundings = (
         {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C"},
-        {"PYTHONHASHSEED": "77", "TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": "1000000000"},
+        {
+            "PYTHONHASHSEED": "77",
+            "TZ": "Pacific/Kiritimati",
+            "LC_ALL": "C.UTF-8",
+            "SOURCE_DATE_EPOCH": "1000000000",
+        },
     )
     found = []
     for number, extra in enumerate(surroundings):
         root = tmp_path / f"copy{number}" / ("deeper" * number)
-        for name in ("docs", "qkvdocs", "mkdocs.yml"):
+        for name in ("docs", "qkvdocs", "tests", "mkdocs.yml"):
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             root.mkdir(parents=True, exist_ok=True)
             copy(ROOT / name, root / name)
@@ -95,7 +102,9 @@ def test_zensical_builds_the_same_page(project: Project) -> None:
     assert article
     found = Text(article[0]).text.replace("¶", " ").split()
     assert "0.3333" in " ".join(expected)
-    assert [word for word in found if word in expected][: len(expected)] == [word for word in expected if word in found]
+    assert [word for word in found if word in expected][: len(expected)] == [
+        word for word in expected if word in found
+    ]
     assert set(expected) - {"¶"} <= set(found)
 
 
@@ -118,7 +127,10 @@ def serving(project: Project) -> Iterator[Callable[[], str]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = project.root / "mkdocs.yml"
-    settings.write_text(settings.read_text() + f"hooks: [qkvdocs/lessons/_hooks.py]\nwatch: [qkvdocs]\ndev_addr: 127.0.0.1:{port}\n")
+    settings.write_text(
+        settings.read_text()
+        + f"hooks: [qkvdocs/lessons/_hooks.py]\nwatch: [qkvdocs]\ndev_addr: 127.0.0.1:{port}\n"
+    )
     shutil.copytree(ROOT / "qkvdocs", project.root / "qkvdocs", ignore=shutil.ignore_patterns("__pycache__"))
     log = (project.root / "log.txt").open("w+")
     server = subprocess.Popen(
@@ -168,15 +180,21 @@ def test_the_dev_server_shows_every_edit(project: Project) -> None:
             core.write_text(original + f"\ndef version_of_test() -> str:\n    return {value}\n", "utf-8")
 
         package("'one'")
-        page.write_text(fence("from qkvdocs.core import version_of_test\nprint('now', version_of_test())"), "utf-8")
+        page.write_text(
+            fence("from qkvdocs.core import version_of_test\nprint('now', version_of_test())"), "utf-8"
+        )
         wait_for(lambda: "now one" in read(), "an edit of the lesson and of the package", log)
         package("'two'")
         wait_for(lambda: "now two" in read(), "an edit of the package of the same size", log)
         package("= oops")
-        wait_for(lambda: "docs/index.md:2: SyntaxError" in log.read_text("utf-8"), "an error in the package", log)
+        wait_for(
+            lambda: "docs/index.md:2: SyntaxError" in log.read_text("utf-8"), "an error in the package", log
+        )
         package("'three'")
         wait_for(lambda: "now three" in read(), "recovery", log)
         page.write_text(fence("print('now' 'four'"), "utf-8")
-        wait_for(lambda: re.search(r"docs/index.md:\d: SyntaxError: '\('", log.read_text("utf-8")), "lesson", log)
+        wait_for(
+            lambda: re.search(r"docs/index.md:\d: SyntaxError: '\('", log.read_text("utf-8")), "lesson", log
+        )
         page.write_text(fence("print('now', 'five')\nprint('x' in globals())"), "utf-8")
         wait_for(lambda: "now five\nFalse" in read(), "recovery of the lesson", log)

@@ -20,7 +20,7 @@ def test_output_reaches_the_page(project: Project, way: str) -> None:
     """Each way of writing ends in the entry."""
     code = WAYS[way].replace(
         "import this_module",
-        "import sys, types; this_module = types.ModuleType('m'); exec('def shout(): print(\"out\")', vars(this_module))",
+        "import types; this_module = types.ModuleType('m'); exec('def shout(): print(\"out\")', vars(this_module))",
     )
 
     assert project.run(fence(code)).entries[0].text.endswith("out")

@@ -10,7 +10,10 @@ from tests.lessons.conftest import LIMITS, Project, fence
 
 LEAKS = {
     "name": ("leak = 1", "print('leak' in globals())"),
-    "module attribute": ("import qkvdocs.core as c; c.leak = 1", "import qkvdocs.core as c; print(hasattr(c, 'leak'))"),
+    "module attribute": (
+        "import qkvdocs.core as c; c.leak = 1",
+        "import qkvdocs.core as c; print(hasattr(c, 'leak'))",
+    ),
     "print options": (
         "import numpy as np; np.set_printoptions(precision=1)",
         "import numpy as np; print(np.array([1.2345]))",
@@ -18,7 +21,10 @@ LEAKS = {
     "environment": ("import os; os.environ['LEAK'] = '1'", "import os; print(os.environ.get('LEAK'))"),
     "working directory": ("import os; os.chdir('/')", "import os; print(os.getcwd() == '/')"),
     "random state": ("import random; random.seed(1)", "import random; print(random.getrandbits(0))"),
-    "new module": ("import sys, types; sys.modules['leak'] = types.ModuleType('leak')", "import sys; print('leak' in sys.modules)"),
+    "new module": (
+        "import sys, types; sys.modules['leak'] = types.ModuleType('leak')",
+        "import sys; print('leak' in sys.modules)",
+    ),
 }
 
 
@@ -44,7 +50,9 @@ def test_the_probe_sees_a_leak_where_there_is_one(project: Project, kind: str) -
 
 def test_pages_in_any_order_give_the_same(project: Project) -> None:
     """Alone, in order, and shuffled with a fixed seed."""
-    texts = [fence(f"import numpy as np\nnp.x = {n}\nprint(hash('a'), np.arange({n}) / 3)") for n in range(1, 5)]
+    texts = [
+        fence(f"import numpy as np\nnp.x = {n}\nprint(hash('a'), np.arange({n}) / 3)") for n in range(1, 5)
+    ]
     alone = [project.run(text).entries for text in texts]
     order = list(range(4))
     random.Random(0).shuffle(order)
@@ -66,7 +74,7 @@ def replies(project: Project) -> list[object]:
     kernel = _forge.start("docs/index.md", project.root, LIMITS, Mode())
     codes = ("print(1 / 3)", "1 / 0")
     found: list[object] = [kernel.ask(run={"code": code, "line": 3, "session": ""}) for code in codes]
-    with pytest.raises(_forge.KernelDied) as death:
+    with pytest.raises(_forge.KernelEndedError) as death:
         kernel.ask(run={"code": "while True: pass", "line": 3, "session": ""})
     kernel.close()
     return [*found, death.value.timed_out]

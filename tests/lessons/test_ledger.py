@@ -62,7 +62,9 @@ def test_updating_twice_changes_nothing(project: Project) -> None:
         ("Again", "A new paragraph.\n\nAgain", []),
     ],
 )
-def test_the_diff_names_exactly_what_changed(project: Project, old: str, new: str, affected: list[str]) -> None:
+def test_the_diff_names_exactly_what_changed(
+    project: Project, old: str, new: str, affected: list[str]
+) -> None:
     """Blocks that the edit did not touch are not named, even where lines moved."""
     project.write(TEXT)
     update(project.root)

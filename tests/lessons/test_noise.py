@@ -8,14 +8,17 @@ from qkvdocs.lessons._noise import at_risk, disturb
 from tests.lessons.conftest import Project, fence
 
 RISKY = {
-    "a difference that should be zero": fence("import numpy as np\nd = np.sqrt(2) ** 2 - 2") + "`{python} d * 1e16`",
+    "a difference that should be zero": fence("import numpy as np\nd = np.sqrt(2) ** 2 - 2")
+    + "`{python} d * 1e16`",
     "many digits": fence("import numpy as np\nx = np.exp(1.5)") + "`{python} repr(float(x))`",
     "a tie": fence("x = 1 / 32 + 1 / 1024") + "`{python} f'{x:.9f}'`",
     "an exact comparison": fence("import numpy as np\nassert np.exp(np.log(3.3)) == np.exp(np.log(3.3) * 1)"),
     "an argmax of equals": fence("import numpy as np\nprint(int(np.argmax(np.array([0.1, 0.1]) * 3)))"),
 }
 SAFE = {
-    "integers": fence("import numpy as np\nx = np.ones((2, 2)) @ np.ones(2)\nassert (x == 2).all()\nprint(x)"),
+    "integers": fence(
+        "import numpy as np\nx = np.ones((2, 2)) @ np.ones(2)\nassert (x == 2).all()\nprint(x)"
+    ),
     "four digits": fence("import numpy as np\nx = np.exp(1.5) / 7") + "`{python} x`",
     "a tolerance": fence("import numpy as np\nassert np.isclose(np.exp(np.log(3.3)), 3.3)"),
     "special values": fence("import numpy as np\nx = np.array([np.nan, np.inf, -np.inf]) * 1\nprint(x)"),
@@ -42,7 +45,9 @@ def test_kernels_of_the_linear_algebra_differ(project: Project) -> None:
     """The other kernel is really another: the last place of a long sum shows it."""
     code = "import numpy as np\na = np.random.default_rng(0).normal(size=(200, 200))\nprint(repr(float((a @ a).sum())))"
     kernels = ("Prescott", "Haswell")
-    texts = {project.run(fence(code), Mode(environment={"OPENBLAS_CORETYPE": k})).entries[0].text for k in kernels}
+    texts = {
+        project.run(fence(code), Mode(environment={"OPENBLAS_CORETYPE": k})).entries[0].text for k in kernels
+    }
 
     assert len(texts) == 2
 

@@ -36,7 +36,9 @@ FOUND = {
 
 def kinds(html: str) -> list[str]:
     """Sort all numerals of an article."""
-    return [kind for words in PageReader(f"<article>{html}</article>").words for kind, _ in typed(words, ALLOWED)]
+    return [
+        kind for words in PageReader(f"<article>{html}</article>").words for kind, _ in typed(words, ALLOWED)
+    ]
 
 
 @pytest.mark.parametrize("place", FOUND)
@@ -98,14 +100,19 @@ def test_text_in_code_counts(code: str, expected: list[tuple[int, str]]) -> None
 def places(text: str) -> list[int]:
     """List the places of a lesson where a digit would be seen: words of prose, tables, formulas and captions."""
     hidden = re.compile(
-        r"^---\n.*?\n---\n|^(?P<f>`{3,})python.*?^(?P=f)$|^```mermaid.*?$|`\{python\}[^`]*`|\]\([^)]*\)|\{[.#:][^}]*\}"
-        r"|<[^>]*>|\\[A-Za-z]+|^[ \t]*(?:[-*#|:>!?=]+|\d+\.)[^\w]*(?:note|tip|question|info|warning|quote|example|check|success|failure|danger|bug|abstract)?",
+        r"^---\n.*?\n---\n|^(?P<f>`{3,})python.*?^(?P=f)$|^```mermaid.*?$|`\{python\}[^`]*`"
+        r"|\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|\\[A-Za-z]+|^[ \t]*(?:[-*#|:>!?=]+|\d+\.)[^\w]*"
+        r"(?:note|tip|question|info|warning|quote|example|check|success|failure|danger|bug|abstract)?",
         re.S | re.M,
     )
     seen = bytearray(b"1" * len(text))
     for found in hidden.finditer(text):
         seen[found.start() : found.end()] = b"0" * (found.end() - found.start())
-    return [found.start() + 1 for found in re.finditer(r"[a-z]{4}", text) if seen[found.start() : found.end()] == b"1111"]
+    return [
+        found.start() + 1
+        for found in re.finditer(r"[a-z]{4}", text)
+        if seen[found.start() : found.end()] == b"1111"
+    ]
 
 
 def test_fifty_digits_are_all_found(lesson: Path, rendered_blank: "object") -> None:

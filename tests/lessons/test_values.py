@@ -10,7 +10,10 @@ PLACES = {
     "table": ("| a | b |\n|---|---|\n| `{python} x` | `{python} 2 * x` |", "<td>7</td>\n<td>14</td>"),
     "inline formula": (r"so \(x = `{python} x`\)", "<mn>7</mn>"),
     "display formula": ("\\[\n`{python} tex([[x, 1], [2, 3]])`\n\\]", '<math display="block">'),
-    "caption": ("<figure markdown>\n<figcaption>Seven: `{python} x`</figcaption>\n</figure>", ">Seven: 7</fig"),
+    "caption": (
+        "<figure markdown>\n<figcaption>Seven: `{python} x`</figcaption>\n</figure>",
+        ">Seven: 7</fig",
+    ),
     "admonition title": ('!!! note "Now `{python} x`"\n    text', '<p class="admonition-title">Now 7</p>'),
     "admonition text": ('!!! note "Now"\n    text `{python} x`', "<p>text 7</p>"),
     "link text": ("[page `{python} x`](https://example.org)", '<a href="https://example.org">page 7</a>'),
@@ -86,7 +89,11 @@ def test_dataclasses_work(project: Project) -> None:
 
 def test_reading_time_follows_its_formula(project: Project) -> None:
     """Words at 200 a minute, shown lines of code at 20; what is not shown takes no time."""
-    words, shown, hidden = "word " * 390, fence("x = 1\n" * 21, 'exec="on" source="above"'), fence("x = 1\n" * 99)
+    words, shown, hidden = (
+        "word " * 390,
+        fence("x = 1\n" * 21, 'exec="on" source="above"'),
+        fence("x = 1\n" * 99),
+    )
     page = project.run(f"{words}\n\n`{{minutes}}`\n\n{shown}\n{hidden}")
 
     assert [entry.text for entry in page.entries if not entry.fence] == ["4"]
