@@ -1,6 +1,6 @@
 """The held-out half: written and committed before the probes, and never used to tune them."""
 
-# ruff: noqa: N803  # W is a layer's weights, as the lessons write them
+# W is a layer's weights, as the lessons write them
 
 import numpy as np
 

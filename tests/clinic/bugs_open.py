@@ -1,6 +1,6 @@
 """The open half: the probes may be tuned on these."""
 
-# ruff: noqa: N803  # W is a layer's weights, as the lessons write them
+# W is a layer's weights, as the lessons write them
 
 import math
 
