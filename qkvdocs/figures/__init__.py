@@ -12,6 +12,7 @@ from qkvdocs.figures._heads import heads
 from qkvdocs.figures._heatmap import heatmap
 from qkvdocs.figures._product import vectors_on_axes, worked_product
 from qkvdocs.figures._shapes import shape_flow
+from qkvdocs.figures._stored import stored_matrix
 
 __all__ = [
     "attention_steps",
@@ -20,6 +21,7 @@ __all__ = [
     "heads",
     "heatmap",
     "shape_flow",
+    "stored_matrix",
     "vectors_on_axes",
     "worked_product",
 ]

@@ -16,6 +16,9 @@ ATLAS: tuple[Layout, ...] = (
         models=("gpt2", "openai-gpt", "imagegpt", "decision_transformer"),
         always="qkvo", grouped=False, square=True,
     ),
+    Layout(
+        family="GTE", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("gte",), grouped=False, square=True,
+    ),
     Layout(family="Phi-3", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("phi3",), bias=""),
     Layout(
         family="MPT", tensors={"Wqkv.{}": "qkv"}, out=("out_proj.{}",), models=("mpt",),
@@ -27,10 +30,15 @@ ATLAS: tuple[Layout, ...] = (
     ),
     Layout(
         family="ModernBERT", tensors={"Wqkv.{}": "qkv"}, out=("Wo.{}", "out_proj.{}"),
-        models=("modernbert", "nomic_bert"), grouped=False, square=True,
+        models=("modernbert", "nomic_bert", "jina_embeddings_v3"), grouped=False, square=True,
     ),
     Layout(
-        family="SAM", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), models=("sam", "sam_vision_model"),
+        family="SAM, Qwen-VL", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), models=(
+            "sam", "sam_vision_model", "sam_hq", "sam_hq_vision_model",
+            "qwen2_5_vl", "qwen2_5_vl_vision", "qwen3_vl", "qwen3_vl_vision", "qwen3_vl_moe", "qwen3_vl_moe_vision",
+            "qwen3_5", "qwen3_5_vision", "qwen3_5_moe", "qwen3_5_moe_vision",
+            "glm4v", "glm4v_vision", "glm4v_moe", "glm4v_moe_vision", "glm_ocr", "glm_ocr_vision", "exaone4_5_vision",
+        ),
         grouped=False, square=True,
     ),
     Layout(
@@ -44,7 +52,7 @@ ATLAS: tuple[Layout, ...] = (
     # One tensor, the roles head by head.
     Layout(
         family="GPT-NeoX", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
-        models=("gpt_neox",), always="qkvo", grouped=False, square=True,
+        models=("gpt_neox", "gpt_neox_japanese"), always="qkvo", grouped=False, square=True,
     ),
     Layout(
         family="BLOOM", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
@@ -74,7 +82,7 @@ ATLAS: tuple[Layout, ...] = (
     # Three tensors, but one holds more than its name says.
     Layout(
         family="Qwen3-Next", tensors={"q_proj.{}": "qg", "k_proj.{}": "k", "v_proj.{}": "v"},
-        out=("o_proj.{}",), blocks="n_heads", models=("qwen3_next", "qwen3_5_text"),
+        out=("o_proj.{}",), blocks="n_heads", models=("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"),
     ),
     # Three tensors: names that belong to one family.
     _separate(

@@ -69,7 +69,7 @@ def _part(config: dict[str, Any], path: str) -> dict[str, Any] | None:
     parts = {name.removesuffix("_config"): part for name, part in config.items() if isinstance(part, dict)}
     parts = {name: part for name, part in parts.items() if _counts(part) or any(map(_counts, part.values()))}
     for name, part in parts.items():
-        if any(re.search(rf"(^|[._]){word}", path) for word in (name, *ALSO_CALLED.get(name, ()))):
+        if any(re.search(rf"(^|[._]){re.escape(word)}", path) for word in (name, *ALSO_CALLED.get(name, ()))):
             return part
     return next((parts[name] for name in DEFAULT if name in parts), None)
 

@@ -1,6 +1,6 @@
 """Tiny random models of many families, one row each: how to build it, and what follows the projections."""
 
-# ruff: noqa: C408  # keyword arguments are what these dicts are
+# ruff: noqa: C408  # one model a line; keyword arguments are what these dicts are
 
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +63,11 @@ encoder = dict(
 vision = dict(
     hidden_size=WIDTH, num_attention_heads=HEADS, num_hidden_layers=LAYERS, intermediate_size=48,
     image_size=16, patch_size=4,
+)  # fmt: skip
+patches = dict(
+    depth=1, hidden_size=WIDTH, num_heads=HEADS, intermediate_size=48, patch_size=4, spatial_merge_size=2,
+    temporal_patch_size=2, out_hidden_size=WIDTH, num_position_embeddings=16, window_size=16, image_size=16,
+    fullatt_block_indexes=[0], deepstack_visual_indexes=[],
 )  # fmt: skip
 experts = dict(num_experts=4, num_local_experts=4, num_experts_per_tok=2, moe_intermediate_size=16)
 WHISPER = dict(
@@ -534,7 +539,7 @@ FAMILIES = [
     ),
     Family("mpnet", "MPNetModel", encoder, "encoder.layer.0.attention.attn", output="skip", relative=True),
     Family(
-        "xlnet (3-WIDTH)",
+        "xlnet (3-D)",
         "XLNetModel",
         dict(vocab_size=VOCABULARY, d_model=WIDTH, n_head=HEADS, n_layer=LAYERS, d_inner=48),
         "layer.0.rel_attn",
@@ -791,5 +796,91 @@ EXTRA = [
         dict(vocab_size=VOCABULARY, n_embd=WIDTH, n_head=HEADS, n_layer=LAYERS, n_positions=64),
         "h.0.attn",
         causal=True,
+    ),
+    Family(
+        "gpt_neox_japanese",
+        "GPTNeoXJapaneseModel",
+        {**encoder, "intermediate_multiple_size": 1},
+        "layers.0.attention",
+        rotary="halves",
+        causal=True,
+    ),
+    Family("gte", "GteModel", encoder, "layers.0.self_attn", "encoder.layer.0.attention", rotary="halves"),
+    Family(
+        "jina_embeddings_v3",
+        "JinaEmbeddingsV3Model",
+        encoder,
+        "layers.0.self_attn",
+        "encoder.layers.0.mixer",
+        rotary="halves",
+    ),
+    Family(
+        "qwen3_5_moe text (gate)",
+        "Qwen3_5MoeTextModel",
+        decoder
+        | experts
+        | dict(
+            num_hidden_layers=4,
+            head_dim=16,
+            shared_expert_intermediate_size=16,
+            linear_num_value_heads=2,
+            linear_num_key_heads=2,
+            linear_key_head_dim=8,
+            linear_value_head_dim=8,
+        ),
+        "layers.3.self_attn",
+        rotary="halves",
+        d_rotary=4,
+        norm="rms+1 head",
+        gate=True,
+        causal=True,
+    ),
+    Family(
+        "sam_hq vision",
+        "SamHQVisionModel",
+        dict(
+            hidden_size=WIDTH,
+            output_channels=16,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            image_size=16,
+            patch_size=4,
+            window_size=2,
+            mlp_dim=48,
+            num_pos_feats=8,
+            global_attn_indexes=[0],
+        ),
+        "vision_encoder.layers.0.attn",
+        inputs="pix",
+        relative=True,
+    ),
+    *(
+        Family(name, cls, patches, "blocks.0.attn", inputs="patches", rotary="given")
+        for name, cls in (
+            ("qwen2_5_vl vision", "Qwen2_5_VisionTransformerPretrainedModel"),
+            ("qwen3_vl vision", "Qwen3VLVisionModel"),
+            ("qwen3_vl_moe vision", "Qwen3VLMoeVisionModel"),
+            ("qwen3_5 vision", "Qwen3_5VisionModel"),
+            ("qwen3_5_moe vision", "Qwen3_5MoeVisionModel"),
+            ("glm4v vision", "Glm4vVisionModel"),
+            ("glm4v_moe vision", "Glm4vMoeVisionModel"),
+        )
+    ),
+    Family(
+        "glm_ocr vision",
+        "GlmOcrVisionModel",
+        patches,
+        "blocks.0.attn",
+        inputs="patches",
+        rotary="given",
+        norm="rms head",
+    ),
+    Family(
+        "exaone4_5 vision (GQA)",
+        "Exaone4_5_VisionModel",
+        {**patches, "num_key_value_heads": KV_HEADS},
+        "blocks.0.attn",
+        inputs="patches",
+        rotary="given",
     ),
 ]

@@ -1,5 +1,6 @@
 """Building a model with every parameter random, and what to feed it."""
 
+import sys
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from tests.parity.families import VOCABULARY, Family
 
 def build(family: Family, dtype: torch.dtype) -> Any:
     """Build a tiny model; nothing may stay at zero or one, or a lost bias or norm would not be seen."""
-    cls = getattr(transformers, family.cls)
+    cls = find_class(family.cls)
     torch.manual_seed(0)
     config = cls.config_class(**family.config)
     config._attn_implementation = "eager"
@@ -23,6 +24,16 @@ def build(family: Family, dtype: torch.dtype) -> Any:
             fan_in = parameter.shape[-1] if parameter.ndim > 1 else 4
             parameter.copy_(noise * (0.5 / max(1, fan_in) ** 0.5) + (0.8 if parameter.ndim == 1 else 0))
     return model.to(dtype)
+
+
+def find_class(name: str) -> Any:
+    """Find a model class that the package may not export."""
+    if hasattr(transformers, name):
+        return getattr(transformers, name)
+    return next(
+        getattr(module, name) for _, module in sorted(sys.modules.items())
+        if module.__name__.startswith("transformers.models") and hasattr(module, name)
+    )  # fmt: skip
 
 
 def inputs(family: Family, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -40,5 +51,6 @@ def inputs(family: Family, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         "wav": lambda: {"input_values": noise(1, 64)},
         "whisper": lambda: {"input_features": noise(1, 8, 24), "decoder_input_ids": ids},
         "video": lambda: {"pixel_values": noise(1, 2, 3, 16, 16)},
+        "patches": lambda: {"hidden_states": noise(16, 96), "grid_thw": torch.tensor([[1, 4, 4]])},
         "vectors": lambda: {"inputs_embeds": noise(1, 9, 32)},
     }[family.inputs]()

@@ -1,5 +1,7 @@
 """Attention with numpy, from the file: nothing is borrowed from the module but the rows that go in."""
 
+# ruff: noqa: E501  # tables
+
 import math
 from dataclasses import replace
 from typing import Any

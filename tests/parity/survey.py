@@ -17,8 +17,9 @@ from qkvdocs.wild._find import find_modules
 from qkvdocs.wild._header import Tensor
 from qkvdocs.wild._plan import make_plan
 
-ATTENTIVE = ("attn", "attention", "q_proj", "query", "qkv", "c_attn", "in_proj")
+ATTENTIVE = ("attn", "attention", "q_proj", "query", "qkv")
 """What a tensor name must contain for its model to count as one with attention."""
+STATES = ("read", "in part", "refused", "not recognised", "no attention", "not built", "no model of its own")
 
 
 class Names(wild.Checkpoint):
@@ -47,45 +48,34 @@ def look(model_type: str) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             checkpoint = names_on_disk(model_type)
     except Exception as error:  # a missing optional dependency, or a default config that cannot be built
+        reason = (str(error).strip().splitlines() or [""])[0][:100]
+        alone = "Unrecognized configuration class" in reason
         return {
-            "state": "not built",
-            "why": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120] if str(error).strip() else ''}",
+            "state": "no model of its own" if alone else "not built",
+            "why": f"{type(error).__name__}: {reason}",
         }
     found, refused = find_modules(checkpoint)
-    planned, rows = 0, Counter()
+    rows: Counter[str] = Counter()
     for path, layout in found.items():
         try:
             make_plan(checkpoint, path, layout, facts(checkpoint.config, path))
         except QKVError as error:
             refused[path] = error
         else:
-            planned += 1
             rows[layout.family] += 1
-    if planned and not refused:
-        state = "read"
-    elif planned:
-        state = "in part"
-    elif refused:
-        state = "refused"
-    else:
-        state = (
-            "unknown" if any(word in name for name in checkpoint for word in ATTENTIVE) else "no attention"
-        )
-    reasons = Counter(str(error) for error in refused.values())
-    first = next(iter(refused.items()), None)
+    attentive = any(word in name for name in checkpoint for word in ATTENTIVE)
+    seen = {(True, False): "read", (True, True): "in part", (False, True): "refused"}
+    state = seen.get((bool(rows), bool(refused)), "not recognised" if attentive else "no attention")
+    why = next((str(error) for error in refused.values()), "")
     return {
-        "state": state, "modules": planned, "refused": len(refused), "layouts": sorted(rows),
-        "why": "" if first is None else str(first[1]), "reasons": len(reasons),
-        "example": next((n for n in checkpoint if any(w in n for w in ATTENTIVE)), "") if state == "unknown" else "",
-    }  # fmt: skip
+        "state": state,
+        "modules": rows.total(),
+        "refused": len(refused),
+        "layouts": sorted(rows),
+        "why": why,
+    }
 
 
 def survey() -> dict[str, dict[str, Any]]:
     """Look at all model types."""
-    transformers.logging.set_verbosity_error()
     return {model_type: look(model_type) for model_type in sorted(CONFIG_MAPPING)}
-
-
-if __name__ == "__main__":
-    for name, row in survey().items():
-        print(json.dumps({"type": name, **row}))

@@ -1,5 +1,7 @@
 """The small files under tests/wild/fixtures are what the pinned libraries write and multiply."""
 
+# ruff: noqa: E501  # tables
+
 import json
 from dataclasses import replace
 from pathlib import Path

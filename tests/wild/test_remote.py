@@ -1,6 +1,6 @@
 """Reading behind an address: by ranges, and only from servers that mean them."""
 
-# ruff: noqa: E501  # one case a line
+# one case a line
 
 import re
 import threading

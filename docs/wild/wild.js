@@ -1,0 +1,88 @@
+// Tables that sort and filter, and the page that opens a checkpoint. Without script both stay readable.
+import { findModules, owner, readHeader, sample } from './reader.js'
+const $ = (tag, props = {}, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
+
+for (const table of document.querySelectorAll('.wild-grid')) for (const [at, th] of [...table.tHead.rows[0].cells].entries()) {
+  const button = $('button', { type: 'button', textContent: th.textContent, title: 'Sort' })
+  button.onclick = () => {
+    const up = th.getAttribute('aria-sort') !== 'ascending'
+    for (const other of th.parentNode.cells) other.removeAttribute('aria-sort')
+    th.setAttribute('aria-sort', up ? 'ascending' : 'descending')
+    const rows = [...table.tBodies[0].rows].sort((a, b) => a.cells[at].textContent.localeCompare(b.cells[at].textContent, 'en', { numeric: true }))
+    table.tBodies[0].append(...up ? rows : rows.reverse())
+  }
+  th.replaceChildren(button)
+}
+for (const field of document.querySelectorAll('[data-grid]')) field.oninput = () => {
+  for (const row of document.getElementById(field.dataset.grid).tBodies[0].rows)
+    row.hidden = !row.textContent.toLowerCase().includes(field.value.toLowerCase())
+}
+
+const form = document.getElementById('wild-open')
+if (form) {
+  const atlas = JSON.parse(document.getElementById('wild-atlas').textContent), report = form.querySelector('output')
+  const colours = { q: '--md-code-hl-keyword-color', k: '--md-code-hl-number-color', v: '--md-accent-fg-color', g: '--md-default-fg-color', o: '--md-default-fg-color' }
+  const field = name => form.elements[name]
+  const say = (...lines) => report.replaceChildren(...lines)
+  let run = 0
+  const open = async files => {
+    const mine = ++run
+    say($('p', { textContent: 'Reading the header …' }))
+    try {
+      const file = files.find(f => !f.name.endsWith('.json')), json = files.find(f => f.name.endsWith('.json'))
+      if (!file) throw new Error('choose a .safetensors file')
+      if (/\.(bin|pt|pth|ckpt|pkl)$/i.test(file.name)) throw new Error('a pickle, which is never opened')
+      if (json?.size > 32e6) throw new Error('config.json is too long')
+      let config = {}
+      try { if (json) config = JSON.parse(await json.text()) } catch { throw new Error('config.json must be JSON') }
+      if (!config || typeof config !== 'object' || Array.isArray(config)) throw new Error('config.json must hold a JSON object')
+      const tensors = await readHeader(file, atlas)
+      const given = +field('heads').value ? { q: +field('heads').value, kv: +field('kv').value || 0, models: [] } : null
+      const { plans, refused } = findModules(tensors, config, atlas, given)
+      if (mine === run) show(file, plans, refused, tensors.size)
+    } catch (error) {
+      if (mine === run) say($('p', { className: 'wild-error', textContent: `Refused: ${error.message}` }))
+    }
+  }
+  const show = (file, plans, refused, count) => {
+    const choice = $('select', { name: 'module' }, ...plans.map((p, n) => $('option', { value: n, textContent: p.path })))
+    const body = $('div'), total = plans.reduce((n, p) => n + p.cache, 0)
+    choice.onchange = () => detail(file, plans[choice.value], body)
+    say($('p', { textContent: `${count} tensors, ${plans.length} attention modules read, ${refused.size} refused; ${total} cache bytes a token in all.` }))
+    if (plans.length) { report.append($('label', {}, 'Module ', choice), body); choice.onchange() }
+    if (refused.size) report.append($('details', { open: !plans.length }, $('summary', { textContent: 'Refused' }),
+      $('ul', {}, ...[...refused].map(([path, why]) => $('li', { textContent: `${path}: ${why}` })))))
+  }
+  const detail = async (file, plan, body) => {
+    const rows = [['layout', plan.row.family], ['heads', `${plan.n_heads} query, ${plan.n_kv_heads} key and value, d_head ${plan.d_head}`],
+      ...Object.entries(plan.widths).map(([r, w]) => [`W_${r.toUpperCase()}`, `${plan.rows[r]} × ${w}`]),
+      ['biases', [...plan.biases].map(r => `b_${r.toUpperCase()}`).join(' ') || 'none'], ['cache', `${plan.cache} bytes a token`]]
+    const table = $('table', {}, ...rows.map(([a, b]) => $('tr', {}, $('th', { textContent: a, scope: 'row' }), $('td', { textContent: b }))))
+    const box = $('div', {}, table)
+    body.replaceChildren(box)
+    for (const piece of plan.pieces) {
+      const line = `${piece.name}, ${piece.shape.join(' × ')} ${piece.columns ? '(in, out)' : '(out, in)'}, ${piece.dtype}: ${[...piece.roles].join(' ').toUpperCase()}`
+      const canvas = $('canvas', { role: 'img' })
+      canvas.setAttribute('aria-label', line)
+      box.append($('figure', {}, canvas, $('figcaption', { textContent: line })))
+      try { paint(canvas, plan, piece, await sample(file, piece, atlas.bits[piece.dtype])) } catch { canvas.replaceWith('The file has changed. Choose it again.') }
+    }
+  }
+  const paint = (canvas, plan, piece, { rows, width }) => {
+    const step = Math.ceil(width / 96), columns = Math.ceil(width / step), cell = Math.max(1, Math.floor(288 / Math.max(columns, rows.length)))
+    canvas.width = columns * cell; canvas.height = rows.length * cell
+    const pen = canvas.getContext('2d'), style = getComputedStyle(document.body)
+    const largest = rows.reduce((m, [, v]) => v.reduce((a, b) => Math.max(a, Math.abs(b) || 0), m), 0) || 1
+    for (const [y, [at, values]] of rows.entries()) for (let x = 0; x < columns; x++) {
+      const role = owner(piece, plan.widths, piece.columns ? x * step : Math.floor(at * piece.total / piece.shape[0]))
+      pen.fillStyle = style.getPropertyValue(colours[role]) || 'gray'
+      pen.globalAlpha = .15 + .85 * Math.min(1, Math.abs(values[x * step]) / largest)
+      pen.fillRect(x * cell, y * cell, cell, cell)
+    }
+  }
+  const files = () => [...field('file').files, ...field('config').files]
+  form.onchange = event => { if (event.target.name !== 'module' && files().length) open(files()) }
+  form.ondragover = event => event.preventDefault()
+  form.ondrop = event => { event.preventDefault(); open([...event.dataTransfer.files]) }
+  form.hidden = false
+}
