@@ -5,9 +5,10 @@
     - DTypeError
     - CheckpointError
     - LayoutError
+    - ContractError
 """
 
-__all__ = ["CheckpointError", "DTypeError", "LayoutError", "QKVError", "ShapeError"]
+__all__ = ["CheckpointError", "ContractError", "DTypeError", "LayoutError", "QKVError", "ShapeError"]
 
 
 class QKVError(ValueError):
@@ -28,3 +29,7 @@ class CheckpointError(QKVError):
 
 class LayoutError(QKVError):
     """It is not known, or contradictory, how a checkpoint keeps its projections."""
+
+
+class ContractError(QKVError):
+    """What is to be examined does not keep the contract that it declares."""
