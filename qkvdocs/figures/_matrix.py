@@ -46,7 +46,7 @@ class Matrix:
     @property
     def live(self) -> str:
         """The same as HTML, which the script keeps up to date."""
-        flat = ' data-flat=""' if self.flat else ""
+        flat = ' data-flat="1"' if self.flat else ""
         return f'<span data-py="{self.name}"{flat}>{self.text}</span>'
 
     @property

@@ -76,11 +76,9 @@ def _frame(points: Sequence[Point], lanes: int, *, equal: bool) -> Frame:
     size = (256 - room, 246 - room)
     lows, unit = [], []
     for k in (0, 1):
-        low, high = min(point[k] for point in points), max(point[k] for point in points)
-        spare = 0.06 * (high - low)
-        lows.append(low - spare if low < 0 else 0.0)
-        top = high + spare if high > 0 else 0.0 if low < 0 else 1.0
-        unit.append(size[k] / (top - lows[k]))
+        values = [point[k] for point in points]  # the origin is one of them
+        lows.append(1.06 * min(values))
+        unit.append(size[k] / (1.06 * max(values) - lows[k] or 1))
     if equal:
         unit = [min(unit)] * 2
     return Frame((40 + room, 258 - room), (296, 12), size, lows, unit)
@@ -136,4 +134,4 @@ def _at(point: Point) -> str:
 
 
 def _write(point: Point, said: str) -> str:
-    return f'<text x="{fmt(point[0], 1)}" y="{fmt(point[1], 1)}">{said}</text>'
+    return f'<text transform="translate({_at(point)})">{said}</text>'

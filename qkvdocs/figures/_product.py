@@ -18,7 +18,7 @@ SCALES = {
     "separate": "Each axis has a scale of its own, so read lengths and angles with care.",
     "equal": "Both axes have the same scale.",
 }
-EQUAL = ' data-equal=""'
+EQUAL = ' data-equal="1"'
 HINT = "Point at an entry of {}, or tap it, to see what it is made of."
 
 

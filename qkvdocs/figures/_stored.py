@@ -9,7 +9,7 @@ from qkvdocs.figures._frame import frame
 __all__ = ["stored_matrix"]
 
 LONG, SHORT, EDGE = 320, 120, 26
-FILLS = {"q": "--qkv-in", "k": "--qkv-out", "v": "--qkv-mark"}
+FILLS = {"q": "--qkv-in", "k": "--qkv-out", "v": "--md-code-hl-string-color, currentColor"}
 MOST = 96
 
 
@@ -58,11 +58,11 @@ def stored_matrix(
     svg = (
         f'<svg viewBox="0 0 {width + 2 * EDGE} {height + 2 * EDGE}" width="{width + 2 * EDGE}" role="img" '
         f'aria-label="{escape(label)}" style="max-width:100%;height:auto">{drawn}'
-        f'<rect x="{EDGE}" y="{EDGE}" width="{width}" height="{height}" fill="none" stroke="currentColor"/>'
-        f'<text x="{EDGE + width / 2:g}" y="{EDGE - 9}" text-anchor="middle" fill="currentColor" font-size="12">'
+        f'<rect x="{EDGE}" y="{EDGE}" width="{width}" height="{height}" style="fill:none;stroke:currentColor"/>'
+        f'<text x="{EDGE + width / 2:g}" y="{EDGE - 9}" style="fill:currentColor;text-anchor:middle;font-size:12px">'
         f"{escape(across if columns else other)}</text>"
-        f'<text transform="translate({EDGE - 9} {EDGE + height / 2:g}) rotate(-90)" text-anchor="middle" '
-        f'fill="currentColor" font-size="12">{escape(other if columns else across)}</text></svg>'
+        f'<text transform="translate({EDGE - 9} {EDGE + height / 2:g}) rotate(-90)" style="fill:currentColor;'
+        f'text-anchor:middle;font-size:12px">{escape(other if columns else across)}</text></svg>'
     )
     twin = f"<p>{escape(label)}</p><ul>{''.join(said)}</ul>"
     return f'<div class="qkv">{frame(svg, caption, twin, "qkv-stored")}</div>'
@@ -86,8 +86,8 @@ def _strip(role: str, start: float, stop: float, columns: bool) -> str:
     fill = f"var({FILLS[role]})" if role in FILLS else "none"
     size = max(6, min(14, length * 0.8))
     return (
-        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{fill}" fill-opacity=".35" '
-        f'stroke="currentColor" stroke-opacity=".4"/>'
+        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
+        f'style="fill:{fill};fill-opacity:.35;stroke:currentColor;stroke-opacity:.4"/>'
         f'<text x="{x + width / 2:g}" y="{y + height / 2 + size / 3:g}" '
-        f'text-anchor="middle" fill="currentColor" font-size="{size:g}">{escape(role.upper())}</text>'
+        f'style="fill:currentColor;text-anchor:middle;font-size:{size:g}px">{escape(role.upper())}</text>'
     )

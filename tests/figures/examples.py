@@ -51,7 +51,7 @@ def column():
 
 def pattern_heatmap():
     """Weights of six tokens."""
-    tokens = "the cat sat on the mat".split()
+    tokens = ["the", "cat", "sat", "on", "the", "mat"]
     rng = np.random.default_rng(4)
     mask = causal_mask(6, 6)
     pattern = softmax(rng.normal(size=(6, 6)), mask)

@@ -1,8 +1,7 @@
-// <qkv-live>: a figure whose numbers a reader can change. It computes, says and draws what Python did.
+// <qkv-live>: a figure with numbers to change. It computes, says and draws as Python does.
 (() => {
 	const fmt = (v, digits = 4) => {
-		if (isNaN(v)) return "?";
-		if (v === -Infinity) return "-∞";
+		if (!isFinite(v)) return isNaN(v) ? "?" : "-∞";
 		const text = v.toFixed(digits).replace(/\.?0+$/, "");
 		return text === "-0" ? "0" : text;
 	};
@@ -11,7 +10,7 @@
 		values.some((v) => Math.abs(+fmt(v) - v) > 1e-9 * (1 + Math.abs(v))) ? "≈" : "=";
 	const list = (row) => `[${row.map((v) => fmt(v)).join(", ")}]`;
 	const entry = (name, i, j, M) =>
-		M.length === 1 ? `${name}_${j}` : M[0].length === 1 ? `${name}_${i}` : `${name}[${i},${j}]`;
+		!M[1] ? `${name}_${j}` : M[0].length === 1 ? `${name}_${i}` : `${name}[${i},${j}]`;
 	const map = (M, f) => M.map((row, i) => row.map((v, j) => f(v, i, j)));
 	const turn = (M) => M[0].map((_, j) => M.map((row) => row[j]));
 
@@ -33,8 +32,8 @@
 			return [M, (i, j) => `${fmt(M[i][j])}, ${see[i][j] ? "visible" : "hidden"}`];
 		},
 		softmax(S) {
-			const raised = S.map((row) => row.map((s) => Math.exp(s - Math.max(...row, -1e9))));
-			const M = raised.map((row) => row.map((e) => e / (row.reduce((a, b) => a + b) || 1)));
+			const raised = map(S, (s, i) => Math.exp(s - Math.max(...S[i], -1e9)));
+			const M = map(raised, (e, i) => e / (raised[i].reduce((a, b) => a + b) || 1));
 			return [M, (i, j) => {
 				const terms = S[i].map((s) => "e^" + factor(s)), several = S[i].filter(isFinite).length > 1;
 				return `${terms[j]} / (${terms.join(" + ")}) ${several && S[i][j] > -Infinity ? "≈" : "="} ${fmt(M[i][j])}`;
@@ -43,14 +42,14 @@
 	};
 
 	const at = (point) => point.map((v) => fmt(v, 1)).join(" ");
-	const write = ([x, y], said) => `<text x="${fmt(x, 1)}" y="${fmt(y, 1)}">${said}</text>`;
+	const write = (point, said) => `<text transform="translate(${at(point)})">${said}</text>`;
 	const arrow = (tail, tip) => {
 		const [x, y] = tip.map((v, k) => v - tail[k]), length = Math.sqrt(x * x + y * y);
 		const head = Math.min(9, length) / (length || 1);
 		const wing = (side) => at([tip[0] - head * (x + side * y), tip[1] - head * (y - side * x)]);
 		return `<path d="M${at(tail)}L${at(tip)}L${wing(0.4)}M${at(tip)}L${wing(-0.4)}"></path>`;
 	};
-	// vectors: [name, tip]; parts: [factor, row], tip to tail, and one by one in lanes beside the axes.
+	// vectors: [name, tip]; parts: [factor, row], tip to tail, and beside the axes.
 	const plot = (vectors, parts, equal) => {
 		const path = [[0, 0]], room = 17 * parts.length;
 		parts.forEach(([by, row], i) => path.push(path[i].map((v, k) => v + by * row[k])));
@@ -58,9 +57,8 @@
 		if (!points.flat().every(isFinite)) return "";
 		const start = [40 + room, 258 - room], end = [296, 12], size = [256 - room, 246 - room];
 		const lows = [], unit = turn(points).map((values, k) => {
-			const low = Math.min(...values), high = Math.max(...values), spare = 0.06 * (high - low);
-			lows[k] = low < 0 ? low - spare : 0;
-			return size[k] / ((high > 0 ? high + spare : low < 0 ? 0 : 1) - lows[k]);
+			lows[k] = 1.06 * Math.min(...values);
+			return size[k] / (1.06 * Math.max(...values) - lows[k] || 1);
 		});
 		if (equal) unit.fill(Math.min(...unit));
 		const along = (k, v) => start[k] + (k ? -1 : 1) * unit[k] * (v - lows[k]);
@@ -89,9 +87,9 @@
 		return `${axis(0)}${axis(1)}<g class="parts">${dashed.join("")}</g>${solid.join("")}`;
 	};
 
-	const put = (element, text) => element.textContent === text || (element.textContent = text);
+	const put = (el, text) => el.textContent === text || (el.textContent = text);
 
-	class QkvLive extends HTMLElement {
+	customElements.define("qkv-live", class extends HTMLElement {
 		connectedCallback() {
 			if (this.tables) return;
 			this.tables = this.all("table").map(({ dataset, tBodies }) =>
@@ -99,20 +97,21 @@
 			for (const { m, edit, cells } of this.tables)
 				if (edit) map(cells, (td, i, j) => (td.innerHTML = `<input type=number step=any min=-${edit} max=${edit}
 					value="${td.textContent}" placeholder=? aria-label=${entry(m, i, j, cells)}>`));
-			const fields = this.all("input, select"), state = () => fields.map((field) => field.value).join("_");
+			const fields = this.all("input, select"), state = () => fields.map(({ value }) => value).join("_");
 			const fill = (values) => values.split("_").forEach((value, i) => (fields[i].value = value));
 			const built = state(), saved = new URLSearchParams(location.search).get(this.id) ?? "";
 			if (saved.split("_").length === fields.length) fill(saved);
-			// Results at once; status line and address when the reader pauses.
+			const { pathname } = location;
+			// These wait for a pause.
 			this.oninput = () => {
 				this.update();
 				clearTimeout(this.timer);
 				this.timer = setTimeout(() => {
-					const { dataset, textContent } = this.all(".qkv-twin [data-py]").pop();
-					put(this.all("[role=status]")[0], `${dataset.py} = ${textContent}`);
-					const url = new URL(location);
-					url.searchParams[state() === built ? "delete" : "set"](this.id, state());
-					if (this.isConnected) history.replaceState(history.state, "", url);
+					const { dataset, textContent } = this.all(".qkv-twin [data-py]").pop(), url = new URL(location);
+					put(this.lastChild, `${dataset.py} = ${textContent}`);
+					url.searchParams.set(this.id, state());
+					if (state() === built) url.searchParams.delete(this.id);
+					if (this.isConnected && url.pathname === pathname) history.replaceState(history.state, "", url);
 				}, 400);
 			};
 			this.all("button")[0].onclick = () => this.oninput(fill(built));
@@ -144,14 +143,18 @@
 			}
 			for (const el of this.all("[data-py]")) {
 				const M = get(el.dataset.py);
-				put(el, "flat" in el.dataset ? list(M.flat()) : `[${M.map(list).join(", ")}]`);
+				put(el, el.dataset.flat ? list(M.flat()) : `[${M.map(list).join(", ")}]`);
 			}
 			for (const svg of this.all("[data-plot]")) {
-				const [x, W] = svg.dataset.parts.split(" ").map(get), names = svg.dataset.plot.split(" ");
-				svg.innerHTML = plot(names.map((name) => [name, get(name)[0]]), W.map((row, i) => [x[0][i], row]), "equal" in svg.dataset);
+				const { plot: shown, parts, equal } = svg.dataset, [x, W] = parts.split(" ").map(get);
+				svg.innerHTML = plot(shown.split(" ").map((name) => [name, get(name)[0]]), W.map((row, i) => [x[0][i], row]), equal);
 			}
 		}
-	}
+	});
+	// The theme made anchors absolute: keep the numbers.
+	addEventListener("click", ({ target }) => {
+		const link = target.closest("a");
+		if (link?.pathname === location.pathname) link.search = location.search;
+	}, true);
 	globalThis.qkv = { fmt, factor, relation, operations, plot };
-	customElements.get("qkv-live") ?? customElements.define("qkv-live", QkvLive);
 })();

@@ -1,0 +1,110 @@
+# A small site with every figure on one page, made with the theme of the real one.
+
+import os
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.figures.examples import GALLERY, attention, product
+
+ASSETS = Path(__file__).parents[2] / "qkvdocs" / "figures" / "assets"
+CONFIG = """\
+site_name: Gallery
+theme:
+  name: material
+  font: false
+  features: [navigation.instant]
+  palette:
+    - {media: "(prefers-color-scheme: light)", scheme: default, toggle: {icon: material/brightness-7, name: dark}}
+    - {media: "(prefers-color-scheme: dark)", scheme: slate, toggle: {icon: material/brightness-4, name: light}}
+extra_css: [assets/qkv.css]
+extra_javascript: [{path: assets/qkv-live.js, defer: true}]
+plugins: []
+"""
+PAGES = {
+    "index": lambda: "\n\n".join(f"## {name.title()} figure\n\n{make()}" for name, make in GALLERY.items()),
+    "product": lambda: f"{product()}\n\n## A heading\n\n[All](index.md) [Attention](attention.md)",
+    "attention": lambda: f"{attention(tokens=['the', 'cat'])}\n\n[All](index.md) [Product](product.md)",
+}
+
+
+@pytest.fixture(scope="session")
+def script():
+    """The script under test, or a mutant of it."""
+    return Path(os.environ.get("QKVDOCS_SCRIPT", ASSETS / "qkv-live.js"))
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that keeps its log to itself."""
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A server of an empty folder."""
+    root = tmp_path_factory.mktemp("gallery")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=root))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield root, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def gallery(server, script):
+    """The built folder."""
+    root, host = server
+    (root / "docs" / "assets").mkdir(parents=True)
+    (root / "docs" / "assets" / "qkv.css").write_bytes((ASSETS / "qkv.css").read_bytes())
+    (root / "docs" / "assets" / "qkv-live.js").write_bytes(script.read_bytes())
+    (root / "mkdocs.yml").write_text(f"site_url: {host}/site/\n{CONFIG}", "utf-8")
+    for name, make in PAGES.items():
+        (root / "docs" / f"{name}.md").write_text(f"# {name.title()}\n\n{make()}\n", "utf-8")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(root / "mkdocs.yml")]
+    subprocess.run(command, check=True, capture_output=True)
+    return root / "site"
+
+
+@pytest.fixture(scope="session")
+def address(server, gallery):
+    """Where the gallery is served: under a path of its own, as on a project's pages."""
+    return f"{server[1]}/{gallery.name}"
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Open a page as some reader has it; a script error fails the test."""
+    contexts, errors = [], []
+
+    def open_page(path="index.html", *, at=None, **reader):
+        context = browser.new_context(**{"viewport": {"width": 1220, "height": 900}, **reader})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{at or address}/{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors
+
+
+@pytest.fixture(scope="session")
+def bench(browser, script):
+    """A blank page with the script: for properties that need no theme."""
+    page = browser.new_page()
+    page.set_content("<!doctype html><main></main>")
+    page.add_style_tag(content=(ASSETS / "qkv.css").read_text("utf-8"))
+    page.add_script_tag(content=script.read_text("utf-8"))
+    yield page
+    page.close()

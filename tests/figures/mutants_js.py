@@ -1,0 +1,125 @@
+"""Break the script on purpose: the tests must notice each time. `python tests/figures/mutants_js.py [number ...]`."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "qkvdocs" / "figures" / "assets" / "qkv-live.js"
+FAST, READER = "tests/figures/test_script.py", "tests/figures/test_reader.py"
+
+# What breaks, the text in the script, what takes its place, and which tests see it.
+MUTANTS = [
+    ("W read by rows", "turn(B).map((b) => b.reduce", "B.map((b) => b.reduce", FAST),
+    ("a sum starts at one", "a[k] * v, 0)", "a[k] * v, 1)", FAST),
+    ("softmax over columns", "(e, i) => e / (raised[i]", "(e, i, j) => e / (turn(raised)[j]", FAST),
+    ("softmax without the row's maximum", "Math.exp(s - Math.max(...S[i], -1e9))", "Math.exp(s)", FAST),
+    ("weights not normalised", "e / (raised[i].reduce((a, b) => a + b) || 1)", "e", FAST),
+    ("a row that sees nothing becomes NaN", "reduce((a, b) => a + b) || 1)", "reduce((a, b) => a + b))", FAST),
+    ("no division by the root of the width", "s / Math.sqrt(width || 1)", "s", FAST),
+    ("divided by the width, not by its root", "Math.sqrt(width || 1)", "(width || 1)", FAST),
+    ("scaling cannot be switched off", "width: +dataset.scaled && +dataset.width", "width: +dataset.width", FAST),
+    ("K not transposed", "? turn(env[name.slice(0, -2)])", "? env[name.slice(0, -2)]", FAST),
+    ("minus zero shown", 'text === "-0" ? "0" : text', "text", FAST),
+    ("rounded by Math.round", "v.toFixed(digits)", "String(Math.round(v * 10 ** digits) / 10 ** digits)", FAST),
+    ("three decimals", "(v, digits = 4)", "(v, digits = 3)", FAST),
+    ("zeros kept at the end", '.replace(/\\.?0+$/, "")', "", FAST),
+    ("no brackets around negative factors", '.replace(/^-.*/, "($&)")', "", FAST),
+    ("always equal", '? "≈" : "=";\n\tconst list', '? "=" : "=";\n\tconst list', FAST),
+    ("relation forgets the size of a number", "1e-9 * (1 + Math.abs(v))", "1e-9", FAST),
+    ("row and column swapped in the words", "const b = turn(B)[j], terms", "const b = B[j] ?? B[0], terms", FAST),
+    ("entries counted from one", "`${name}_${j}`", "`${name}_${j + 1}`", FAST),
+    ("mask turned round", "see[i][j] ? s : -Infinity", "see[i][j] ? -Infinity : s", FAST),
+    ("mask cannot be switched off", 'td.textContent === "✓" || !+dataset.masked', 'td.textContent === "✓"', FAST),
+    ("hidden called visible", '? "visible" : "hidden"', '? "visible" : "visible"', FAST),
+    ("a lone weight called about one", 'several && S[i][j] > -Infinity ? "≈" : "="', '"≈"', FAST),
+    ("shared weights for keys alone", "name.replace(/W_[KV]/", "name.replace(/W_K/", FAST),
+    ("second axis upside down", "(k ? -1 : 1) * unit[k]", "unit[k]", FAST),
+    ("dashed arrows all from the origin", "=> v + by * row[k])", "=> by * row[k])", FAST),
+    ("equal scales forgotten", "if (equal) unit", "if (false) unit", FAST),
+    ("no room beyond the longest arrow", "1.06 * Math.max", "1 * Math.max", FAST),
+    ("an arrow of length zero is NaN", "(length || 1)", "length", FAST),
+    ("ticks too close", "(k ? 26 : 36)", "(k ? 16 : 26)", FAST),
+    ("tick labels off by one", "fmt(i * step))", "fmt((i + 1) * step))", FAST),
+    ("lanes swapped", 'class="lanes-${k}"', 'class="lanes-${1 - k}"', FAST),
+    ("lanes without factors", "`${factor(by)}·${factor(row[k])}`", "fmt(row[k])", FAST),
+    ("the name beside the wrong end", "tip[0] < 0 ? -12 : 12", "tip[0] < 0 ? 12 : -12", FAST),
+    ("results not refreshed", "put(td.firstChild, fmt(M[i][j]));", "", FAST),
+    ("sums in the cells not refreshed", "put(td.lastChild, said);", "", FAST),
+    ("sums in the words not refreshed", "put(sums.shift(), said);", "sums.shift();", FAST),
+    ("shades not refreshed", 'td.setAttribute("style"', 'td.getAttribute("style"', FAST),
+    ("operands further down not refreshed", "} else map(cells, (td, i, j) => put(td, fmt(get(m)[i][j])));", "}", FAST),
+    ("literals not refreshed", "put(el, el.dataset.flat", "void (el, el.dataset.flat", FAST),
+    ("picture not refreshed", "svg.innerHTML = plot(", "void plot(", FAST),
+    ("fields read as whole numbers", "f.valueAsNumber", "Math.trunc(f.valueAsNumber)", FAST),
+    ("fields named after the column alone", "=${entry(m, i, j, cells)}", "=${entry(m, 0, j, [cells])}", FAST),
+    ("huge numbers let through", "(f.validity.valid ? f.valueAsNumber : NaN)", "f.valueAsNumber", READER),
+    ("the picture of bad input", 'if (!points.flat().every(isFinite)) return "";', "", READER),
+    ("bad input written as NaN", 'isNaN(v) ? "?" : "-∞"', '"NaN"', READER),
+    ("reset resets nothing", "this.oninput(fill(built))", "this.oninput()", READER),
+    ("the address is not read", "if (saved.split", "if (false && saved.split", READER),
+    ("any address is taken", 'if (saved.split("_").length === fields.length)', "", READER),
+    ("the address is not written", "history.replaceState(history.state", "void (history.state", READER),
+    ("the address of built numbers stays", "if (state() === built) url.searchParams.delete(this.id);", "", READER),
+    ("each edit is a step in the history", "history.replaceState", "history.pushState", READER),
+    ("other parameters are lost", "url.searchParams.set(this.id, state());", "url.search = `${this.id}=${state()}`;", READER),
+    ("anchors lose the numbers", "link.search = location.search", "link.search = ''", READER),
+    ("the status line is silent", "put(this.lastChild", "void (this.lastChild", READER),
+    ("the status line speaks at once", "}, 400);", "}, 0);", READER),
+    ("a step is any step", "step=any", "step=2", READER),
+]  # fmt: skip
+
+
+def survives(number: int) -> bool:
+    """Run the tests on one mutant."""
+    name, old, new, tests = MUTANTS[number]
+    source = SCRIPT.read_text("utf-8")
+    if source.count(old) != 1:
+        raise SystemExit(
+            f"mutant {number}, {name}: its text must stand once in the script, not {source.count(old)} times"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        mutant = Path(folder) / "qkv-live.js"
+        mutant.write_text(source.replace(old, new), "utf-8")
+        environment = {
+            **os.environ,
+            "QKVDOCS_SCRIPT": str(mutant),
+            "QKVDOCS_CASES": "40",
+            "QKVDOCS_NO_SKIP": "1",
+        }
+        command = [
+            sys.executable,
+            "-B",
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "--no-header",
+            "-k",
+            "not axe",
+            tests,
+        ]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    caught = [
+        line.split("::")[1].split(" ")[0] for line in done.stdout.splitlines() if line.startswith("FAILED")
+    ]
+    if done.returncode not in (0, 1) or (done.returncode and not caught):
+        raise SystemExit(f"mutant {number}, {name}: the tests did not run\n{done.stdout}{done.stderr}")
+    print(f"{'survived' if not caught else 'caught  '} {number:2} {name}: {', '.join(caught)}", flush=True)
+    return not caught
+
+
+def main() -> int:
+    """Try the mutants that are asked for, or all."""
+    chosen = [int(number) for number in sys.argv[1:]] or range(len(MUTANTS))
+    left = [number for number in chosen if survives(number)]
+    print(f"{len(list(chosen)) - len(left)} of {len(list(chosen))} mutants caught")
+    return bool(left)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
