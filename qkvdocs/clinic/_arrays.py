@@ -30,7 +30,11 @@ class Kind:
         if self.library is np:
             return fresh.astype(self.dtype) if fresh.dtype.kind == "f" else fresh
         make = getattr(self.library, "asarray", None) or self.library.convert_to_tensor
-        made = make(fresh.astype("float64" if self.dtype == "float64" else "float32") if fresh.dtype.kind == "f" else fresh)
+        made = make(
+            fresh.astype("float64" if self.dtype == "float64" else "float32")
+            if fresh.dtype.kind == "f"
+            else fresh
+        )
         if fresh.dtype.kind == "f" and dtype_of(made) != self.dtype:
             kind = getattr(self.library, self.dtype)
             made = made.to(kind) if hasattr(made, "to") else made.astype(kind)

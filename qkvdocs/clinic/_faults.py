@@ -42,6 +42,11 @@ class Ways:
     """Positions, or the mask, start anew at each call with a cache."""
     corner: bool = False
 
+    def joined(self, other: "Ways") -> "Ways":
+        """Give these ways with all that is wrong in the other."""
+        right = vars(Ways())
+        return replace(self, **{name: value for name, value in vars(other).items() if value != right[name]})
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -57,7 +62,9 @@ class Fault:
         return replace(ways, **{self.field: self.value})
 
 
-def mix(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, scale: float, ways: Ways) -> np.ndarray:
+def mix(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, scale: float, ways: Ways
+) -> np.ndarray:
     """Attend in some way."""
     group = q.shape[1] // k.shape[1]
     if ways.match == "swapped":
@@ -171,7 +178,11 @@ def layer(
     """Run a whole layer in some way; `calls` are the lengths of the calls, where there is a cache."""
     q, k, v = project(x, weights, ways)
     seq = x.shape[1]
-    starts = np.concatenate([np.full(n, sum(calls[:i])) for i, n in enumerate(calls)]) if calls else np.zeros(seq, int)
+    starts = (
+        np.concatenate([np.full(n, sum(calls[:i])) for i, n in enumerate(calls)])
+        if calls
+        else np.zeros(seq, int)
+    )
     if rotary and ways.turned_by:
         positions = np.arange(seq) - (starts if ways.restart else 0)
         late = starts > 0 if calls else np.ones(seq, bool)
@@ -180,7 +191,10 @@ def layer(
             if name in ways.turned_by:
                 parts[name] = rotated(parts[name], positions + shift * late, rotary, ways.style)
         q, k, v = parts["q"], parts["k"], parts["v"]
-    mask = np.tri(seq, dtype=bool) if causal else None
+    mask = np.tri(seq, dtype=bool) if causal or ways.mask == "triangle" else None
+    if calls and ways.mask == "ignored":  # a call cannot see what comes after it
+        ends = starts + np.repeat(calls, calls)
+        mask, ways = np.arange(seq)[None] < ends[:, None], replace(ways, mask="given")
     if ways.corner:  # each call's mask starts in the top left corner
         mask = np.arange(seq)[None] <= (np.arange(seq) - starts)[:, None]
     context = mix(q, k, v, mask, scale, ways)

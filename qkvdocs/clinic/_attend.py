@@ -1,0 +1,163 @@
+# attend(q, k, v, mask)
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qkvdocs.clinic import _known
+from qkvdocs.clinic._contracts import Attend
+from qkvdocs.clinic._explain import Evidence, explain, findings, imprecise, measured
+from qkvdocs.clinic._faults import Ways, mix
+from qkvdocs.clinic._report import UNKNOWN, Finding, Report
+from qkvdocs.clinic._subject import LOOSE, Subject, distance
+from qkvdocs.errors import ContractError
+from qkvdocs.numbers import fmt
+
+NAMES = "q k v mask"
+TRIED = (
+    "scale", "softmax axis", "what is compared", "mask polarity and alignment", "causality",
+    "key head order", "the batch", "damage to the input", "dtype",
+)  # fmt: skip
+Arguments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+
+
+def examine_attend(contract: Attend, report: Report) -> None:
+    """Examine one function."""
+    trials = list(_trials(contract))
+    subject = Subject("attend", contract.function, contract.like, trials[0], lambda result: result)
+    scale = contract.d_head**-0.5 if contract.scale is None else contract.scale
+    ran, outputs, failures = [], [], []
+    for trial in trials:
+        try:
+            output = subject(NAMES, *trial)
+        except Exception as error:  # somebody's code may raise anything
+            failures.append(f"{_shapes(trial)}: it raised {type(error).__name__}: {error}")
+            continue
+        ran.append(trial)
+        outputs.append(output)
+    if not ran:
+        raise ContractError(f"attend must take (q, k, v, mask), got {failures[0]}")
+    report.untested += [f"attend with {failure}" for failure in failures]
+    if np.isfinite(outputs[0]).all() and distance(subject(NAMES, *ran[0]), outputs[0]) > subject.limit:
+        raise ContractError(
+            "attend must give the same output for the same input, got another. Turn dropout off"
+        )
+    for trial, output in zip(ran, outputs, strict=True):
+        if output.shape != (wanted := (*trial[0].shape[:-1], trial[2].shape[-1])):
+            raise ContractError(
+                f"attend must return shape (batch, n_heads, n_queries, d_head) = {wanted}, got {output.shape}"
+            )
+
+    def simulate(ways: Ways, at: int) -> np.ndarray:
+        q, k, v, mask = ran[at]
+        if contract.causal:
+            mask = np.tri(q.shape[2], k.shape[2], k.shape[2] - q.shape[2], dtype=bool)
+        return mix(q, k, v, mask, scale, ways)
+
+    evidence = Evidence(outputs, simulate, subject.limit)
+    report.tried.append(f"attend: {', '.join(TRIED)}")
+    report.findings += _diagnose(contract, subject, evidence, ran, scale)
+    subject.conduct(report)
+
+
+def _trials(contract: Attend) -> Iterator[Arguments]:
+    rng = np.random.default_rng(7)
+    n_heads, n_kv_heads = contract.heads
+    d_head = contract.d_head
+
+    def arrays(n_queries: int, n_keys: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        few = (2, n_kv_heads, n_keys, d_head)
+        q = 1.5 * rng.standard_normal((2, n_heads, n_queries, d_head))
+        return q, 1.5 * rng.standard_normal(few), rng.standard_normal(few)
+
+    if contract.causal:
+        for n_queries, n_keys in ((6, 6), (3, 7), (d_head, d_head)):
+            yield *arrays(n_queries, n_keys), None
+        return
+    yield *arrays(5, 7), None
+    # Each row and each column shows something and hides something.
+    mask = (np.arange(5)[:, None] + np.arange(7)) % 3 > 0
+    yield *arrays(5, 7), mask
+    yield *arrays(6, 6), np.tri(6, dtype=bool)
+    yield *arrays(d_head, d_head), None
+
+
+def _shapes(trial: Arguments) -> str:
+    q, k, _, mask = trial
+    return f"{q.shape[2]} queries and {k.shape[2]} keys{'' if mask is None else ' under a mask'}"
+
+
+def _diagnose(
+    contract: Attend, subject: Subject, evidence: Evidence, ran: list[Arguments], scale: float
+) -> Iterator[Finding]:
+    off = evidence.off(Ways())
+    if off <= evidence.limit:
+        return
+    n_heads, n_kv_heads = contract.heads
+    faults = [
+        *_known.scales(n_heads, n_kv_heads, contract.d_head, n_heads * contract.d_head, scale),
+        *_known.axes(), *_known.masks(contract.causal), *_known.matches(),
+        *(_known.tiles() if n_kv_heads != n_heads else ()),
+    ]  # fmt: skip
+    if sets := explain(evidence, faults):
+        yield from findings(subject, evidence, sets)
+    elif fault := measured(evidence):
+        yield from findings(subject, evidence, [(fault,)])
+    elif (chosen := imprecise(evidence, faults)) is not None:
+        if chosen:
+            yield from findings(subject, evidence, [chosen])
+        said = (
+            f"the output agrees with a run in float64 only to {fmt(min(off, LOOSE), 4)} of its largest entry"
+        )
+        yield Finding("dtype-loss", subject.name, said)
+    else:
+        yield from _behaviour(contract, subject, ran, off)
+
+
+def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: float) -> Iterator[Finding]:
+    """Say what can be said where no known fault explains the numbers."""
+    q, k, v, mask = ran[1] if len(ran) > 1 and not contract.causal else ran[0]
+    base = subject(NAMES, q, k, v, mask)
+    other = [array + np.array([0.0, 1.0]).reshape(2, 1, 1, 1) for array in (q, k, v)]
+    if (moved := distance(subject(NAMES, *other, mask)[:1], base[:1])) > subject.limit:
+        yield Finding(
+            "batch-leak",
+            subject.name,
+            f"changing the second text moves the first by {fmt(moved)} of its largest entry",
+        )
+        return
+    doubled = subject(NAMES, q, k, 2 * v, mask)
+    if (bent := distance(doubled, 2 * base)) > subject.limit:
+        yield Finding(
+            "values-match",
+            subject.name,
+            f"doubled values do not double the output: it is off by {fmt(bent)} of its largest entry",
+        )
+        return
+    hidden = np.tri(q.shape[2], k.shape[2], k.shape[2] - q.shape[2], dtype=bool) if contract.causal else mask
+    if hidden is not None:
+        changed = k.copy(), v.copy()
+        at = int(np.argmin(hidden.all(axis=0)))  # a key that somebody must not see
+        for array in changed:
+            array[:, :, at] += 3.0
+        blind = ~hidden[:, at]
+        if (
+            moved := distance(subject(NAMES, q, *changed, mask)[:, :, blind], base[:, :, blind])
+        ) > subject.limit:
+            said = f"changing key and value {at} moves queries that must not see them, by {fmt(moved)} of the largest entry"
+            yield Finding("causality", subject.name, said)
+            return
+    ones = subject(NAMES, q, k, np.ones_like(v), mask)
+    if (uneven := distance(ones, np.ones_like(ones))) > subject.limit:
+        low, high = fmt(float(np.nanmin(ones)), 3), fmt(float(np.nanmax(ones)), 3)
+        yield Finding(
+            "softmax-axis",
+            subject.name,
+            f"with values of 1 the output must be 1, and goes from {low} to {high}: off by {fmt(uneven, 3)}",
+        )
+        return
+    yield Finding(
+        UNKNOWN,
+        subject.name,
+        f"the output is off by {fmt(off)} of its largest entry, and no known bug explains it",
+    )

@@ -1,0 +1,205 @@
+# attention(x), with weights that are known or without
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from qkvdocs.clinic import _known
+from qkvdocs.clinic._contracts import Attention, Step
+from qkvdocs.clinic._explain import Evidence, explain, findings, imprecise, measured
+from qkvdocs.clinic._faults import Fault, Ways, layer
+from qkvdocs.clinic._report import UNKNOWN, Finding, Report
+from qkvdocs.clinic._subject import LOOSE, Subject, distance
+from qkvdocs.core import QKVWeights
+from qkvdocs.errors import ContractError
+from qkvdocs.numbers import fmt
+
+TRIED = (
+    "shared, swapped and transposed weights", "biases", "head split and merge", "scale", "softmax axis",
+    "rotary style and offset", "key head order",
+)  # fmt: skip
+
+
+def examine_attention(contract: Attention, report: Report) -> None:
+    """Examine one layer."""
+    inputs = rows_for(contract)
+    subject = Subject("attention", contract.function, contract.like, inputs[:1], first)
+    outputs = [run(subject, x) for x in inputs]
+    if distance(run(subject, inputs[0]), outputs[0]) > subject.limit:
+        raise ContractError(
+            "attention must give the same output for the same input, got another. Turn dropout off"
+        )
+    behaviour = list(_behaviour(contract, subject, inputs[0], outputs[0]))
+    plain = "causality" if contract.causal else "equivariance" if contract.rotary is None else ""
+    report.tried.append(
+        f"attention: {', '.join(filter(None, ('the batch', plain, 'damage to the input', 'dtype')))}"
+    )
+    if contract.weights is None:
+        report.untested.append(
+            "attention: projections, heads, scale and softmax, since its weights are not known"
+        )
+        report.findings += behaviour
+    else:
+        report.tried[-1] += f", {', '.join(TRIED)}"
+        report.untested += blind_spots(contract.weights, contract.rotary is not None)
+        evidence = evidence_of(contract, contract.weights, inputs, outputs, subject.limit)
+        if evidence.off(Ways()) > evidence.limit:
+            report.findings += diagnose(contract, contract.weights, subject, evidence, behaviour)
+    subject.conduct(report)
+
+
+def first(result: object) -> object:
+    """Take the output where more comes back, as from nn.MultiheadAttention."""
+    return result[0] if isinstance(result, tuple) else result
+
+
+def run(subject: Subject, x: np.ndarray) -> np.ndarray:
+    """Call a layer and hold it to its shape."""
+    try:
+        output = subject("x", x)
+    except Exception as error:
+        raise ContractError(
+            f"attention must take x of shape {x.shape}, it raised {type(error).__name__}: {error}"
+        ) from error
+    if output.shape[:2] != x.shape[:2]:
+        raise ContractError(
+            f"attention must return shape (batch, seq, d_model) = {x.shape}, got {output.shape}"
+        )
+    return output
+
+
+def rows_for(contract: Attention | Step) -> list[np.ndarray]:
+    """Make token rows that are large enough for scores to differ."""
+    rng = np.random.default_rng(11)
+    weights = contract.weights
+    d_model = contract.d_model if weights is None else weights.d_model
+    if d_model is None:
+        raise ContractError("d_model must be given where weights are not, got None")
+    inputs = [rng.standard_normal(shape) for shape in ((2, 6, d_model), (3, 4, d_model))]
+    if weights is not None:
+        scale = weights.d_head**-0.5 if contract.scale is None else contract.scale
+        for _ in range(4):  # biases make the growth uneven, so this is repeated
+            Q, K, _ = weights.project(inputs[0])
+            d = weights.d_head
+            spread = float(np.std(Q[..., :d] @ K[..., :d].swapaxes(-1, -2))) * abs(scale)
+            factor = min(30.0, max(0.05, np.sqrt(2.0 / max(spread, 1e-9))))
+            inputs = [x * factor for x in inputs]
+    return inputs
+
+
+def blind_spots(weights: QKVWeights, rotary: bool) -> list[str]:
+    """Say what these weights cannot show."""
+    spots = []
+    if not rotary and weights.b_K is not None:
+        spots.append(
+            "attention: the key bias, since without rotary positions no output depends on it: compare keys with Project"
+        )
+    if any(
+        bias is not None and not np.any(bias) for bias in (weights.b_Q, weights.b_K, weights.b_V, weights.b_O)
+    ):
+        spots.append(
+            "attention: biases that are 0 here, for a lost one would not be seen: draw them at random first"
+        )
+    if weights.n_heads == 1:
+        spots.append("attention: heads, since there is one")
+    return spots
+
+
+def evidence_of(
+    contract: Attention | Step, weights: QKVWeights, inputs: list[np.ndarray], outputs: list[np.ndarray],
+    limit: float, calls: Callable[[int], tuple[int, ...]] = lambda _: (), base: Callable[[Ways], Ways] = lambda ways: ways,
+) -> Evidence:  # fmt: skip
+    """Tie outputs to what computes them."""
+    causal = isinstance(contract, Step) or contract.causal
+    scale = weights.d_head**-0.5 if contract.scale is None else contract.scale
+
+    def simulate(ways: Ways, at: int) -> np.ndarray:
+        return layer(
+            inputs[at],
+            weights,
+            base(ways),
+            causal=causal,
+            rotary=contract.rotary,
+            scale=scale,
+            calls=calls(at),
+        )
+
+    return Evidence(outputs, simulate, limit)
+
+
+def faults_of(contract: Attention | Step, weights: QKVWeights) -> list[Fault]:
+    """List what may be wrong with a layer."""
+    causal = isinstance(contract, Step) or contract.causal
+    scale = weights.d_head**-0.5 if contract.scale is None else contract.scale
+    named = {"Q": weights.W_Q, "K": weights.W_K, "V": weights.W_V, "O": weights.W_O}
+    square = "".join(
+        role for role, weight in named.items() if weight is not None and weight.shape[0] == weight.shape[1]
+    )
+    biases = {"Q": weights.b_Q, "K": weights.b_K, "V": weights.b_V, "O": weights.b_O}
+    biased = "".join(role for role, bias in biases.items() if bias is not None and np.any(bias))
+    masks = _known.masks(causal) if causal else [
+        Fault("equivariance", "the future is hidden although the layer is not causal", "mask", "triangle")
+    ]  # fmt: skip
+    return [
+        *_known.scales(weights.n_heads, weights.n_kv_heads, weights.d_head, weights.d_model, scale),
+        *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:], *_known.sources(),
+        *_known.turns(square), *_known.losses(biased),
+        *(_known.views() if weights.n_heads > 1 else ()),
+        *(_known.cuts() if weights.n_heads > 1 else ()),
+        *(_known.tiles() if weights.n_kv_heads != weights.n_heads else ()),
+        *(_known.turnings(contract.rotary.style) if contract.rotary else ()),
+    ]  # fmt: skip
+
+
+def diagnose(
+    contract: Attention | Step,
+    weights: QKVWeights,
+    subject: Subject,
+    evidence: Evidence,
+    behaviour: list[Finding],
+) -> Iterator[Finding]:
+    """Explain outputs that are wrong."""
+    faults = faults_of(contract, weights)
+    if sets := explain(evidence, faults):
+        yield from findings(subject, evidence, sets)
+    elif fault := measured(evidence):
+        yield from findings(subject, evidence, [(fault,)])
+    elif behaviour:
+        yield from behaviour
+    elif (chosen := imprecise(evidence, faults)) is not None:
+        if chosen:
+            yield from findings(subject, evidence, [chosen])
+        said = f"the output agrees with a run in float64 only to {fmt(min(evidence.off(Ways()), LOOSE), 4)} of its largest entry"
+        yield Finding("dtype-loss", subject.name, said)
+    else:
+        off = fmt(evidence.off(Ways()))
+        yield Finding(
+            UNKNOWN,
+            subject.name,
+            f"the output is off by {off} of its largest entry, and no known bug explains it",
+        )
+
+
+def _behaviour(contract: Attention, subject: Subject, x: np.ndarray, base: np.ndarray) -> Iterator[Finding]:
+    """Test what needs no weights."""
+    step = float(np.std(x))
+    other = x.copy()
+    other[1] += step
+    if (moved := distance(run(subject, other)[:1], base[:1])) > subject.limit:
+        said = f"changing the second text moves the output of the first by {fmt(moved)} of its largest entry"
+        yield Finding("batch-leak", subject.name, said)
+        return
+    if contract.causal:
+        seq = x.shape[1]
+        for at in range(1, seq):
+            later = x.copy()
+            later[:, at] += step
+            if (moved := distance(run(subject, later)[:, :at], base[:, :at])) > subject.limit:
+                said = f"changing token {at} moves earlier outputs by {fmt(moved)} of their largest entry"
+                yield Finding("causality", subject.name, said)
+                return
+    elif contract.rotary is None:
+        order = np.random.default_rng(3).permutation(x.shape[1])
+        if (moved := distance(run(subject, x[:, order]), base[:, order])) > subject.limit:
+            said = f"the tokens in another order give other outputs: off by {fmt(moved)} of the largest entry"
+            yield Finding("equivariance", subject.name, said)

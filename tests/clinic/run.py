@@ -1,0 +1,76 @@
+"""From a case to what the probes say of it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from qkvdocs.clinic import (
+    AdapterTargets,
+    Attend,
+    Attention,
+    CacheBytes,
+    HeadWidth,
+    Project,
+    Report,
+    Rotary,
+    Step,
+    examine,
+)
+from qkvdocs.core import QKVWeights
+from tests.clinic.cases import Case
+
+
+def weights(n_heads: int, n_kv_heads: int, d_head: int, *, bias: bool) -> QKVWeights:
+    """Give a layer with every number random; full heads make all weights square."""
+    rng = np.random.default_rng(5)
+    d_model, few = n_heads * d_head, n_kv_heads * d_head
+    shapes = {"Q": (d_model, d_model), "K": (d_model, few), "V": (d_model, few), "O": (d_model, d_model)}
+    arrays = {f"W_{role}": rng.standard_normal(shape) / np.sqrt(d_model) for role, shape in shapes.items()}
+    if bias:
+        arrays |= {f"b_{role}": rng.standard_normal(shape[1]) for role, shape in shapes.items()}
+    return QKVWeights(**arrays, n_heads=n_heads, n_kv_heads=n_kv_heads)
+
+
+def contract_of(case: Case) -> Any:
+    """Put a case under the contract that it declares."""
+    declared = dict(case.declared)
+    function = case.function
+    if case.kind == "attend":
+        return Attend(function, **declared)
+    if case.kind == "project":
+        rotary = declared.pop("rotary", None)
+        if declared.get("bias") is False:
+            declared["bias"] = ""
+        return Project(function, rotary=Rotary(rotary) if rotary else None, **declared)
+    if case.kind in ("attention", "step"):
+        n_heads = declared.get("n_heads", 4)
+        W = weights(n_heads, declared.get("n_kv_heads", n_heads), 8, bias=declared.get("bias", True))
+        rotary = Rotary(declared["rotary"]) if "rotary" in declared else None
+        if case.kind == "step":
+            return Step(lambda x, cache: function(x, cache, W), W, rotary=rotary)
+        return Attention(lambda x: function(x, W), W, causal=declared.get("causal", False), rotary=rotary)
+    if case.kind == "adapter":
+        return AdapterTargets(*function())
+    return {"cache_bytes": CacheBytes, "head_width": HeadWidth}[case.kind](function)
+
+
+def answer(case: Case) -> Report:
+    """Examine a case."""
+    return examine(contract_of(case))
+
+
+def score(case: Case, report: Report) -> tuple[int, int, int]:
+    """Count right names, wrong names and missed bugs; one answer for several bugs is right if one of them is it."""
+    hits = sum(bool(finding.names & case.bugs) for finding in report.findings)
+    named = (
+        frozenset[str]().union(*(finding.names for finding in report.findings))
+        if report.findings
+        else frozenset()
+    )
+    return hits, len(report.findings) - hits, len(case.bugs - named)
+
+
+def totals(cases: Iterable[Case]) -> dict[str, tuple[int, int, int]]:
+    """Score each case."""
+    return {case.name: score(case, answer(case)) for case in cases}
