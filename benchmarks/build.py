@@ -17,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from qkvdocs.lessons import run_page
-from qkvdocs.lessons._fences import fences
+from qkvdocs.lessons import fences, run_page
 
 ROOT = Path(__file__).parents[1]
 BUDGET = 1.3

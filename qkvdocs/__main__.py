@@ -4,10 +4,10 @@ import importlib
 import sys
 
 COMMANDS = {
-    "build": ("qkvdocs.lessons._build", "site", "build the checked site"),
-    "check": ("qkvdocs.lessons._check", "site", "check a built folder: numerals, links, anchors"),
-    "ledger": ("qkvdocs.lessons._ledger", "site", "compare every shown value with the ledger, or update it"),
-    "noise": ("qkvdocs.lessons._noise", "site", "find shown digits that a last-place error could flip"),
+    "build": ("qkvdocs.checks._build", "site", "build the checked site"),
+    "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, links, anchors"),
+    "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
+    "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),
     "wild": ("qkvdocs.wild._command", "remote", "show where a checkpoint keeps its projections"),
 }
 """Name, module with `main(arguments) -> int`, the extra that it may need, and what it does."""

@@ -75,7 +75,7 @@ def test_a_stranger_is_noticed(tmp_path: Path) -> None:
 
 def test_lesson_code_imports_public_names_only() -> None:
     """A lesson never reaches into a private module."""
-    from qkvdocs.lessons._fences import fences
+    from qkvdocs.lessons import fences
 
     private = [
         f"{page.relative_to(ROOT)}:{fence.line + 1}: {name}"

@@ -4,11 +4,14 @@ from typing import Any
 
 from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._extension import Lessons, accept, draw
+from qkvdocs.lessons._fences import Fence, FenceError, fences
 from qkvdocs.lessons._forge import Limits, Mode
 from qkvdocs.lessons._page import Entry, Page, run_page
 
 __all__ = [
     "Entry",
+    "Fence",
+    "FenceError",
     "LessonError",
     "Lessons",
     "Limits",
@@ -16,6 +19,7 @@ __all__ = [
     "Page",
     "accept",
     "draw",
+    "fences",
     "run_page",
 ]
 

@@ -11,9 +11,9 @@ from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
 
 from qkvdocs.errors import QKVError
-from qkvdocs.lessons import _maths, _mermaid
 from qkvdocs.lessons._forge import Limits, warm
 from qkvdocs.lessons._page import Page, run
+from qkvdocs.typeset import MermaidError, diagram, mathml
 
 MATHS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
@@ -72,7 +72,7 @@ class SetFormulas(Postprocessor):
         """Set one formula, or name the line on which it stands."""
         source = html.unescape(found[3]).strip()
         try:
-            return _maths.mathml(source, display=found[2] == "[")
+            return mathml(source, display=found[2] == "[")
         except QKVError as error:
             if (page := runner_of(self.md).page) is None:
                 raise
@@ -85,8 +85,8 @@ def draw(source: str, language: str, css_class: str, options: dict[str, Any], md
     """Draw a mermaid fence, as superfences asks for it."""
     runner = runner_of(md)
     try:
-        return _mermaid.diagram(source, cache=runner.cache)
-    except _mermaid.MermaidError as error:
+        return diagram(source, cache=runner.cache)
+    except MermaidError as error:
         if runner.page is None:
             raise
         raise runner.page.error(int(options["line"]) + error.line, "MermaidError", str(error)) from None

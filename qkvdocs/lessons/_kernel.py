@@ -162,7 +162,7 @@ def serve(channel: Any, order: dict[str, Any]) -> None:
     os.chdir(order["root"])
     transform = None
     if order["noise"] is not None:
-        from qkvdocs.lessons._noise import noisy
+        from qkvdocs.lessons._disturb import noisy
 
         transform = noisy(order["noise"])
     page, capture = Page(order, transform), Capture()

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from qkvdocs.lessons._fonts import glyphs_in, subset
+from qkvdocs.typeset import glyphs_in, subset
 
 FIGURES = ("qkv.css", "qkv-live.js")
 

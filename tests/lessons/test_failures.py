@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.lessons.conftest import Project, fence
+from tests.project import Project, fence
 
 PAGES = {
     "syntax error": (fence("x = = 1"), r"docs/index\.md:4: SyntaxError: invalid syntax"),

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from qkvdocs.lessons import Mode, _forge
-from tests.lessons.conftest import LIMITS, Project, fence
+from tests.project import LIMITS, Project, fence
 
 LEAKS = {
     "name": ("leak = 1", "print('leak' in globals())"),

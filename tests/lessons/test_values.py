@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lessons.conftest import Project, fence
+from tests.project import Project, fence
 
 PLACES = {
     "prose": ("It is `{python} x`.", "<p>It is 7.</p>"),

@@ -5,9 +5,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._links import check_links
-from qkvdocs.lessons._numerals import check_numerals
+from qkvdocs.checks._links import check_links
+from qkvdocs.checks._numerals import check_numerals
+from qkvdocs.lessons import LessonError
 
 KINDS = ("computed", "cited", "recorded", "name", "constant")
 

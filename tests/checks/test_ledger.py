@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from qkvdocs.checks._ledger import check, update
 from qkvdocs.lessons import LessonError
-from qkvdocs.lessons._ledger import check, update
-from tests.lessons.conftest import Project, fence
+from tests.project import Project, fence
 
 TEXT = f"""# Page
 

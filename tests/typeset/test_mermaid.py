@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkvdocs.lessons import _flowchart, _mermaid
-from qkvdocs.lessons._flowchart import Edge, Flowchart, Node, in_short, in_words, parse
-from qkvdocs.lessons._mermaid import MermaidError, diagram
+from qkvdocs.typeset._flowchart import Edge, Flowchart, Node, in_short, in_words, parse
+from qkvdocs.typeset._mermaid import MermaidError, diagram
 
 PROJECTION = """\
 flowchart LR

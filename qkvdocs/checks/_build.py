@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from qkvdocs.lessons._check import check
+from qkvdocs.checks._check import check
 
 NOTICE = {
     "NO_MKDOCS_2_WARNING": "1"

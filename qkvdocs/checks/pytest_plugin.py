@@ -10,10 +10,7 @@ from typing import Any
 
 import pytest
 
-from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._fences import Fence, FenceError, fences
-from qkvdocs.lessons._forge import Mode
-from qkvdocs.lessons._page import Page, run_page
+from qkvdocs.lessons import Fence, FenceError, LessonError, Mode, Page, fences, run_page
 
 AT_LINE = re.compile(r"(.+\.md):(\d+)$")
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from qkvdocs.checks._noise import at_risk
 from qkvdocs.lessons import Mode
-from qkvdocs.lessons._noise import at_risk, disturb
-from tests.lessons.conftest import Project, fence
+from qkvdocs.lessons._disturb import disturb
+from tests.project import Project, fence
 
 RISKY = {
     "a difference that should be zero": fence("import numpy as np\nd = np.sqrt(2) ** 2 - 2")

@@ -10,8 +10,8 @@ import pytest
 from fontTools.ttLib import TTFont
 
 from qkvdocs.lessons import _fonts
-from qkvdocs.lessons._fonts import FAMILY, glyphs_in, subset
-from qkvdocs.lessons._maths import mathml
+from qkvdocs.typeset._fonts import FAMILY, glyphs_in, subset
+from qkvdocs.typeset._maths import mathml
 
 LESSON = [
     r"q = xW_Q,\quad k = xW_K,\quad v = xW_V",

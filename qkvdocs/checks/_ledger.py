@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._page import Entry, Page, run_page
+from qkvdocs.lessons import Entry, LessonError, Page, run_page
 
 FOLDER = Path("tests/ledger")
 

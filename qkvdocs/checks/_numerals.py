@@ -16,9 +16,8 @@ from io import StringIO
 from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
-from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._fences import fences
-from qkvdocs.lessons._html import PageReader, Words, built_pages, find_line, source_file
+from qkvdocs.checks._html import PageReader, Words, built_pages, find_line, source_file
+from qkvdocs.lessons import LessonError, fences
 
 NUMERAL = re.compile(r"[\w.\-]*\d[\w.\-]*|[²³¹⁰-⁹₀-₉¼-¾⅐-⅞]+")
 TEX_NUMERAL = re.compile(r"[A-Za-z]*_?\d[\d.]*")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkvdocs.lessons import _maths
-from qkvdocs.lessons._maths import TeXError, mathml
+from qkvdocs.typeset import _maths
+from qkvdocs.typeset._maths import TeXError, mathml
 
 ATTENTION = [
     r"W_Q",

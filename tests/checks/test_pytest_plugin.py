@@ -1,6 +1,6 @@
 """One test for each fence: named, selectable, and red when its fence is."""
 
-from tests.lessons.conftest import Project, fence
+from tests.project import Project, fence
 
 STEP = fence("def f():\n    return 2\nx += 1", 'exec="on" session="a"')
 TEXT = f"""# Page
@@ -16,7 +16,7 @@ TEXT = f"""# Page
 def outcomes(project: Project, *words: str) -> tuple[list[str], str]:
     """Run pytest in the project; give one line a test, and all it printed."""
     done = project.command(
-        "pytest", "-p", "qkvdocs.lessons.pytest_plugin", "-rA", "-q", "--rootdir=.", *(words or ("docs",))
+        "pytest", "-p", "qkvdocs.checks.pytest_plugin", "-rA", "-q", "--rootdir=.", *(words or ("docs",))
     )
     lines = [line for line in done.stdout.split("\n") if line.startswith(("PASSED", "FAILED", "ERROR"))]
     return [line.split(" - ")[0] for line in lines], done.stdout

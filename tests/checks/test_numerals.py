@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.lessons._html import PageReader, Words
-from qkvdocs.lessons._numerals import Allowed, check_numerals, typed, typed_in_code
+from qkvdocs.checks._html import PageReader, Words
+from qkvdocs.checks._numerals import Allowed, check_numerals, typed, typed_in_code
 
 ALLOWED = Allowed(frozenset({"x1", "GPT-2", "W_1"}), (r"\frac1{",), ())
 

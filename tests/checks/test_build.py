@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.lessons._build import _replace
-from tests.lessons.conftest import Project, fence
+from qkvdocs.checks._build import _replace
+from tests.project import Project, fence
 
 WRONG = {
     "broken link": (

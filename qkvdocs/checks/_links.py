@@ -4,8 +4,8 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 from urllib.parse import unquote, urlsplit
 
-from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._html import built_pages, find_line, source_file
+from qkvdocs.checks._html import built_pages, find_line, source_file
+from qkvdocs.lessons import LessonError
 
 
 def check_links(site: Path, docs: Path) -> list[LessonError]:

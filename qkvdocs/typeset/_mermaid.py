@@ -13,8 +13,8 @@ from math import hypot
 from pathlib import Path
 from xml.etree import ElementTree  # reads nothing but what mermaid printed in this process
 
-from qkvdocs.lessons import _flowchart
-from qkvdocs.lessons._flowchart import Flowchart, MermaidError, in_short, in_words, marked, parse
+from qkvdocs.typeset import _flowchart
+from qkvdocs.typeset._flowchart import Flowchart, MermaidError, in_short, in_words, marked, parse
 
 __all__ = ["MermaidError", "diagram"]
 

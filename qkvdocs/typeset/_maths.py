@@ -74,7 +74,7 @@ def mathml(tex: str, *, display: bool) -> str:
         <math><semantics><mrow><mi>q</mi><mo>=</mo><mn>15</mn></mrow
         >>> mathml(r"x + \nosuch", display=True)
         Traceback (most recent call last):
-        qkvdocs.lessons._maths.TeXError: formula: Unknown command "\nosuch" at character 5, near \nosuch
+        qkvdocs.typeset._maths.TeXError: formula: Unknown command "\nosuch" at character 5, near \nosuch
     """
     if not tex.strip():
         raise TeXError("formula: must hold something, got only spaces")

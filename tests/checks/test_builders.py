@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lessons.conftest import ROOT, Project, fence
+from tests.project import ROOT, Project, fence
 
 TEXT = f"""# Page
 

@@ -1,0 +1,119 @@
+"""A small site of its own, for tests of the engine and of the checks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mkdocs.config import load_config
+from mkdocs.structure.files import get_files
+from mkdocs.structure.pages import Page as MkDocsPage
+
+from qkvdocs.lessons import Limits, Mode, Page, run_page
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = """\
+site_name: test
+theme: {name: mkdocs, highlightjs: false}
+use_directory_urls: true
+plugins: []
+markdown_extensions:
+  - admonition
+  - attr_list
+  - md_in_html
+  - tables
+  - pymdownx.arithmatex: {generic: true}
+  - pymdownx.highlight
+  - pymdownx.tabbed: {alternate_style: true}
+  - pymdownx.superfences:
+      custom_fences:
+        - name: mermaid
+          class: mermaid
+          validator: !!python/name:qkvdocs.lessons.accept
+          format: !!python/name:qkvdocs.lessons.draw
+  - qkvdocs.lessons: {seconds: 2, memory: 200000000, output: 2000}
+"""
+LIMITS = Limits(seconds=2, memory=200_000_000, output=2000)
+
+
+@dataclass
+class Project:
+    """A small site of its own."""
+
+    root: Path
+
+    def write(self, text: str, name: str = "index.md") -> Path:
+        """Write a page."""
+        path = self.root / "docs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        return path
+
+    def run(self, text: str, mode: Mode | None = None) -> Page:
+        """Write a page and run it, without rendering."""
+        return run_page(self.write(text), self.root, LIMITS, mode)
+
+    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a Python module in the project's folder, as a user would."""
+        return subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=self.root,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def html(self, name: str = "index.html") -> str:
+        """Build with MkDocs and read one page."""
+        done = self.command("mkdocs", "build", "-q")
+        assert done.returncode == 0, done.stderr
+        return (self.root / "site" / name).read_text("utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Make an empty site."""
+    (tmp_path / "mkdocs.yml").write_text(SETTINGS, "utf-8")
+    (tmp_path / "docs").mkdir()
+    return Project(tmp_path)
+
+
+def fence(code: str, options: str = 'exec="on"', language: str = "python") -> str:
+    """Write a fence."""
+    return f"```{language} {options}\n{code}\n```\n"
+
+
+@pytest.fixture
+def lesson() -> Path:
+    """Give the real lesson."""
+    return ROOT / "docs" / "lessons" / "04-qkv-projections.md"
+
+
+@pytest.fixture
+def rendered_blank(lesson: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
+    """Render a text as the real lesson, with the site's own settings and nothing computed."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("QKVDOCS_BLANK", "1")
+    docs = shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"), docs_dir=str(docs))
+    config.plugins.on_startup(command="build", dirty=False)
+    config = config.plugins.on_config(config)
+    files = get_files(config)
+    path = tmp_path / "docs" / lesson.relative_to(ROOT / "docs")
+
+    def render(text: str) -> str:
+        path.write_text(text, "utf-8")
+        page = MkDocsPage(
+            None, files.get_file_from_path(lesson.relative_to(ROOT / "docs").as_posix()), config
+        )
+        page.read_source(config)
+        page.render(config, files)
+        return str(page.content)
+
+    return render
