@@ -61,7 +61,8 @@ def kind_of(like: Any) -> Kind:
 
 def dtype_of(array: Any) -> str:
     """Name a dtype as numpy would: float32, not torch.float32."""
-    return str(getattr(array, "dtype", np.asarray(array).dtype)).split(".")[-1].strip("'<>")
+    dtype = array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype
+    return str(dtype).split(".")[-1].strip("'<>")
 
 
 def to_numpy(array: Any) -> np.ndarray:

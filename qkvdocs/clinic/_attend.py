@@ -144,7 +144,8 @@ def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: fl
         if (
             moved := distance(subject(NAMES, q, *changed, mask)[:, :, blind], base[:, :, blind])
         ) > subject.limit:
-            said = f"changing key and value {at} moves queries that must not see them, by {fmt(moved)} of the largest entry"
+            moved_by = f"by {fmt(moved)} of the largest entry"
+            said = f"changing key and value {at} moves queries that must not see them, {moved_by}"
             yield Finding("causality", subject.name, said)
             return
     ones = subject(NAMES, q, k, np.ones_like(v), mask)

@@ -107,7 +107,8 @@ def blind_spots(weights: QKVWeights, rotary: bool) -> list[str]:
 
 def evidence_of(
     contract: Attention | Step, weights: QKVWeights, inputs: list[np.ndarray], outputs: list[np.ndarray],
-    limit: float, calls: Callable[[int], tuple[int, ...]] = lambda _: (), base: Callable[[Ways], Ways] = lambda ways: ways,
+    limit: float, calls: Callable[[int], tuple[int, ...]] = lambda _: (),
+    base: Callable[[Ways], Ways] = lambda ways: ways,
 ) -> Evidence:  # fmt: skip
     """Tie outputs to what computes them."""
     causal = isinstance(contract, Step) or contract.causal
@@ -169,7 +170,8 @@ def diagnose(
     elif (chosen := imprecise(evidence, faults)) is not None:
         if chosen:
             yield from findings(subject, evidence, [chosen])
-        said = f"the output agrees with a run in float64 only to {fmt(min(evidence.off(Ways()), LOOSE), 4)} of its largest entry"
+        off = fmt(min(evidence.off(Ways()), LOOSE))
+        said = f"the output agrees with a run in float64 only to {off} of its largest entry"
         yield Finding("dtype-loss", subject.name, said)
     else:
         off = fmt(evidence.off(Ways()))

@@ -11,7 +11,8 @@ Config = Mapping[str, int]
 CONFIGS: tuple[dict[str, int], ...] = (
     {"hidden_size": 768, "num_attention_heads": 12, "num_hidden_layers": 10},
     {"hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8, "num_hidden_layers": 30},
-    {"hidden_size": 2560, "num_attention_heads": 32, "num_key_value_heads": 8, "num_hidden_layers": 36, "head_dim": 128},
+    {"hidden_size": 2560, "num_attention_heads": 32, "num_key_value_heads": 8, "num_hidden_layers": 36,
+     "head_dim": 128},
 )  # fmt: skip
 """Full heads; grouped heads; grouped heads whose width is said and is not d_model / n_heads."""
 CALLS = ((1, 100, 2), (3, 700, 4))
@@ -35,7 +36,8 @@ WRONG: tuple[tuple[str, Callable[[Config], float]], ...] = (
     ("query heads are counted where key heads should be", lambda c: c["num_attention_heads"] / _kv_heads(c)),
     ("the width is d_model / n_heads although the config says head_dim",
      lambda c: c["hidden_size"] / c["num_attention_heads"] / right_width(c)),
-    ("d_model is counted where n_kv_heads · d_head should be", lambda c: c["hidden_size"] / _kv_heads(c) / right_width(c)),
+    ("d_model is counted where n_kv_heads · d_head should be",
+     lambda c: c["hidden_size"] / _kv_heads(c) / right_width(c)),
     ("keys or values are left out", lambda c: 0.5),
     ("layers are left out", lambda c: 1 / c["num_hidden_layers"]),
 )  # fmt: skip

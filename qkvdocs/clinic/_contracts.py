@@ -21,6 +21,8 @@ class Rotary:
     """Which entries turn together: (i, i + d/2), or the neighbours (2i, 2i + 1)."""
     base: float = 10000.0
     """The base of the frequencies."""
+    width: int | None = None
+    """How many entries of each head turn, from the first on; None means all."""
 
 
 @dataclass(frozen=True)

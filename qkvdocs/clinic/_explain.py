@@ -63,7 +63,7 @@ def _variants(chosen: Sequence[Fault]) -> Iterator[Ways]:
         ways = fault.apply(ways)
     yield ways
     if {"mask", "axis", "corner"} & {fault.field for fault in chosen}:  # where whole rows may be hidden
-        for fill in ("finite", "added"):
+        for fill in ("finite", "added", "empty"):
             yield Fault("", "", "fill", fill).apply(ways)
 
 

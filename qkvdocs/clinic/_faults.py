@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Fault:
     bug: str
     says: str
     field: str
-    value: object
+    value: Any
 
     def apply(self, ways: Ways) -> Ways:
         """Give the ways with this switch set."""
@@ -74,19 +75,24 @@ def mix(
     with np.errstate(all="ignore"):
         scores = _scores(q, k, v, ways) * (scale * ways.scale)
         pattern = _softmax(*_masked(scores, mask, ways), ways.axis)
+        if ways.fill == "empty":  # a row without keys gives 0
+            pattern = np.nan_to_num(pattern)
         if mask is not None and ways.mask == "after":
             pattern = pattern * mask
-        return pattern @ v
+        context: np.ndarray = pattern @ v
+        return context
 
 
 def _scores(q: np.ndarray, k: np.ndarray, v: np.ndarray, ways: Ways) -> np.ndarray:
     if ways.match == "values" and v.shape == k.shape:
         k = v
+    turned = k.swapaxes(-1, -2)
     if ways.match == "reshaped":
-        return q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])
-    if ways.match == "untransposed" and k.shape[-1] == k.shape[-2]:
-        return q @ k
-    return q @ k.swapaxes(-1, -2)
+        turned = k.reshape(turned.shape)
+    if ways.match == "untransposed" and k.shape == turned.shape:
+        turned = k
+    scores: np.ndarray = q @ turned
+    return scores
 
 
 def _masked(scores: np.ndarray, mask: np.ndarray | None, ways: Ways) -> tuple[np.ndarray]:
@@ -108,17 +114,23 @@ def _masked(scores: np.ndarray, mask: np.ndarray | None, ways: Ways) -> tuple[np
         return (np.where(mask, scores, 0.0),)
     if ways.fill == "added":
         return (scores + np.where(mask, 0.0, -1e9),)
-    return (np.where(mask, scores, -np.inf if ways.fill == "infinite" else -1e9),)
+    return (np.where(mask, scores, -1e9 if ways.fill == "finite" else -np.inf),)
 
 
 def _softmax(scores: np.ndarray, axis: str) -> np.ndarray:
-    axes = {"keys": -1, "queries": -2, "heads": 1, "batch": 0, "table": (-2, -1)}[axis]
-    raised = np.exp(scores - scores.max(axis=axes, keepdims=True))
-    return raised / raised.sum(axis=axes, keepdims=True)
+    axes: int | tuple[int, int] = (
+        {"keys": -1, "queries": -2, "heads": 1, "batch": 0}.get(axis, -1) if axis != "table" else (-2, -1)
+    )
+    raised: np.ndarray = np.exp(scores - scores.max(axis=axes, keepdims=True))
+    raised /= raised.sum(axis=axes, keepdims=True)
+    return raised
 
 
 def rotated(x: np.ndarray, positions: np.ndarray, rotary: Rotary, style: str = "") -> np.ndarray:
     """Turn (…, seq, d_head) by position."""
+    if rotary.width is not None and rotary.width < x.shape[-1]:
+        turned = rotated(x[..., : rotary.width], positions, Rotary(rotary.style, rotary.base), style)
+        return np.concatenate([turned, x[..., rotary.width :]], axis=-1)
     d_head = x.shape[-1]
     angle = positions[:, None] * rotary.base ** (-np.arange(0, d_head, 2) / d_head)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -206,5 +218,5 @@ def layer(
         merged = context.swapaxes(1, 2).reshape(*x.shape[:2], -1)
     if weights.W_O is None:
         return merged
-    output = merged @ (weights.W_O.T if "O" in ways.turned else weights.W_O)
+    output: np.ndarray = merged @ (weights.W_O.T if "O" in ways.turned else weights.W_O)
     return output if weights.b_O is None or "O" in ways.lost else output + weights.b_O

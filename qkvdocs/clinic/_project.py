@@ -15,7 +15,10 @@ from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
 WORDS = {"Q": "queries", "K": "keys", "V": "values"}
-TRIED = "fused order, head split, shared, swapped and transposed weights, biases, one small layer, rotary style and offset"
+TRIED = (
+    "fused order, head split, shared, swapped and transposed weights, biases, one small layer, "
+    "rotary style and offset"
+)
 
 
 class Source(NamedTuple):
@@ -118,15 +121,13 @@ def _diagnose(
         off = distance(rows, wanted[role])
         if contract.rotary and role != "V" and off > limit:
             style, shift, turned_back = _unrotated(rows, contract.rotary, table, limit)
+            away = f"off by {fmt(off)} of the largest entry"
             if style != contract.rotary.style:
-                proofs.setdefault(
-                    "rotary-style" if style else "rotary-offset",
-                    f"{WORDS[role]} are rotated by {style or 'nothing'}, not by {contract.rotary.style}: off by {fmt(off)} of the largest entry",
-                )
+                said = f"{WORDS[role]} are rotated by {style or 'nothing'}, not by {contract.rotary.style}: {away}"
+                proofs.setdefault("rotary-style" if style else "rotary-offset", said)
             elif shift:
                 proofs.setdefault(
-                    "rotary-offset",
-                    f"{WORDS[role]} are rotated {shift:+d} position off: off by {fmt(off)} of the largest entry",
+                    "rotary-offset", f"{WORDS[role]} are rotated {shift:+d} position off: {away}"
                 )
             rows = turned_back
         elif contract.rotary and role != "V":
@@ -138,12 +139,11 @@ def _diagnose(
             for bug in _wrong(contract, at, role, source):
                 proofs.setdefault(bug, _proof(role, at, source, off))
         if len(found) < 0.9 * rows.size and off > limit:
+            strange = f"{rows.size - len(found)} of {rows.size} numbers belong to no column"
             proofs.setdefault(
-                UNKNOWN,
-                f"{WORDS[role]} are off by {fmt(off)} of their largest entry, and {rows.size - len(found)} of {rows.size} numbers are none of any column's",
+                UNKNOWN, f"{WORDS[role]} are off by {fmt(off)} of their largest entry: {strange}"
             )
-    tokens_moved = "head-split" in proofs
-    if tokens_moved or len(proofs) > 1:
+    if len(proofs) > 1:
         proofs.pop(UNKNOWN, None)
     also: tuple[str, ...] = ()
     if "roles" in proofs:
@@ -178,7 +178,7 @@ def _wrong(contract: Project, at: tuple[int, ...], role: str, source: Source) ->
 
 
 def _proof(role: str, at: tuple[int, ...], source: Source, off: float) -> str:
-    batch, head, token, entry = at
+    _, head, token, entry = at
     how = {"right": "", "small": ", from a small corner of the weight", "transposed": " of the transposed weight",
            "no bias": ", without its bias", "other bias": ", with another role's bias"}[source.way]  # fmt: skip
     here = f"head {head}, entry {entry} of token {token} of the {WORDS[role]}"
@@ -209,8 +209,8 @@ class Table:
             if weight.shape[0] == weight.shape[1]:
                 options += [
                     ("transposed", x @ weight.T + bias)
-                    for bias in (0.0, *made.b.values())
-                    if np.shape(bias) in ((), plain.shape[-1:])
+                    for bias in (np.zeros(()), *made.b.values())
+                    if bias.shape in ((), plain.shape[-1:])
                 ]
             slices = [
                 x[..., h * self.d_head : (h + 1) * self.d_head] @ weight[: self.d_head, : self.d_head]

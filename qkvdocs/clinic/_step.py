@@ -70,7 +70,9 @@ def _uncached(contract: Step, subject: Subject, x: np.ndarray, report: Report) -
     return None
 
 
-def _later(contract: Step, subject: Subject, x: np.ndarray, reference: np.ndarray, base: Ways) -> Iterator[Finding]:
+def _later(
+    contract: Step, subject: Subject, x: np.ndarray, reference: np.ndarray, base: Ways
+) -> Iterator[Finding]:
     runs = [list(_outputs(contract, subject, x, calls)) for calls in SCHEDULES]
     wrong = _first_wrong(runs, reference, subject.limit)
     if wrong is None:
@@ -81,11 +83,15 @@ def _later(contract: Step, subject: Subject, x: np.ndarray, reference: np.ndarra
             contract, contract.weights, [x] * len(SCHEDULES), [np.concatenate(outputs, axis=1) for outputs in runs],
             subject.limit, lambda at: SCHEDULES[at], lambda ways: base.joined(ways),
         )  # fmt: skip
-        if evidence.off(Ways()) <= evidence.limit:  # what was wrong with the first call explains the later ones
+        if (
+            evidence.off(Ways()) <= evidence.limit
+        ):  # what was wrong with the first call explains the later ones
             return
         faults = _known.restarts()
         if contract.rotary:
-            faults += [fault for fault in _known.turnings(contract.rotary.style) if fault.field.startswith("shift")]
+            faults += [
+                fault for fault in _known.turnings(contract.rotary.style) if fault.field.startswith("shift")
+            ]
         if sets := explain(evidence, faults):
             yield from findings(subject, evidence, sets)
             return

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.clinic import bugs_held_out, bugs_open
+from tests.clinic import bugs_hard, bugs_held_out, bugs_open, right
 
 HALVES = {"held out": bugs_held_out.CASES, "open": bugs_open.CASES}
+ALL = [case for module in (bugs_held_out, bugs_open, bugs_hard, right) for case in module.CASES]
 
 
 def test_there_are_many() -> None:
     """At least twenty a half, each name once."""
     assert min(map(len, HALVES.values())) >= 20
-    names = [case.name for cases in HALVES.values() for case in cases]
+    names = [case.name for case in ALL]
     assert len(names) == len(set(names))
 
 

@@ -1,0 +1,67 @@
+"""Precision and recall of the probes, as found, and what a healthy examination costs.
+
+    python benchmarks/clinic.py [--list]
+
+A named bug that is there is a hit; one that is not there a false name; one that is there and not named a miss.
+Precision is hits among the names, recall what was named of all that is there. The held-out half was committed
+before the probes were written. The hard set was written after them, to show where they end: nothing is tuned
+on it, and it counts for neither half.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from qkvdocs.errors import ContractError
+from tests.clinic import bugs_hard, bugs_held_out, bugs_open, right
+from tests.clinic.cases import Case
+from tests.clinic.run import answer, score
+
+
+def line(label: str, cases: Sequence[Case], *, every: bool) -> None:
+    """Print one set."""
+    hits = false = missed = 0
+    seconds = []
+    for case in cases:
+        start = time.perf_counter()
+        try:
+            report = answer(case)
+            here = score(case, report)
+            said = ", ".join(" or ".join(sorted(finding.names)) for finding in report.findings) or "healthy"
+        except ContractError as error:
+            here, said = (0, 0, len(case.bugs)), f"ContractError: {error}"
+        seconds.append(time.perf_counter() - start)
+        hits, false, missed = hits + here[0], false + here[1], missed + here[2]
+        if every or here[1:] != (0, 0):
+            mark = "" if here[1:] == (0, 0) else "! "
+            print(f"  {mark}{case.name}: {', '.join(sorted(case.bugs)) or 'healthy'} -> {said}")
+    there = sum(len(case.bugs) for case in cases)
+    precision = f"{hits / (hits + false):.3f}" if hits + false else "–"
+    recall = f"{1 - missed / there:.3f}" if there else "–"
+    middle = sorted(seconds)[len(seconds) // 2] * 1e3
+    counts = f"{label:10} {len(cases):5} {there:5} {false:11} {precision:>9} {recall:>7}"
+    print(f"{counts} {middle:9.1f} {max(seconds) * 1e3:9.0f}")
+
+
+def main() -> None:
+    """Print one line a set; below it, with `!`, each case in which a name is wrong or missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--list", action="store_true", help="say of each case what was found")
+    every = parser.parse_args().list
+    warnings.simplefilter("ignore", RuntimeWarning)  # the buggy make NaNs
+    head = f"{'':10} {'cases':>5} {'bugs':>5} {'false names':>11} {'precision':>9} {'recall':>7}"
+    print(f"{head} {'median ms':>9} {'worst ms':>9}")
+    sets = {"held out": bugs_held_out, "open": bugs_open, "right": right, "hard": bugs_hard}
+    for label, module in sets.items():
+        line(label, module.CASES, every=every)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The probes name the bugs of both halves and are silent about what is right."""
+
+import numpy as np
+import pytest
+
+from qkvdocs.clinic import BUGS, Attend, Attention, Rotary, assert_healthy, examine
+from qkvdocs.core import QKVWeights, attend, attention, causal_mask
+from qkvdocs.errors import ContractError
+from tests.clinic import bugs_held_out, bugs_open, right
+from tests.clinic.cases import Case
+from tests.clinic.run import answer, score, weights
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the buggy make NaNs
+name = pytest.mark.parametrize
+
+
+@name("case", [*bugs_open.CASES, *bugs_held_out.CASES], ids=lambda case: case.name)
+def test_a_bug_is_named(case: Case) -> None:
+    """Each of its bugs, and no other."""
+    report = answer(case)
+    assert score(case, report)[1:] == (0, 0), str(report)
+
+
+@name("case", right.CASES, ids=lambda case: case.name)
+def test_what_is_right_raises_no_alarm(case: Case) -> None:
+    """And the report says what was tried."""
+    report = answer(case)
+    assert report.healthy, str(report)
+    assert report.tried
+
+
+def test_every_bug_of_the_catalogue_is_in_both_halves() -> None:
+    """No probe stands untested."""
+    for cases in (bugs_open.CASES, bugs_held_out.CASES):
+        assert frozenset[str]().union(*(case.bugs for case in cases)) <= set(BUGS)
+    assert {bug for case in bugs_held_out.CASES for bug in case.bugs} == set(BUGS)
+
+
+def test_a_finding_has_a_number_and_advice() -> None:
+    """The sentence proves it, and the report says how to mend it and where it happened."""
+    text = str(examine(Attend(lambda q, k, v, mask: attend(q, k, v, mask, scale=1.0).context)))
+    assert "2.828 times what they should be" in text
+    assert BUGS["scale"].mend in text
+    assert BUGS["scale"].where[0] in text
+
+
+def test_assert_healthy_shows_the_report() -> None:
+    """A failing test says why."""
+    with pytest.raises(
+        AssertionError, match=r"\nmask-polarity \(attend\): the mask hides what it should show"
+    ):
+        assert_healthy(Attend(lambda q, k, v, mask: attend(q, k, v, None if mask is None else ~mask).context))
+
+
+def test_what_could_not_be_tested_is_listed() -> None:
+    """A key bias without rotary, layers without weights, contracts that were not given."""
+    layer = weights(4, 4, 8, bias=True)
+    told = examine(Attention(lambda x: attention(x, layer), layer)).untested
+    assert any("key bias" in line for line in told)
+    assert any(line.startswith("the cache") for line in told)
+    assert any("weights" in line for line in examine(Attention(lambda x: x, d_model=8)).untested)
+
+
+def test_two_bugs_that_nothing_can_tell_apart_are_one_answer() -> None:
+    """With W_K equal to W_V, keys made with either are the same."""
+    rng = np.random.default_rng(0)
+    W_Q, W_K = rng.normal(size=(2, 8, 8))
+    layer = QKVWeights(W_Q=W_Q, W_K=W_K, W_V=W_K.T, n_heads=1)
+    (finding,) = examine(
+        Attention(lambda x: attention(x, QKVWeights(W_Q=W_Q, W_K=W_K.T, W_V=W_K.T, n_heads=1)), layer)
+    ).findings
+    assert finding.names >= {"transposed-weight", "shared-projection"}
+
+
+def test_a_healthy_layer_is_behaviour_tested_without_weights() -> None:
+    """Causality is seen without knowing a weight."""
+    layer = weights(4, 4, 8, bias=True)
+    sees_all = Attention(lambda x: attention(x, layer), d_model=32, causal=True)
+    assert [finding.bug for finding in examine(sees_all).findings] == ["causality"]
+    masked = Attention(
+        lambda x: attention(x, layer, causal_mask(x.shape[1], x.shape[1])), d_model=32, causal=True
+    )
+    assert examine(masked).healthy
+
+
+def test_the_reference_is_the_core() -> None:
+    """With all switches right, the probes' own attention is `core.attention`."""
+    from qkvdocs.clinic._faults import Ways, layer
+
+    W = weights(6, 3, 8, bias=True)
+    x = np.random.default_rng(1).normal(size=(2, 5, 48))
+    ours = layer(x, W, Ways(), causal=True, rotary=None, scale=8**-0.5)
+    np.testing.assert_allclose(ours, attention(x, W, causal_mask(5, 5)), atol=1e-12)
+
+
+@name(
+    ("contract", "message"),
+    [
+        (Attend(lambda q, k, v, mask: 1 / 0), "attend must take "),
+        (Attend(lambda q, k, v, mask: q[:1]), "attend must return shape "),
+        (Attention(lambda x: x), "d_model must be given "),
+        (
+            Attention(lambda x: x + np.random.default_rng().normal(size=x.shape), d_model=4),
+            "attention must give the same",
+        ),
+        (Attend(lambda q, k, v, mask: q, like="torch"), "like must be an array "),
+    ],
+)
+def test_a_broken_contract_is_an_error_and_no_finding(contract: Attend | Attention, message: str) -> None:
+    """Guards against a diagnosis of what was never attention."""
+    with pytest.raises(ContractError, match=f"^{message}"):
+        examine(contract)
+
+
+def test_nothing_to_examine() -> None:
+    """An empty examination would be healthy for nothing."""
+    with pytest.raises(ContractError, match=r"^contracts must hold at least one"):
+        examine()
+
+
+def test_rotary_defaults_are_those_of_llama() -> None:
+    """Halves, base ten thousand."""
+    assert Rotary() == Rotary("halves", 10000.0)
