@@ -64,7 +64,7 @@ MUTANTS = [
     ("the address is not written", "history.replaceState(history.state", "void (history.state", READER),
     ("the address of built numbers stays", "if (state() === built) url.searchParams.delete(this.id);", "", READER),
     ("each edit is a step in the history", "history.replaceState", "history.pushState", READER),
-    ("other parameters are lost", "url.searchParams.set(this.id, state());", "url.search = `${this.id}=${state()}`;", READER),
+    ("other parameters are lost", "url.searchParams.set(this.id, state())", "url.search = this.id + `=${state()}`", READER),
     ("anchors lose the numbers", "link.search = location.search", "link.search = ''", READER),
     ("the status line is silent", "put(this.lastChild", "void (this.lastChild", READER),
     ("the status line speaks at once", "}, 400);", "}, 0);", READER),

@@ -148,6 +148,7 @@ def test_masks_and_softmax(bench, scores, mask):
     right = softmax(S, see)
     close(pattern, right, 1 + np.abs(S).max())
     for i, j in np.ndindex(S.shape):
+        assert ("≈" in shares[i][j]) == ("≈" in _words.share("p", hidden[i].tolist(), j, right[i, j]))
         assert f"m = {said[i][j]}" == _words.masked("m", S[i, j], see=bool(see[i, j]))
         assert same(f"p = {shares[i][j]}", _words.share("p", hidden[i].tolist(), j, right[i, j]), 1.01e-4)
 
