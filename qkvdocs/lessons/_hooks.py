@@ -1,5 +1,6 @@
 """The little that MkDocs must be told; everything else is a Markdown extension, so that another builder has it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,12 @@ from typing import Any
 from mkdocs.exceptions import Abort
 
 from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._site import finish
+from qkvdocs.lessons._site import date_of, finish
+
+
+def on_config(config: Any) -> None:
+    """Date the site by its last commit, where nobody has said otherwise."""
+    os.environ.setdefault("SOURCE_DATE_EPOCH", date_of(Path(config.docs_dir)))
 
 
 def on_post_build(config: Any) -> None:
