@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import runpy
 import signal
 import socket
 import sys
@@ -162,9 +163,8 @@ def serve(channel: Any, order: dict[str, Any]) -> None:
     os.chdir(order["root"])
     transform = None
     if order["noise"] is not None:
-        from qkvdocs.lessons._disturb import noisy
-
-        transform = noisy(order["noise"])
+        # By its path: the package would bring the site's own tooling along.
+        transform = runpy.run_path(str(Path(__file__).with_name("_disturb.py")))["noisy"](order["noise"])
     page, capture = Page(order, transform), Capture()
     if resource:
         apply_limits(**order["limits"])
