@@ -5,9 +5,10 @@ that changes is at risk. Numbers that are integers are left alone: sums of small
 """
 
 import argparse
+import os
 import platform
-import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from qkvdocs.checks._ledger import blocks
@@ -58,10 +59,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="qkvdocs noise", description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, help="how many times to disturb each page")
     given = parser.parse_args(arguments)
+    root = Path.cwd()
+    paths = sorted(root.joinpath("docs").rglob("*.md"))
     found = 0
-    for path in sorted(Path.cwd().joinpath("docs").rglob("*.md")):
-        for line in at_risk(path, Path.cwd(), given.runs):
-            found += 1
-            print(line, file=sys.stderr)  # noqa: T201
+    # Threads only wait: each page runs in processes of its own.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        risks = pool.map(lambda path: list(at_risk(path, root, given.runs)), paths)
+        for number, (path, lines) in enumerate(zip(paths, risks, strict=True), 1):
+            found += len(lines)
+            print(f"{number}/{len(paths)} {path.relative_to(root).as_posix()}", *lines, sep="\n", flush=True)  # noqa: T201
     print(f"{found} digits at risk" if found else "no shown digit is at risk")  # noqa: T201
     return 1 if found else 0

@@ -166,13 +166,16 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
         channel, process = _spawn(order, mode.environment)
         return Kernel(channel, process.pid, limits.seconds, process)
     key = tuple(sorted(mode.environment.items()))
-    if key in _forges and not _forges[key].is_current():
-        _forges.pop(key).close()
-    if key not in _forges:
-        _forges[key] = Forge(mode.environment)
-    return Kernel(*_forges[key].fork(order), limits.seconds)
+    with _starting:
+        if key in _forges and not _forges[key].is_current():
+            _forges.pop(key).close()
+        if key not in _forges:
+            _forges[key] = Forge(mode.environment)
+        forge = _forges[key]
+    return Kernel(*forge.fork(order), limits.seconds)
 
 
+_starting = threading.Lock()
 _forges: dict[tuple[tuple[str, str], ...], Forge] = {}
 
 
