@@ -92,7 +92,7 @@ def factor(value: float, digits: int = DIGITS) -> str:
 def relation(*values: float, digits: int = DIGITS) -> str:
     """Choose the sign between two sides: equal, or about equal where a shown number was rounded.
 
-    A difference below 1e-9 of the value is the processor's, not a rounding that the reader should know of.
+    A difference below 1e-9 is the processor's, not a rounding that the reader should know of.
 
     Args:
         *values: Every number that is shown.
@@ -108,7 +108,7 @@ def relation(*values: float, digits: int = DIGITS) -> str:
         >>> relation(0.5, 2), relation(0.1 + 0.2), relation(1 / 3)
         ('=', '=', '≈')
     """
-    rounded = [abs(float(fmt(value, digits)) - value) > 1e-9 * (1 + abs(value)) for value in values]
+    rounded = [abs(float(fmt(value, digits)) - value) > 1e-9 for value in values]
     return "≈" if any(rounded) else "="
 
 

@@ -8,9 +8,11 @@ WORDS = """() => [...document.querySelectorAll('.qkv')].map(figure => {
     const copy = figure.cloneNode(true), values = [...figure.querySelectorAll('input')].map(field => field.value);
     copy.querySelectorAll('input').forEach((field, i) => field.replaceWith(values[i]));
     copy.querySelectorAll('.qkv-bar, .qkv-status, .md-code__nav').forEach(e => e.remove());
-    copy.querySelectorAll('.md-typeset__scrollwrap, .md-typeset__table').forEach(e => e.replaceWith(...e.childNodes));
+    copy.querySelectorAll('[class^=md-typeset__]').forEach(e => e.replaceWith(...e.childNodes));
     return copy.innerHTML.replace(/ id="__code[^"]*"/g, ''); })"""
-HEIGHTS = "() => [...document.querySelectorAll('.qkv')].map(figure => Math.round(figure.getBoundingClientRect().height))"
+HEIGHTS = (
+    "() => [...document.querySelectorAll('.qkv')].map(e => Math.round(e.getBoundingClientRect().height))"
+)
 NAMES = """() => [...document.querySelectorAll('[id^=live-]')].map(figure => figure.id)
     .filter((id, i, all) => all.indexOf(id) < i)"""
 

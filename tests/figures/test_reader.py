@@ -229,8 +229,10 @@ def wait_for_address(page, state):
 def test_the_address_carries_the_numbers(open_page):
     """A link shows the same numbers; the built ones leave no trace; anchors and other parameters stay."""
     page = open_page("product/index.html?from=mail#a-heading")
+    before = page.evaluate("history.length")
     page.get_by_label("x_1").fill("-1.5")
     wait_for_address(page, "2_-1.5_1_10_0_-1")
+    assert page.evaluate("history.length") == before, "each edit would be a step back"
     assert page.url.endswith("#a-heading")
     assert parse_qs(urlsplit(page.url).query)["from"] == ["mail"]
     again = open_page(page.url.partition("/site/")[2])

@@ -7,7 +7,7 @@
 	};
 	const factor = (v) => fmt(v).replace(/^-.*/, "($&)");
 	const relation = (...values) =>
-		values.some((v) => Math.abs(+fmt(v) - v) > 1e-9 * (1 + Math.abs(v))) ? "≈" : "=";
+		values.some((v) => Math.abs(+fmt(v) - v) > 1e-9) ? "≈" : "=";
 	const list = (row) => `[${row.map((v) => fmt(v)).join(", ")}]`;
 	const entry = (name, i, j, M) =>
 		!M[1] ? `${name}_${j}` : M[0].length === 1 ? `${name}_${i}` : `${name}[${i},${j}]`;
