@@ -1,0 +1,223 @@
+"""What the figures refuse, and what they say without a browser."""
+
+import re
+
+import numpy as np
+import pytest
+
+from qkvdocs.errors import DTypeError, QKVError, ShapeError
+from qkvdocs.figures import cache, flow, heads, heatmap, shape_flow, vectors_on_axes, worked_product
+from tests.figures.examples import FLOW, GALLERY, W_K, W_Q, W_V, X, attention, column, product, split, stored
+
+x, W = np.array([2, 3]), np.array([[1, 10], [0, -1]])
+REFUSED = {
+    "a wrong result": (
+        lambda: worked_product(x, W, [2, 18]),
+        QKVError,
+        "y_1 must be what its sum says = 17, got 18",
+    ),
+    "wrong parts": (
+        lambda: worked_product(x, W, x @ W, parts=W),
+        QKVError,
+        "an entry of parts must be what its sum says = 2, got 1",
+    ),
+    "parts of another shape": (
+        lambda: worked_product(x, W, x @ W, parts=[[1, 2]]),
+        ShapeError,
+        "parts must have shape (rows of W, 2) = (2, 2), got (1, 2)",
+    ),
+    "axes for three entries": (
+        lambda: worked_product(x, np.ones((2, 3)), [5, 5, 5], parts=np.ones((2, 3))),
+        ShapeError,
+        "y must have shape (1, 2) to be drawn on axes, got (1, 3)",
+    ),
+    "no product": (
+        lambda: worked_product([1, 2, 3], W, [1, 2]),
+        ShapeError,
+        "W must have shape (columns of x, columns) = (3, columns), got (2, 2)",
+    ),
+    "a result of another shape": (
+        lambda: worked_product(x, W, [1, 2, 3]),
+        ShapeError,
+        "y must have shape (rows of x, columns of W) = (1, 2), got (1, 3)",
+    ),
+    "NaN": (
+        lambda: worked_product([np.nan, 1], W, x @ W),
+        DTypeError,
+        "x must hold finite real numbers, got float64: [nan, 1.0]",
+    ),
+    "too many rows to mark": (
+        lambda: worked_product(np.ones(9), np.ones((9, 1)), [9]),
+        ShapeError,
+        "x must have 1 or 2 axes of 1 to 8 entries, got shape (9,)",
+    ),
+    "too large to edit": (
+        lambda: worked_product([1000, 0], W, [1000, 10000]),
+        QKVError,
+        "entries of x must be from -999 to 999, got [1000, 0]",
+    ),
+    "too fine to edit": (
+        lambda: worked_product([0.00001, 0], W, [0.00001, 0.0001]),
+        QKVError,
+        "entries of x must have at most 4 decimals, got [1e-05, 0.0]. Round them, or edit=False",
+    ),
+    "one name twice": (
+        lambda: worked_product(x, W, x @ W, names=("x", "W", "x")),
+        QKVError,
+        "names must differ, got ('x', 'W', 'x')",
+    ),
+    "a name with a blank": (
+        lambda: worked_product(x, W, x @ W, names=("x y", "W", "z")),
+        QKVError,
+        "a matrix must be named like a variable, got 'x y'",
+    ),
+    "a name that no address keeps": (
+        lambda: product(name="My figure"),
+        QKVError,
+        "name must be lower-case letters, digits and hyphens, got 'My figure'",
+    ),
+    "unknown scales": (
+        lambda: product(scales="same"),
+        QKVError,
+        "scales must be one of separate, equal, got 'same'",
+    ),
+    "unknown name in code": (
+        lambda: product(code="{z}"),
+        QKVError,
+        "code must name one of x, W, y in braces, got {z}",
+    ),
+    "labels that do not fit": (
+        lambda: attention(tokens=["one"]),
+        ShapeError,
+        "rows of X must have as many labels as entries = 2, got 1",
+    ),
+    "no vector": (lambda: vectors_on_axes({}), ShapeError, "vectors must be from 1 to 8, got 0"),
+    "a vector of three": (
+        lambda: vectors_on_axes({"q": [1, 2, 3]}),
+        ShapeError,
+        "q must have shape (2,) to be drawn on axes, got (1, 3)",
+    ),
+    "a value beyond the scale": (
+        lambda: heatmap([[2.0]]),
+        QKVError,
+        "values must be from low to high = 0 to 1, got 2 to 2",
+    ),
+    "a scale upside down": (
+        lambda: heatmap([[0.0]], low=1, high=0),
+        QKVError,
+        "low must be below high = 0, got 1",
+    ),
+    "a mask of another shape": (
+        lambda: heatmap([[0.0]], mask=[[True, False]]),
+        ShapeError,
+        "mask must have the shape of values = (1, 1), got (1, 2)",
+    ),
+    "no stage": (lambda: shape_flow([]), ShapeError, "stages must hold at least one stage, got none"),
+    "a size without a name": (
+        lambda: shape_flow([("X", (2, 4), "seq")]),
+        ShapeError,
+        "X must have a size from 1 for each of its axes = 'seq', got (2, 4)",
+    ),
+    "heads without an axis": (
+        lambda: heads(X, {"x": lambda rows: rows}),
+        ShapeError,
+        "x must have shape (n_heads, seq, d_head), got (2, 4)",
+    ),
+    "no step": (lambda: cache([]), ShapeError, "steps must hold at least one step, got none"),
+    "keys without values": (
+        lambda: cache([(X, X[:1])]),
+        ShapeError,
+        "V of step 0 must have the rows of K = 2, got 1",
+    ),
+    "a step that adds nothing": (
+        lambda: cache([(X, X), (X, X)]),
+        ShapeError,
+        "K of step 1 must have more rows than before = 2, got 2",
+    ),
+    "a row that changed": (
+        lambda: cache([(X[:1], X[:1]), (X, X[::-1])]),
+        QKVError,
+        "rows of V stored before step 1 must stay as they were",
+    ),
+    "no arrow": (lambda: flow([["x"]]), QKVError, "paths must hold at least one arrow, got [['x']]"),
+    "a direction": (lambda: flow([["x", "y"]], direction="RL"), QKVError, "direction must be LR or TD, got 'RL'"),
+    "a quotation mark": (
+        lambda: flow([['"', "y"]]),
+        QKVError,
+        "a label must have no quotation mark, bar or line break, got '\"'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(case):
+    """Each message names the argument, the rule, and what came."""
+    make, kind, message = REFUSED[case]
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        make()
+
+
+@pytest.mark.parametrize("wrong", ["Q", "K", "V", "scores", "scaled", "pattern", "context"])
+def test_no_step_of_attention_says_what_is_not_true(wrong):
+    """One entry of one result is off by a hundredth: the figure does not appear."""
+    from qkvdocs.core import attend, attention_scores, project_qkv
+    from qkvdocs.figures import attention_steps
+
+    Q, K, V = project_qkv(X, W_Q, W_K, W_V)
+    scaled, pattern, context = attend(Q, K, V)
+    values = {"Q": Q, "K": K, "V": V, "scores": attention_scores(Q, K, scale=1.0), "scaled": scaled}
+    values |= {"pattern": pattern, "context": context}
+
+    def make(values):
+        renamed = {"scaled_scores" if name == "scaled" else name: value for name, value in values.items()}
+        return attention_steps(X=X, W_Q=W_Q, W_K=W_K, W_V=W_V, **renamed)
+
+    assert "context[1,0]" in make(values)
+    off = values[wrong].copy()
+    off[0, 0] += 0.01
+    with pytest.raises(QKVError, match=r"must be what its sum says"):
+        make({**values, wrong: off})
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_each_figure_has_a_caption_and_its_words(name):
+    """And is made the same way twice."""
+    html = GALLERY[name]()
+    assert re.search(r"<figcaption>\S.*?</figcaption>", html)
+    assert re.search(r"This figure in words</summary><(p|ul|ol)>", html)
+    assert "\n\n" not in html
+    assert html == GALLERY[name]()
+
+
+def test_the_exact_words():
+    """Those that the project promises, and the same numbers under the other convention."""
+    html = product()
+    assert "y_0 = 2·1 + 3·0 = 2" in html
+    assert "y_1 = 2·10 + 3·(-1) = 17" in html
+    assert "y_0 = 1·2 + 10·3 = 32" in column()
+    assert "y_1 = 0·2 + (-1)·3 = -3" in column()
+
+
+def test_the_right_way_keeps_tokens_apart():
+    """The verdict is read off the function itself."""
+    right, wrong = split().split('class="qkv-way"')[2:]
+    assert "✓ keeps the tokens apart" in right
+    assert "✗ mixes tokens" in wrong
+
+
+def test_the_cache_says_what_is_new():
+    """Row by row."""
+    assert re.findall(r"(\d) rows? of K and V stored, (\d) of them new: (\w+)<", stored()) == [
+        ("1", "1", "the"),
+        ("2", "1", "cat"),
+        ("3", "1", "sat"),
+    ]
+
+
+def test_the_flow_is_drawn_and_said():
+    """By the engine that draws diagrams."""
+    from qkvdocs.typeset._mermaid import diagram
+
+    html = diagram(FLOW.removeprefix("```mermaid\n").removesuffix("\n```"), cache=None)
+    assert "x = [2, 3]" in html
+    assert html.count("<rect") == 7
