@@ -21,6 +21,8 @@ from qkvdocs.lessons import LessonError, fences
 
 NUMERAL = re.compile(r"[\w.\-]*\d[\w.\-]*|[²³¹⁰-⁹₀-₉¼-¾⅐-⅞]+")
 TEX_NUMERAL = re.compile(r"[A-Za-z]*_?\d[\d.]*")
+IDENTIFIER = re.compile(r"[A-Za-z_][\w.\-/]*$")
+"""A whole string of this form names something: a tensor, a file, an encoding."""
 DATE = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
 COUNTS = "two three four five six seven eight nine ten eleven twelve twenty hundred thousand million billion"
 UNITS = (
@@ -124,6 +126,8 @@ def typed_in_code(code: str, allowed: Allowed) -> Iterator[tuple[int, str]]:
     texts += [(node.lineno, node.value) for node in ast.walk(tree)
               if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in specs]  # fmt: skip
     for line, text in texts:
+        if IDENTIFIER.match(text):
+            continue
         yield from ((line, found) for kind, found in typed(Words(text), allowed) if kind == "typed")
 
 

@@ -90,6 +90,8 @@ def test_a_page_without_an_article_fails(tmp_path: Path) -> None:
         ("print(f'score 15 {y}')", [(1, "15")]),
         ("print(f'{y:.2f} {y:>15}')", []),
         ("print('x1 in GPT-2')", []),
+        ("w = tensors['h.0.attn']; t = open('f', encoding='utf-8')", []),
+        ("print('h.0.attn has 15')", [(1, "h.0.attn"), (1, "15")]),
     ],
 )
 def test_text_in_code_counts(code: str, expected: list[tuple[int, str]]) -> None:
