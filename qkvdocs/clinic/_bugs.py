@@ -91,7 +91,7 @@ _ALL = (
     Bug("rotary-offset", "Rotated for the wrong position", CACHED,
         "Count positions from the start of the text: with a cache, from its length on, for queries and keys alike.",
         ("lucidrains/rotary-embedding-torch#11", "skyzh/tiny-llm#46")),
-    Bug("rotary-style", "Pairs rotated as halves", QUIET,
+    Bug("rotary-style", "Pairs rotated as halves", REST,
         "Rotate as the weights expect, neighbours or halves; or reorder W_Q and W_K once.",
         ("huggingface/transformers#25199", "karpathy/llama2.c#286")),
     Bug("scale", "The wrong scale", QUIET,

@@ -71,8 +71,3 @@ def distance(got: np.ndarray, wanted: np.ndarray) -> float:
         return 0.0
     top = np.nanmax(np.abs(wanted))
     return float(np.nanmax(np.abs(got - wanted)) / (top or 1.0))
-
-
-def steady(subject: Subject, names: str, *arguments: Any) -> bool:
-    """Whether the same input gives the same output twice."""
-    return distance(subject(names, *arguments), subject(names, *arguments)) <= subject.limit

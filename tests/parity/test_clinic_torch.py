@@ -1,5 +1,7 @@
 """Right implementations of torch and transformers raise no alarm; broken ones in torch are named."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -248,3 +250,25 @@ def test_a_module_is_given_its_own_dtype() -> None:
     report = examine(Attention(layer, d_model=8, causal=True))
     assert report.healthy
     assert np.isfinite(len(report.untested))
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def snippets(file: str) -> list[str]:
+    """The fences of a page that import the clinic and torch."""
+    text = (ROOT / file).read_text("utf-8")
+    return [
+        code for code in re.findall(r"^```py[^\n]*\n(.*?)^```$", text, re.M | re.S) if "import torch" in code
+    ]
+
+
+@name("file", ["docs/clinic/index.md", "README.md"])
+def test_the_five_lines_that_are_shown_run(file: str) -> None:
+    """The helper on a real module; the README may show it too."""
+    shown = snippets(file)
+    assert shown or file == "README.md"
+    for code in shown:
+        assert len(code.strip().split("\n")) <= 8
+        torch.manual_seed(0)
+        exec(compile(code, file, "exec"), {})
