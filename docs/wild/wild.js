@@ -2,7 +2,7 @@
 import { findModules, owner, readHeader, sample } from './reader.js'
 const $ = (tag, props = {}, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
 
-for (const table of document.querySelectorAll('.wild-grid')) for (const [at, th] of [...table.tHead.rows[0].cells].entries()) {
+for (const table of document.querySelectorAll('table[id]')) for (const [at, th] of [...table.tHead.rows[0].cells].entries()) {
   const button = $('button', { type: 'button', textContent: th.textContent, title: 'Sort' })
   button.onclick = () => {
     const up = th.getAttribute('aria-sort') !== 'ascending'
@@ -21,7 +21,7 @@ for (const field of document.querySelectorAll('[data-grid]')) field.oninput = ()
 const form = document.getElementById('wild-open')
 if (form) {
   const atlas = JSON.parse(document.getElementById('wild-atlas').textContent), report = form.querySelector('output')
-  const colours = { q: '--md-code-hl-keyword-color', k: '--md-code-hl-number-color', v: '--md-accent-fg-color', g: '--md-default-fg-color', o: '--md-default-fg-color' }
+  const colours = { q: '--md-code-hl-keyword-color', k: '--md-code-hl-number-color', v: '--md-code-hl-string-color', g: '--md-default-fg-color', o: '--md-default-fg-color' }
   const field = name => form.elements[name]
   const say = (...lines) => report.replaceChildren(...lines)
   let run = 0

@@ -14,11 +14,13 @@ from qkvdocs.wild._sources import Source
 LARGEST = 100_000_000
 """Bytes of a header; the format's own limit."""
 SPACE = rb"[ \t\r\n]*+"
-STRING = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'
+ESCAPE = rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
+STRING = rb'"[^"\\\x00-\x1f]*+(?:' + ESCAPE + rb'[^"\\\x00-\x1f]*+)*+"'
 PAIR = SPACE + STRING + SPACE + b":" + SPACE + STRING + SPACE
 NAME = re.compile(SPACE + b"(" + STRING + b")" + SPACE + b":" + SPACE)
 ENTRY = re.compile(rb"\{[^{}]{0,4096}+\}")
 METADATA = re.compile(rb"\{(?:" + PAIR + b"(?:," + PAIR + b")*+)?+" + SPACE + rb"\}")
+SPELT = re.compile(rb"(?:\\u[0-9a-fA-F]{4})++|\\.")
 MARK = re.compile(SPACE + b"([,}])")
 
 
@@ -68,8 +70,10 @@ def read_header(source: Source) -> dict[str, Tensor]:
 def _parse(file: str, text: bytes) -> dict[str, bytes]:
     entries: dict[str, bytes] = {}
     seen_metadata = False
-    at, mark = 1, text[:1]
-    if mark == b"{" and (empty := MARK.match(text, at)) and empty[1] == b"}":
+    if text[:1] != b"{":
+        raise _unreadable(file, text, 0)
+    at, mark = 1, b"{"
+    if (empty := MARK.match(text, at)) and empty[1] == b"}":
         at, mark = empty.end(), b"}"
     while mark in (b"{", b","):
         if not (key := NAME.match(text, at)):
@@ -83,6 +87,9 @@ def _parse(file: str, text: bytes) -> dict[str, bytes]:
             raise _unreadable(file, text, key.start(1))
         if name == "__metadata__":
             seen_metadata = True
+            for spelt in (b'"%s"' % found[0] for found in SPELT.finditer(body[0])):
+                _decode(file, spelt)
+            _decode(file, b'"%s"' % body[0].translate(None, b'"\\\t\r\n'))
         else:
             entries[name] = body[0]
         at, mark = after.end(), after[1]
@@ -114,13 +121,19 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
+def _unsigned(text: str) -> int:
+    if text.startswith("-"):  # also -0, which would be read as 0
+        raise ValueError("a sign")
+    return int(text)
+
+
 def _natural(values: object, most: int) -> bool:
     return isinstance(values, list) and len(values) <= most and all(type(n) is int and n >= 0 for n in values)
 
 
 def _check(file: str, name: str, entry: bytes, start: int, size: int) -> Tensor:
     try:
-        match json.loads(entry.decode(), object_pairs_hook=_once):
+        match json.loads(entry.decode(), object_pairs_hook=_once, parse_int=_unsigned):
             case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end], **rest} if (
                 not rest and _natural(shape, 32) and _natural([begin, end], 2)
             ):

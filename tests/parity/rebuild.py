@@ -1,6 +1,6 @@
 """Attention with numpy, from the file: nothing is borrowed from the module but the rows that go in."""
 
-# ruff: noqa: E501  # tables
+# tables
 
 import math
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """What the pages show of these comparisons, as committed JSON."""
 
-# ruff: noqa: E501  # tables
+# tables
 
 import datetime
 import json

@@ -1,6 +1,6 @@
 """The small files under tests/wild/fixtures are what the pinned libraries write and multiply."""
 
-# ruff: noqa: E501  # tables
+# tables
 
 import json
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Latent attention (MLA) breaks the atlas, not the rule: `split` cuts both of its fused matrices."""
 
-# ruff: noqa: E501  # tables
+# tables
 
 import tempfile
 from pathlib import Path

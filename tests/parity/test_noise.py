@@ -1,6 +1,6 @@
 """The comparison is strict: two per cent of noise on any one array is noticed, or a reason stands here."""
 
-# ruff: noqa: E501  # tables
+# tables
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,8 @@ UNSEEN = {
                 "xlnet (3-D)",
                 "beit (k without bias)",
                 "swin",
-                "sam vision (qkv)", "sam_hq vision",
+                "sam vision (qkv)",
+                "sam_hq vision",
             ],
             "a relative position bias that is not rebuilt",
         ),

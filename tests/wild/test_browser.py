@@ -34,6 +34,8 @@ BLIND = {
     "metadata of another form": "metadata is not looked at",
     "a key too many": "unknown keys are not looked at",
     "fractional offset": "JavaScript has one kind of number, and 4.0 is 4",
+    "a lone surrogate in metadata": "JavaScript strings may hold one",
+    "minus zero": "JavaScript reads -0 as an integer",
     "lone surrogate": "JavaScript strings may hold one",
 }
 """What the browser's own JSON parser lets through; the file is still tiled exactly, so no byte is misread."""

@@ -27,6 +27,7 @@ HOSTILE = {
     "header of 2**64 - 1": (b"\xff" * 16, r"at least as long as its header"),
     "no header": (raw(b""), r"must be JSON"),
     "not JSON": (raw(b"hello"), r"must be JSON .* got b'hello'"),
+    "an end without a beginning": (raw(b"} "), r"must be JSON"),
     "a list": (raw([]), r"must be JSON"),
     "half a header": (raw(b'{"a":'), r"must be JSON"),
     "no end": (raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}', bytes(4)), r"must be JSON"),
@@ -36,6 +37,9 @@ HOSTILE = {
     "deep nesting inside": (raw(b'{"a":{"dtype":' + b"[" * 4000 + b"]" * 10 + b"}}"), r"a in .* must be described"),
     "a value that is no object": (raw({"a": 1}), r"must be JSON"),
     "metadata of another form": (raw({"__metadata__": {"a": 1}}), r"must be JSON"),
+    "broken UTF-8 in metadata": (raw(b'{"__metadata__":{"a":"\xff"}}'), r"must be UTF-8"),
+    "a lone surrogate in metadata": (raw(b'{"__metadata__":{"a":"\\ud800"}}'), r"must be UTF-8"),
+    "an escape that JSON lacks": (raw(b'{"__metadata__":{"a":"\\q"}}'), r"must be JSON"),
     "metadata twice": (raw(b'{"__metadata__":{},"__metadata__":{}}'), r"'__metadata__' twice"),
     "broken UTF-8": (raw(b'{"\xff":{}}'), r"must be UTF-8"),
     "lone surrogate": (raw(b'{"\\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)), r"must be UTF-8"),
@@ -49,6 +53,7 @@ HOSTILE = {
     "dtype no string": (entry(dtype=4), r"must be described"),
     "wrong dtype": (entry(dtype="F64"), r"must take 1 \* 64 bits = 8 bytes, got 4 - 0"),
     "negative offset": (entry(data_offsets=[-4, 0]), r"sizes from 0"),
+    "minus zero": (raw(b'{"a":{"dtype":"F32","shape":[],"data_offsets":[-0,4]}}', bytes(4)), r"sizes from 0"),
     "offsets backwards": (entry(data_offsets=[4, 0]), r"must take .* got 0 - 4"),
     "fractional offset": (entry(data_offsets=[0, 4.0]), r"sizes from 0"),
     "offset true": (entry(shape=[True], data_offsets=[0, 4]), r"sizes from 0"),
@@ -124,7 +129,7 @@ def test_a_large_hostile_header_takes_no_more_than_itself(tmp_path: Path, filler
 def test_what_the_format_allows_is_read(tmp_path: Path) -> None:
     """Metadata with any text, names with escapes and braces, an empty tensor, padding, any order of keys."""
     header = (
-        b'{ "__metadata__" : { "a" : "{\\"data_offsets\\": [1]}" , "b":"" } ,'
+        b'{ "__metadata__" : { "a" : "{\\"data_offsets\\": [1]}" , "b":"\\\\ud83d\\ud83d\\ude00" } ,'
         b' "x{y}\\u00e9" : { "data_offsets" : [ 0 , 4 ] , "shape" : [ ] , "dtype" : "F32" },'
         b'"empty":{"dtype":"F32","shape":[0,3],"data_offsets":[4,4]}}    '
     )

@@ -1,0 +1,64 @@
+"""What the pages show of the comparison is not stale: it speaks of this atlas and of the pinned versions."""
+
+import json
+import tomllib
+from pathlib import Path
+
+from qkvdocs import wild
+
+ROOT = Path(__file__).parents[2]
+PARITY = json.loads((ROOT / "docs" / "wild" / "parity.json").read_text("utf-8"))
+BENCHMARKS = json.loads((ROOT / "docs" / "wild" / "benchmarks.json").read_text("utf-8"))
+ROWS = {row.family: row for row in wild.ATLAS}
+
+
+def test_versions_are_those_of_the_dependency_group() -> None:
+    """A new pin means a new recording."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    pins = dict(pin.split("==") for pin in groups["parity"] if "==" in pin)
+    assert PARITY["versions"] == {name: pins[name] for name in PARITY["versions"]}
+    assert BENCHMARKS["versions"].items() <= pins.items()
+
+
+def test_layouts_are_those_of_the_atlas() -> None:
+    """Each recorded variant names a row that still is what it was."""
+    for row in PARITY["variants"]:
+        layout = ROWS[row["layout"]]
+        assert row["cut"] == layout.cut
+        assert row["columns"] == bool(layout.columns)
+        assert not layout.models or row["model_type"] in layout.models, row["name"]
+
+
+def test_every_fused_model_type_is_proven() -> None:
+    """A fused row holds for a model type only if that type was compared, or a composite model whose part was."""
+    proven = {(row["layout"], row["model_type"]) for row in PARITY["variants"]}
+    claimed = {(row.family, model) for row in wild.ATLAS if row.fused for model in row.models}
+    unproven = {
+        (family, model) for family, model in claimed - proven if (family, f"{model}_vision") not in proven
+    }
+    assert {model for _, model in unproven} == PARTS_OR_READ
+
+
+PARTS_OR_READ = {"sam", "sam_hq", "decision_transformer"}
+"""The first two are models around a vision part that was compared; the third runs GPT-2's own module."""
+
+
+def test_rows_without_a_comparison_are_listed() -> None:
+    """Consistent in shape, not proven in numbers: the list may only shrink."""
+    used = {row["layout"] for row in PARITY["variants"]}
+    assert set(ROWS) - used == {"Conformer", "LLaMA, Meta's names", "attn.q_proj", "Moshi"} - used
+
+
+def test_recorded_errors_keep_the_limit() -> None:
+    """The bound that the pages show."""
+    limit = PARITY["limits"]["float32"]
+    assert len(PARITY["variants"]) >= 81
+    assert all(error <= limit for row in PARITY["variants"] for error in row["errors"].values())
+
+
+def test_memory_keeps_its_budget_and_does_not_grow_with_the_file() -> None:
+    """At most 1.3 times the float32 arrays that are returned, for files of any size."""
+    budget = 1.3 * BENCHMARKS["returned_bytes"]
+    grown = [row["grown_bytes"] for row in BENCHMARKS["growth"].values()]
+    assert max(*grown, BENCHMARKS["methods"]["qkvdocs.wild"]["grown_bytes"]) <= budget
+    assert max(grown) < 1.05 * min(grown)
