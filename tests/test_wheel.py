@@ -1,5 +1,6 @@
 """The bare wheel needs numpy and what the signatures need, and nothing else."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -52,4 +53,4 @@ def test_a_command_that_needs_more_says_what(wheel: Path) -> None:
     """One line, exit code 2, no traceback."""
     done = run(wheel, "import qkvdocs.__main__ as m; sys.exit(m.main(['build']))")
     assert done.returncode == 2
-    assert done.stderr == "build needs markdown_exec: pip install 'qkvdocs[site]'\n"
+    assert re.fullmatch(r"build needs markdown\w*: pip install 'qkvdocs\[site\]'\n", done.stderr)

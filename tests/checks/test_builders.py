@@ -57,7 +57,13 @@ def test_two_builds_of_the_site_are_the_same_bytes(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(root / "out")],
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root), "NO_MKDOCS_2_WARNING": "1", "SITE_URL": "http://x/", **extra},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(root),
+                "NO_MKDOCS_2_WARNING": "1",
+                "SITE_URL": "http://x/",
+                **extra,
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -72,7 +78,10 @@ def test_the_site_is_dated_by_its_last_commit(project: Project) -> None:
     """Not by the day on which it is built; outside a repository it has the epoch's date."""
     assert date_of(project.root) == "0"
 
-    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x", "--date", "2001-02-03T04:05:06Z"]):
+    for words in (
+        ["init", "-q"],
+        ["commit", "-q", "--allow-empty", "-m", "x", "--date", "2001-02-03T04:05:06Z"],
+    ):
         who = {"GIT_COMMITTER_DATE": "2001-02-03T04:05:06Z"}
         for name in ("AUTHOR", "COMMITTER"):
             who |= {f"GIT_{name}_NAME": "x", f"GIT_{name}_EMAIL": "x@example.org"}

@@ -8,6 +8,7 @@ import pytest
 
 from qkvdocs.checks._html import PageReader, Words
 from qkvdocs.checks._numerals import Allowed, check_numerals, typed, typed_in_code
+from qkvdocs.lessons import LessonError
 
 ALLOWED = Allowed(frozenset({"x1", "GPT-2", "W_1"}), (r"\frac1{",), ())
 
@@ -128,7 +129,11 @@ def test_fifty_digits_are_all_found(lesson: Path, rendered_blank: "object") -> N
     missed = []
     for spot in spots:
         digit = rng.choice("0123456789")
-        if not found_in(rendered_blank(text[:spot] + digit + text[spot:]), allowed):  # type: ignore[operator]
+        try:
+            found = found_in(rendered_blank(text[:spot] + digit + text[spot:]), allowed)  # type: ignore[operator]
+        except LessonError:  # a digit inside a command of a formula stops the build by itself
+            found = ["error"]
+        if not found:
             missed.append(text[spot - 30 : spot] + "[" + digit + "]" + text[spot : spot + 30])
     assert not missed
 
