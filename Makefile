@@ -25,7 +25,7 @@ build: $(VENV)/installed ## build the site into site/, checked; the exit code te
 	@$(BIN)/python -m qkvdocs build $(BUILD)
 
 test: $(VENV)/installed ## run all tests; those in a browser where a Chromium is found
-	@$(BIN)/pytest $(TEST)
+	@$(BIN)/pytest -n auto $(TEST)
 
 check: $(VENV)/installed ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
