@@ -82,8 +82,8 @@ def test_every_row_is_stored_and_read_back(make: Make, row: Layout) -> None:
 @pytest.mark.parametrize("n_kv_heads", [1, 2])
 def test_grouped_rows_hold_grouped_heads(make: Make, row: Layout, n_kv_heads: int) -> None:
     """Fewer key heads than query heads, down to one."""
-    if row.family == "GPT-BigCode" and n_kv_heads == 2:
-        pytest.skip("one key head or all: its config can say nothing else")
+    if row.family == "GPT-BigCode":  # one key head or all: its config can say nothing else
+        n_kv_heads = 1
     weights = layer(n_kv_heads=n_kv_heads, bias=row.bias, gate=row.gated)
     assert_same(weights, store(make, weights, row))
 
