@@ -56,7 +56,7 @@ def live(figure: str, name: str, attributes: str = "", switches: str = "", *, ed
 
 def scrolling(body: str, label: str) -> str:
     """Let something wide scroll in a box of its own, also by keyboard."""
-    return f'<div class="qkv-scroll" tabindex="0" role="region" aria-label="{escape(label)}">{body}</div>'
+    return f'<div class="qkv-scroll" tabindex="0" role="group" aria-label="{escape(label)}">{body}</div>'
 
 
 def code_block(template: str, known: dict[str, Matrix]) -> str:
