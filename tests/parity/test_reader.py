@@ -23,7 +23,9 @@ def takes(path: Path) -> tuple[bool, bool]:
     """Ask both."""
     try:
         with safe_open(path, "pt") as file:
-            theirs = {name: file.get_slice(name).get_shape() for name in list(file.keys())}  # it has no iterator
+            theirs = {
+                name: file.get_slice(name).get_shape() for name in list(file.keys())
+            }  # it has no iterator
     except SafetensorError:
         theirs = None
     try:
