@@ -9,7 +9,7 @@ from qkvdocs.clinic._contracts import Attend
 from qkvdocs.clinic._explain import Evidence, explain, findings, imprecise, measured
 from qkvdocs.clinic._faults import Ways, mix
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import LOOSE, Subject, distance
+from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
@@ -39,7 +39,7 @@ def examine_attend(contract: Attend, report: Report) -> None:
         raise ContractError(f"attend must take (q, k, v, mask), got {failures[0]}")
     report.untested += [f"attend with {failure}" for failure in failures]
     if np.isfinite(outputs[0]).all() and distance(subject(NAMES, *ran[0]), outputs[0]) > max(
-        LOOSE, subject.limit
+        RANDOM, subject.limit
     ):
         raise ContractError(
             "attend must give the same output for the same input, got another. Turn dropout off"

@@ -9,7 +9,7 @@ from qkvdocs.clinic._contracts import Attention, Step
 from qkvdocs.clinic._explain import Evidence, explain, findings, imprecise, measured
 from qkvdocs.clinic._faults import Fault, Ways, layer
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import LOOSE, Subject, distance
+from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
@@ -25,7 +25,7 @@ def examine_attention(contract: Attention, report: Report) -> None:
     inputs = rows_for(contract)
     subject = Subject("attention", contract.function, contract.like, inputs[:1], first)
     outputs = [run(subject, x) for x in inputs]
-    if distance(run(subject, inputs[0]), outputs[0]) > max(LOOSE, subject.limit):
+    if distance(run(subject, inputs[0]), outputs[0]) > max(RANDOM, subject.limit):
         raise ContractError(
             "attention must give the same output for the same input, got another. Turn dropout off"
         )

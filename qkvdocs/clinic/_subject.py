@@ -11,6 +11,8 @@ from qkvdocs.numbers import fmt
 
 LOOSE = 5e-3
 """Below this share of the largest entry a difference may be lost precision and no other bug."""
+RANDOM = 0.02
+"""Above this share two runs on one input differ by more than rounding."""
 
 
 class Subject:
