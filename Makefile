@@ -13,7 +13,13 @@ $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -e '.[site,test,check,mutants]'
 	@touch $@
 
-.PHONY: help serve build test check format ledger mutants
+$(VENV)-parity/installed: pyproject.toml
+	@echo "Making the environment in $(VENV)-parity, with torch and transformers."
+	@$(PYTHON) -m venv --without-pip $(VENV)-parity
+	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
+	@touch $@
+
+.PHONY: help serve build test check format ledger noise mutants parity
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,3 +47,6 @@ noise: $(VENV)/installed ## find shown digits that another processor could flip
 
 mutants: $(VENV)/installed ## break the core on purpose: the tests must notice (about two minutes)
 	@$(BIN)/python tests/core/mutants.py $(MUTANTS)
+
+parity: $(VENV)-parity/installed ## compare with torch and transformers (downloads them; about three minutes)
+	@HF_HUB_OFFLINE=1 $(VENV)-parity/bin/python -m pytest tests/parity -q -o addopts=--import-mode=importlib $(PARITY)
