@@ -1,7 +1,7 @@
 """What a built folder still needs, for any builder: the maths font, and what the figures bring."""
 
-from importlib.resources import files
 import subprocess
+from importlib.resources import files
 from pathlib import Path
 
 from qkvdocs.typeset import glyphs_in, subset
