@@ -1,0 +1,46 @@
+"""The clinic's pages and its catalogue belong together."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from qkvdocs.clinic import BUGS
+
+ROOT = Path(__file__).parents[2]
+PAGES = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs/clinic").glob("*.md")}
+
+
+def test_each_bug_has_a_page_in_the_navigation() -> None:
+    """And no page stands for a bug that the probes do not know."""
+    assert PAGES.keys() - {"index"} == set(BUGS)
+    listed = re.findall(r"clinic/([\w-]+)\.md", (ROOT / "mkdocs.yml").read_text("utf-8"))
+    assert sorted(listed) == sorted(PAGES)
+
+
+@pytest.mark.parametrize("name", sorted(BUGS))
+def test_a_page_runs_wrong_and_right_and_the_probe(name: str) -> None:
+    """With its title from the catalogue, and where it happened."""
+    page = PAGES[name]
+    assert f"# {BUGS[name].title}\n" in page
+    assert 'title="✗ wrong' in page
+    assert 'title="✓ right"' in page
+    assert "examine(" in page
+    assert f'BUGS["{name}"].mend' in page
+    assert (f'BUGS["{name}"].where' in page) == bool(BUGS[name].where)
+
+
+def test_the_practice_page_gathers_every_question() -> None:
+    """As many folds and headings as the lessons have, in the ledger of what the page shows."""
+    lessons = [path.read_text("utf-8") for path in (ROOT / "docs/lessons").glob("*.md")]
+    asked = 0
+    for text in lessons:
+        parts = {
+            found[1]: found[0]
+            for found in re.findall(r"^(## [^\n]*\{#(\w+).*?)(?=^## |\Z)", text, re.M | re.S)
+        }
+        asked += len(re.findall(r"^\?\?\? question", parts.get("recall", ""), re.M))
+        asked += len(re.findall(r"^### ", parts.get("interview", ""), re.M))
+        asked += "apply" in parts
+    shown = (ROOT / "tests/ledger/practice.txt").read_text("utf-8")
+    assert asked == shown.count('class="practice-card"') > 0
