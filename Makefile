@@ -45,8 +45,9 @@ ledger: $(VENV)/installed ## write what the pages show now into tests/ledger/
 noise: $(VENV)/installed ## find shown digits that another processor could flip
 	@$(BIN)/python -m qkvdocs noise
 
-mutants: $(VENV)/installed ## break the core on purpose: the tests must notice (about two minutes)
+mutants: $(VENV)/installed ## break the core and the page's script on purpose: the tests must notice (about ten minutes)
 	@$(BIN)/python tests/core/mutants.py $(MUTANTS)
+	@$(BIN)/python tests/figures/mutants_js.py
 
 parity: $(VENV)-parity/installed ## compare with torch and transformers (downloads them; about three minutes)
 	@HF_HUB_OFFLINE=1 $(VENV)-parity/bin/python -m pytest tests/parity -q -o addopts=--import-mode=importlib $(PARITY)

@@ -196,7 +196,7 @@ def test_gpt2_cut_head_by_head_is_named() -> None:
     assert not report.healthy
 
 
-def test_whisper_has_no_key_bias_and_vit_no_mask() -> None:
+def test_whisper_has_no_key_bias_and_no_mask() -> None:
     """Two more families."""
     config = transformers.WhisperConfig(
         d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4,
