@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 from fontTools.ttLib import TTFont
 
-from qkvdocs.lessons import _fonts
+from qkvdocs.typeset import _fonts
 from qkvdocs.typeset._fonts import FAMILY, glyphs_in, subset
 from qkvdocs.typeset._maths import mathml
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkvdocs.lessons import _flowchart, _mermaid
+from qkvdocs.typeset import _flowchart, _mermaid
 from qkvdocs.typeset._flowchart import Edge, Flowchart, Node, in_short, in_words, parse
 from qkvdocs.typeset._mermaid import MermaidError, diagram
 
