@@ -18,7 +18,9 @@ def blocks(language: str) -> list[str]:
 def test_the_example_prints_what_the_readme_shows() -> None:
     """Word for word."""
     (code, torch_code), (expected,) = blocks("python"), blocks("text")
-    assert torch_code == (ROOT / "tests/parity/five_lines.py").read_text("utf-8"), "the torch suite runs that file"
+    assert torch_code == (ROOT / "tests/parity/five_lines.py").read_text("utf-8"), (
+        "the torch suite runs that file"
+    )
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(code, "README.md", "exec"), {})
