@@ -104,7 +104,7 @@ def places(text: str) -> list[int]:
     """List the places of a lesson where a digit would be seen: words of prose, tables, formulas and captions."""
     hidden = re.compile(
         r"^---\n.*?\n---\n|^(?P<f>`{3,})python.*?^(?P=f)$|^```mermaid.*?$|`\{python\}[^`]*`"
-        r"|\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|\\[A-Za-z]+|^[ \t]*(?:[-*#|:>!?=]+|\d+\.)[^\w]*"
+        r"|\]\([^)]*\)|\{\s*[.#:][^}]*\}|<[^>]*>|\\[A-Za-z]+|^[ \t]*(?:[-*#|:>!?=]+|\d+\.)[^\w]*"
         r"(?:note|tip|question|info|warning|quote|example|check|success|failure|danger|bug|abstract)?",
         re.S | re.M,
     )
