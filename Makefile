@@ -43,7 +43,7 @@ ledger: $(VENV)/installed ## write what the pages show now into tests/ledger/
 	@$(BIN)/python -m qkvdocs ledger --update
 
 noise: $(VENV)/installed ## find shown digits that another processor could flip
-	@$(BIN)/python -m qkvdocs noise
+	@$(BIN)/python -m qkvdocs noise $(NOISE)
 
 mutants: $(VENV)/installed ## break the core and the page's script on purpose: the tests must notice (about ten minutes)
 	@$(BIN)/python tests/core/mutants.py $(MUTANTS)
