@@ -19,10 +19,11 @@ def check_links(site: Path, docs: Path) -> list[LessonError]:
         One error a broken link. Links to other hosts are not followed.
     """
     pages = dict(built_pages(site))
+    anchors = {name: page.anchors for name, page in pages.items()}
     errors = []
     for name, page in pages.items():
         for link in dict.fromkeys(page.links):
-            problem = _problem(link, name, site, {key: value.anchors for key, value in pages.items()})
+            problem = _problem(link, name, site, anchors)
             if problem:
                 source = source_file(name, docs)
                 file = source.relative_to(docs.parent).as_posix() if source else name
