@@ -5,7 +5,7 @@ import sys
 
 COMMANDS = {
     "build": ("qkvdocs.checks._build", "site", "build the checked site"),
-    "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, links, anchors"),
+    "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, claims, links, anchors"),
     "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
     "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),
     "wild": ("qkvdocs.wild._command", "remote", "show where a checkpoint keeps its projections"),

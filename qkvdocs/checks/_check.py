@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from qkvdocs.checks._claims import check_claims
 from qkvdocs.checks._links import check_links
 from qkvdocs.checks._numerals import check_numerals
 from qkvdocs.lessons import LessonError
@@ -13,7 +14,7 @@ KINDS = ("computed", "cited", "recorded", "name", "constant")
 
 
 def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonError]]:
-    """Check links, anchors and numerals of a built folder.
+    """Check links, anchors, numerals and claims of a built folder.
 
     Args:
         site: The folder as readers get it.
@@ -26,7 +27,9 @@ def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonEr
     counts, errors = check_numerals(site, blank, docs)
     report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
     total: Counter[str] = sum(counts.values(), Counter())
-    return [*report, f"numerals on {len(counts)} pages: {_counts(total)}"], errors + check_links(site, docs)
+    report.append(f"numerals on {len(counts)} pages: {_counts(total)}")
+    claims, unbound = check_claims(docs)
+    return [*report, claims], errors + unbound + check_links(site, docs)
 
 
 def _counts(count: Counter[str]) -> str:

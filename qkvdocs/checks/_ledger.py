@@ -49,7 +49,7 @@ def blocks(page: Page) -> Iterator[Block]:
 
 def _name(entry: Entry) -> str:
     if entry.fence is None:
-        return f"value {entry.code}"
+        return f"{entry.kind} {entry.code}"
     code = [line for line in entry.code.split("\n") if line.strip()]
     return f"fence {entry.fence.options.get('id') or (code[-1].strip() if code else '')}"
 

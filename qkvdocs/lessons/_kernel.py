@@ -30,6 +30,10 @@ except ImportError:  # Windows: the builder's clock still holds
 MEGABYTE = 2**20
 
 
+class ClaimError(Exception):
+    """What the text says is not so."""
+
+
 class Page:
     """The namespaces of one page, and the way from an exception to a line of its file."""
 
@@ -64,10 +68,25 @@ class Page:
         """Evaluate an inline value against the state after the fence above it."""
         from qkvdocs.numbers import plain
 
+        return {"text": plain(self.evaluated(code, line))}
+
+    def check(self, code: str, line: int) -> dict[str, Any]:
+        """Hold a claim of the text against the state after the fence above it."""
+        found = self.evaluated(code, line)
+        if type(found).__name__ not in {"bool", "bool_"}:  # numpy may not be there
+            shape = getattr(found, "shape", None)
+            kind = type(found).__name__ + (f" of shape {shape}" if shape is not None else "")
+            raise ClaimError(f"{code} must be True or False, got {kind}")
+        if not found:
+            raise ClaimError(f"{code} is False")
+        return {"text": "True"}
+
+    def evaluated(self, code: str, line: int) -> Any:
+        """Evaluate an expression that changes no name of the page."""
         tree = ast.parse("\n" * (line - 1) + f"({code}\n)", self.file, "eval")
         if self.trace:
             sys.settrace(self.note)
-        return {"text": plain(eval(self.compiled(tree, "eval"), dict(vars(self.module))))}  # noqa: S307
+        return eval(self.compiled(tree, "eval"), dict(vars(self.module)))  # noqa: S307
 
     def compiled(self, tree: ast.AST, mode: str) -> types.CodeType:
         """Compile, disturbed where that was asked for."""
@@ -135,16 +154,21 @@ class Capture:
 def answer(page: Page, capture: Capture, request: dict[str, Any]) -> dict[str, Any]:
     """Run one fence or value; whatever happens becomes a reply."""
     try:
-        reply = page.run(**request["run"]) if "run" in request else page.value(**request["value"])
+        [(what, words)] = request.items()
+        ways: dict[str, Callable[..., dict[str, Any]]] = {
+            "run": page.run,
+            "value": page.value,
+            "check": page.check,
+        }
+        reply = ways[what](**words)
     except BaseException as error:
         sys.settrace(None)
-        where = request.get("run") or request["value"]
-        reply = page.describe(error, where["line"])
+        reply = page.describe(error, words["line"])
     reply["missed"] = sorted(page.possible - page.lines) if page.trace else []
     reply["stdout"], reply["stderr"] = capture.take("stdout"), capture.take("stderr")
     if len(reply["stdout"].encode()) >= page.limits["output"]:
         reply |= {"error": "OutputLimit", "message": f"a fence may print {page.limits['output']} bytes"}
-        reply.setdefault("line", request.get("run", {}).get("line"))
+        reply.setdefault("line", words["line"])
     return reply
 
 

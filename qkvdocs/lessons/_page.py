@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qkvdocs.lessons._claims import NOTHING, is_asserted, without_marks
 from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._fences import Fence, FenceError, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelEndedError, Limits, Mode, start
@@ -15,6 +16,7 @@ from qkvdocs.lessons._reading import reading_minutes
 
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
+UNREAD = re.compile(r"`\{(?:python|check|asserted)\}")
 PRINTED = re.compile(r"^[ \t>]*(?:`{3,}|~{3,}).*\bexec=", re.M)
 HEADING = re.compile(r"#{1,6}\s")
 BLANK = "x"
@@ -30,7 +32,9 @@ class Entry:
     code: str
     text: str
     fence: Fence | None = None
-    """None for an inline value."""
+    """None for an inline value or a check."""
+    kind: str = "value"
+    """`value`, or `check` for a claim of the text that was held against the page's state."""
 
 
 @dataclass
@@ -130,7 +134,8 @@ class Runner:
             except FenceError as error:
                 raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
             if fence is None:
-                self.page.write(at, self.fill(lines[at], at))
+                if (line := self.fill(lines[at], at)) is not None:
+                    self.page.write(at, line)
                 at += 1
                 continue
             if fence.runs:
@@ -145,7 +150,7 @@ class Runner:
             line = self.page.source[at]
             if fence.language == "mermaid":
                 line = (
-                    self.fill(line, at)
+                    self.fill(line, at) or ""
                     if at > fence.line
                     else f'{line.rstrip()} line="{self.page.first + at}"'
                 )
@@ -163,12 +168,16 @@ class Runner:
         text = re.sub(r"[ \t]+$", "", reply["stdout"].rstrip(), flags=re.M)
         if PRINTED.search(text):
             raise self.page.error(line, "FenceError", "a fence must not print a fence that runs")
+        if UNREAD.search(SPAN.sub(lambda span: "" if len(span[1]) > 1 else span[0], text)):
+            raise self.page.error(
+                line, "FenceError", "a fence must not print a value or a mark: nobody reads it"
+            )
         entry = Entry(line, fence.code, text, fence)
         self.page.entries.append(entry)
         return [""] if self.blank else lay_out(entry.text, fence, line, self.stash)
 
-    def fill(self, text: str, at: int) -> str:
-        """Put the values of a line in their places."""
+    def fill(self, text: str, at: int) -> str | None:
+        """Put the values of a line in their places; None if the line held marks of claims only."""
         line = self.page.first + at
         self.watch_comments(text)
 
@@ -180,8 +189,14 @@ class Runner:
                 minutes = BLANK if self.blank else str(reading_minutes(self.page.source))
                 self.page.entries.append(Entry(line, "reading minutes", minutes))
                 return minutes
+            if value[1] in {"check", "asserted"}:
+                self.hold(value[1], value[2], line)
+                return NOTHING
             if value[1] != "python":
-                message = f"an inline value must begin {{python}} or be {{minutes}}, got {{{value[1]}}}"
+                message = (
+                    "an inline value must begin {python}, {check} or {asserted}, or be {minutes}, "
+                    f"got {{{value[1]}}}"
+                )
                 raise self.page.error(line, "ValueError", message)
             if HEADING.match(text) and "{#" not in text:
                 raise self.page.error(
@@ -194,9 +209,28 @@ class Runner:
         filled = SPAN.sub(replace, text)
         if re.search(r"`{3,}.*\bexec\b", SPAN.sub("", text)):
             raise self.page.error(line, "FenceError", "a fence must begin its line")
-        if "`{python}" in SPAN.sub("", text):
+        if UNREAD.search(SPAN.sub("", text)):
             raise self.page.error(line, "ValueError", "an inline value must end on its line")
-        return filled
+        return without_marks(filled)
+
+    def hold(self, kind: str, claim: str, line: int) -> None:
+        """Hold a claim of the text against the state of the page, or against its assertions."""
+        if not claim:
+            raise self.page.error(line, "ValueError", f"{{{kind}}} must be followed by an expression")
+        if kind == "check":
+            reply = self.ask(line, check={"code": claim, "line": line})
+            self.page.entries.append(Entry(line, claim, reply["text"], kind="check"))
+            return
+        try:
+            found = is_asserted(claim, self.page.source)
+        except SyntaxError as error:
+            raise self.page.error(line, "SyntaxError", f"{error.msg} in {claim!r}") from None
+        except FenceError as error:
+            raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
+        if not found:
+            raise self.page.error(
+                line, "ClaimError", f"no code that this page runs and shows asserts {claim!r}"
+            )
 
     def watch_comments(self, text: str) -> None:
         """Remember whether an HTML comment is open at the end of a line."""

@@ -8,7 +8,7 @@ from qkvdocs.lessons._fences import fences
 
 WORDS_A_MINUTE = 200
 CODE_LINES_A_MINUTE = 20
-MARKUP = re.compile(r"`\{python\}[^`]*`|\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|[^\w'’\s-]")
+MARKUP = re.compile(r"`\{(?:python|check|asserted)\}[^`]*`|\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|[^\w'’\s-]")
 
 
 def reading_minutes(lines: Sequence[str]) -> int:

@@ -104,9 +104,13 @@ PAGES = {
         "`{python} 1 +\n2`\n",
         r"docs/index\.md:3: ValueError: an inline value must end on its line",
     ),
+    "printed mark": (
+        fence("print('larger `{check} 1 > 2`')"),
+        r"docs/index\.md:3: FenceError: a fence must not print a value or a mark: nobody reads it",
+    ),
     "other value": (
         "`{r} x`\n",
-        r"docs/index\.md:3: ValueError: an inline value must begin \{python\} or.*, got \{r\}",
+        r"docs/index\.md:3: ValueError: an inline value must begin \{python\}.* or be \{minutes\}, got \{r\}",
     ),
     "value in a heading": ("## Head `{python} 1`\n", r"docs/index\.md:3: ValueError: .*anchor.*"),
 }

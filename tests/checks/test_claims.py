@@ -1,0 +1,186 @@
+"""A sentence that compares is bound to code."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qkvdocs.checks._claims import Claims, check_claims
+from tests.project import ROOT, Project, fence
+
+LIST = 'pages = ["lessons/"]\nwords = ["larger", "sums to"]\nidioms = ["larger than life"]\nsections = ["apply"]\n'
+
+UNBOUND = {
+    "a sentence": "This is larger.",
+    "another case": "Larger it is.",
+    "the second of a line": "Small. This is larger. Small.",
+    "over two lines": "The row sums\nto one.",
+    "a list": "- first\n- this is larger",
+    "a table": "| a | b |\n|---|---|\n| c | larger |",
+    "a box": '!!! note "Title"\n\n    This is larger.',
+    "inside a link": "See [what is larger](x.md).",
+    "emphasis": "It is **larger**.",
+    "its neighbour is bound": "Small. `{check} a < b`\nThis is larger.",
+    "a mark before it": "`{check} a < b`\n\nThis is larger.",
+    "quoted syntax is no mark": "This is larger: `` `{check} a` ``.",
+    "a quotation": "> This is larger.",
+    "after a formula": "$$\na\n$$\nThis is larger.",
+    "after a section left out": "## A {#apply}\n\nx\n\n## B {#b}\n\nThis is larger.",
+}
+
+BOUND = {
+    "a mark": "This is larger. `{check} a > b`",
+    "two marks": "This is larger. `{check} a > b` `{asserted} a > c`",
+    "a mark on the next line": "This is larger.\n`{check} a > b`\nSmall.",
+    "a mark inside": "This is larger `{check} a > b` than that.",
+    "a mark in a table": "| a | b |\n|---|---|\n| c | larger `{check} a > b` |",
+    "a cited fact": 'This is [larger](https://x.org "seen 2026-11-21"){.cited}.',
+    "part of a word": "An enlargerment.",
+    "an idiom": "He was larger than life.",
+    "code": "Call `larger` or\n\n```text\nThis is larger.\n```",
+    "a formula": r"So \(larger\).",
+    "a displayed formula": "$$\n\\text{larger}\n$$",
+    "a heading": "## Larger {#l}",
+    "a title": '??? question "Is this larger?"\n\n    No.',
+    "head of a table": "| larger | b |\n|---|---|\n| c | d |",
+    "a wrong answer": "**Common wrong answer:** “This is larger.”",
+    "a section left out": "## Apply now {.worked #apply}\n\nThis is larger.",
+    "the target of a link": "See [this](larger.md).",
+}
+
+
+def site(tmp_path: Path, text: str, listed: str = LIST, name: str = "lessons/page.md") -> Path:
+    """Write a site of one page and its list; give the folder of its pages."""
+    page = tmp_path / "docs" / name
+    page.parent.mkdir(parents=True)
+    page.write_text(f"# Page\n\n{text}\n", "utf-8")
+    (tmp_path / "docs" / "claims.toml").write_text(listed, "utf-8")
+    return tmp_path / "docs"
+
+
+@pytest.mark.parametrize("kind", UNBOUND)
+def test_an_unbound_claim_is_found(tmp_path: Path, kind: str) -> None:
+    """Wherever it stands."""
+    _, errors = check_claims(site(tmp_path, UNBOUND[kind]))
+
+    assert [error.kind for error in errors] == ["UnboundClaim"]
+
+
+@pytest.mark.parametrize("kind", BOUND)
+def test_other_sentences_pass(tmp_path: Path, kind: str) -> None:
+    """A mark, a source, and what is no claim."""
+    assert check_claims(site(tmp_path, BOUND[kind]))[1] == []
+
+
+def test_the_error_names_line_word_and_sentence(tmp_path: Path) -> None:
+    """The line is that on which the sentence begins."""
+    _, errors = check_claims(site(tmp_path, "Small.\nSmall. `{check} a`\nThe row `q` sums\nto one."))
+
+    assert [str(error) for error in errors] == [
+        "docs/lessons/page.md:5: UnboundClaim: 'sums to' makes a claim in “The row x sums to one.”: "
+        "add {check} or {asserted}, cite it, or list it in docs/claims.toml"
+    ]
+
+
+def test_pages_that_are_not_listed_are_not_read(tmp_path: Path) -> None:
+    """The list says which folders make claims."""
+    assert check_claims(site(tmp_path, "This is larger.", name="wild/page.md"))[1] == []
+
+
+EXEMPT = '[[exempt]]\npage = "lessons/page.md"\ntext = "is larger"\nreason = "A definition."\n'
+
+
+def test_an_exempt_sentence_passes(tmp_path: Path) -> None:
+    """With its reason, and it is counted."""
+    report, errors = check_claims(site(tmp_path, "This is larger.", LIST + EXEMPT))
+
+    assert errors == []
+    assert report == "claims: 0 bound to code or source, 1 exempt with a reason"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["This is smaller.", "This is larger. `{check} a > b`", "```text\nThis is larger.\n```"],
+    ids=["gone", "bound by now", "in code by now"],
+)
+def test_a_stale_exemption_is_found(tmp_path: Path, text: str) -> None:
+    """What is no longer needed goes."""
+    _, errors = check_claims(site(tmp_path, text, LIST + EXEMPT))
+
+    assert [str(error) for error in errors] == [
+        "docs/claims.toml:1: StaleExemption: 'is larger' is exempt, but lessons/page.md makes no unbound claim "
+        "with it: take the entry out"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ('word = ["larger"]', "must have entries from .* got 'word'"),
+        ('[[exempt]]\npage = "a"\ntext = "b"', "must have page, text and reason, got"),
+        ('[[exempt]]\npage = "a"\ntext = "b"\nreason = ""', "must have page, text and reason, got"),
+        (
+            '[[exempt]]\npage = "a"\ntext = "b"\nreason = "c"\nline = 3',
+            "must have page, text and reason, got",
+        ),
+        ("words = larger", "Invalid value"),
+    ],
+)
+def test_a_wrong_list_is_an_error(tmp_path: Path, listed: str, message: str) -> None:
+    """A misspelt entry must not pass for an empty list."""
+    [error] = check_claims(site(tmp_path, "x", listed))[1]
+
+    assert error.kind == "ClaimError"
+    assert error.file == "docs/claims.toml"
+    assert re.search(message, error.message)
+
+
+def test_the_build_looks_for_claims(project: Project) -> None:
+    """First line and exit code; and the report counts what is bound."""
+    (project.root / "docs" / "claims.toml").write_text('pages = ["index"]\nwords = ["larger"]\n')
+    project.write(f"# Page\n\n{fence('a = 2')}\nThis is larger.\n")
+
+    done = project.command("qkvdocs", "build", "-q")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("docs/index.md:7: UnboundClaim: 'larger' makes a claim in")
+
+    project.write(f"# Page\n\n{fence('a = 2')}\nThis is larger. `{{check}} a > 1`\n")
+    done = project.command("qkvdocs", "build")
+
+    assert done.returncode == 0, done.stderr
+    assert "claims: 1 bound to code or source, 0 exempt with a reason" in done.stdout
+
+
+def test_the_lessons_and_concepts_are_bound() -> None:
+    """All of them: no unbound claim, and the list reads the pages that it should."""
+    report, errors = check_claims(ROOT / "docs")
+
+    assert [str(error) for error in errors] == []
+    assert int(report.split()[1]) > 100
+    assert Claims.read(ROOT / "docs").pages == ("lessons/", "concepts/")
+
+
+@pytest.mark.parametrize("word", Claims.read(ROOT / "docs").words)
+def test_each_word_of_the_list_is_found_in_a_lesson(tmp_path: Path, word: str) -> None:
+    """With the real list: planted in a page, the word is seen."""
+    listed = (ROOT / "docs" / "claims.toml").read_text("utf-8").split("[[exempt]]")[0]
+    text = f"Here the one {word} the other."
+
+    assert [error.kind for error in check_claims(site(tmp_path, text, listed))[1]] == ["UnboundClaim"]
+
+
+def test_lessons_without_their_marks_fail(tmp_path: Path) -> None:
+    """It is the marks that the check rests on: strike out any one, and its sentence is named."""
+    docs = Path(shutil.copytree(ROOT / "docs", tmp_path / "docs"))
+    page = docs / "lessons" / "02-causal-mask.md"
+    text = page.read_text("utf-8")
+    marks = list(re.finditer(r" ?`\{(?:check|asserted)\}[^`]*`", text))
+    named = set()
+    for mark in marks:
+        page.write_text(text[: mark.start()] + text[mark.end() :], "utf-8")
+        named.update(error.line for error in check_claims(docs)[1])
+
+    assert len(marks) > 15
+    assert len(named) > 10
