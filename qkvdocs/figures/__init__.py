@@ -10,9 +10,11 @@ from qkvdocs.figures._cache import cache
 from qkvdocs.figures._flow import flow
 from qkvdocs.figures._heads import heads
 from qkvdocs.figures._heatmap import heatmap
+from qkvdocs.figures._lines import line_chart
 from qkvdocs.figures._product import vectors_on_axes, worked_product
 from qkvdocs.figures._shapes import shape_flow
 from qkvdocs.figures._stored import stored_matrix
+from qkvdocs.figures._visibility import visibility
 
 __all__ = [
     "attention_steps",
@@ -20,8 +22,10 @@ __all__ = [
     "flow",
     "heads",
     "heatmap",
+    "line_chart",
     "shape_flow",
     "stored_matrix",
     "vectors_on_axes",
+    "visibility",
     "worked_product",
 ]

@@ -9,8 +9,10 @@ from qkvdocs.figures import (
     flow,
     heads,
     heatmap,
+    line_chart,
     shape_flow,
     vectors_on_axes,
+    visibility,
     worked_product,
 )
 
@@ -89,6 +91,25 @@ def axes():
     return vectors_on_axes({"q": [3, 3], "k": [5, 0]}, scales="equal", caption="A query and a key.")
 
 
+def curves(**options):
+    """Three runs of each of four kinds, their mean and their spread, and a level."""
+    rng = np.random.default_rng(6)
+    x = np.arange(0, 60, 3)
+    runs = {
+        name: 2 * np.exp(-x / (8 + 9 * i)) + 0.1 * rng.random((3, len(x))) for i, name in enumerate("abcd")
+    }
+    settings = {
+        "bands": {name: (part.min(axis=0), part.max(axis=0)) for name, part in runs.items()},
+        "levels": {"blind guess": 1.2}, "low": 0, "x_label": "steps", "y_label": "loss", "caption": "Losses.",
+    }  # fmt: skip
+    return line_chart(x, {name: part.mean(axis=0) for name, part in runs.items()}, **{**settings, **options})
+
+
+def seen():
+    """A wide mask, as with a cache."""
+    return visibility(causal_mask(2, 4), rows=["on", "it"], columns=["the", "cat", "on", "it"])
+
+
 GALLERY = {
     "product": product,
     "column": column,
@@ -98,5 +119,7 @@ GALLERY = {
     "shapes": shapes,
     "heads": split,
     "cache": stored,
+    "lines": curves,
+    "visibility": seen,
 }
 FLOW = flow([["x = [2, 3]", f"W_{name}", name.lower()] for name in "QKV"])

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
-from qkvdocs.figures import cache, flow, heads, heatmap, shape_flow, vectors_on_axes, worked_product
+from qkvdocs.figures import (
+    cache,
+    flow,
+    heads,
+    heatmap,
+    line_chart,
+    shape_flow,
+    vectors_on_axes,
+    visibility,
+    worked_product,
+)
 from tests.figures.examples import FLOW, GALLERY, W_K, W_Q, W_V, X, attention, column, product, split, stored
 
 x, W = np.array([2, 3]), np.array([[1, 10], [0, -1]])
@@ -138,6 +148,72 @@ REFUSED = {
         lambda: cache([(X[:1], X[:1]), (X, X[::-1])]),
         QKVError,
         "rows of V stored before step 1 must stay as they were",
+    ),
+    "no curve": (lambda: line_chart([0, 1], {}), ShapeError, "series must be from 1 to 4, got 0"),
+    "five curves": (
+        lambda: line_chart([0, 1], {name: [0, 1] for name in "abcde"}),
+        ShapeError,
+        "series must be from 1 to 4, got 5",
+    ),
+    "a curve of another length": (
+        lambda: line_chart([0, 1], {"a": [0, 1, 2]}),
+        ShapeError,
+        "a must have shape (2,), got (3,)",
+    ),
+    "a curve with a hole": (
+        lambda: line_chart([0, 1], {"a": [0, np.nan]}),
+        DTypeError,
+        "a must hold finite real numbers, got float64",
+    ),
+    "an axis that turns back": (
+        lambda: line_chart([0, 1, 1], {"a": [0, 1, 2]}),
+        QKVError,
+        "x must hold 2 to 2000 increasing numbers, got 3: [0, 1, 1]",
+    ),
+    "one point": (
+        lambda: line_chart([0], {"a": [0]}),
+        QKVError,
+        "x must hold 2 to 2000 increasing numbers, got 1: [0]",
+    ),
+    "a band of nobody": (
+        lambda: line_chart([0, 1], {"a": [0, 1]}, bands={"b": ([0, 1], [0, 1])}),
+        QKVError,
+        "a band must have the name of a curve = a, got 'b'",
+    ),
+    "a band beside its curve": (
+        lambda: line_chart([0, 1], {"a": [0, 1]}, bands={"a": ([0, 0], [1, 0.9])}),
+        QKVError,
+        "the band of a must hold its curve everywhere",
+    ),
+    "a curve beyond the axis": (
+        lambda: line_chart([0, 1], {"a": [0, 3]}, high=2),
+        QKVError,
+        "values must be from low to high = 0 to 2, got 0 to 3",
+    ),
+    "a level beyond the axis": (
+        lambda: line_chart([0, 1], {"a": [0, 1]}, levels={"far": 3}, high=2),
+        QKVError,
+        "values must be from low to high = 0 to 2, got 0 to 3",
+    ),
+    "an axis upside down": (
+        lambda: line_chart([0, 1], {"a": [1, 1]}),
+        QKVError,
+        "low must be below high = 1, got 1",
+    ),
+    "a mask of numbers": (
+        lambda: visibility([[0.0, -1e9]]),
+        DTypeError,
+        "mask must be bool, True = may attend, got float64",
+    ),
+    "a mask of a batch": (
+        lambda: visibility(np.ones((1, 1, 2, 2), bool)),
+        ShapeError,
+        "mask must have 2 axes of 1 to 32 entries, got shape (1, 1, 2, 2)",
+    ),
+    "names that do not fit the mask": (
+        lambda: visibility(np.ones((2, 2), bool), columns=["a"]),
+        ShapeError,
+        "columns of mask must have as many labels as entries = 2, got 1",
     ),
     "no arrow": (lambda: flow([["x"]]), QKVError, "paths must hold at least one arrow, got [['x']]"),
     "a direction": (lambda: flow([["x", "y"]], direction="RL"), QKVError, "direction must be LR or TD, got 'RL'"),
