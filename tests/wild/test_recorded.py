@@ -9,6 +9,7 @@ from qkvdocs import wild
 ROOT = Path(__file__).parents[2]
 PARITY = json.loads((ROOT / "docs" / "wild" / "parity.json").read_text("utf-8"))
 BENCHMARKS = json.loads((ROOT / "docs" / "wild" / "benchmarks.json").read_text("utf-8"))
+MASKS = json.loads((ROOT / "docs" / "wild" / "masks.json").read_text("utf-8"))
 ROWS = {row.family: row for row in wild.ATLAS}
 
 
@@ -62,3 +63,9 @@ def test_memory_keeps_its_budget_and_does_not_grow_with_the_file() -> None:
     grown = [row["grown_bytes"] for row in BENCHMARKS["growth"].values()]
     assert max(*grown, BENCHMARKS["methods"]["qkvdocs.wild"]["grown_bytes"]) <= budget
     assert max(grown) < 1.05 * min(grown)
+
+
+def test_masks_were_asked_of_the_pinned_torch() -> None:
+    """A new pin means a new recording."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert f"torch=={MASKS['versions']['torch']}" in groups["parity"]
