@@ -109,9 +109,16 @@ def test_a_stale_exemption_is_found(tmp_path: Path, text: str) -> None:
     _, errors = check_claims(site(tmp_path, text, LIST + EXEMPT))
 
     assert [str(error) for error in errors] == [
-        "docs/claims.toml:1: StaleExemption: 'is larger' is exempt, but lessons/page.md makes no unbound claim "
-        "with it: take the entry out"
+        "docs/claims.toml:1: StaleExemption: 'is larger' must exempt one unbound claim of lessons/page.md, "
+        "it exempts 0"
     ]
+
+
+def test_an_exemption_of_two_sentences_is_too_wide(tmp_path: Path) -> None:
+    """A reason is given for one claim; another must not slip in under it."""
+    _, errors = check_claims(site(tmp_path, "This is larger.\nThat is larger.", LIST + EXEMPT))
+
+    assert [error.kind for error in errors] == ["WideExemption"]
 
 
 @pytest.mark.parametrize(
