@@ -82,6 +82,7 @@ if (form) {
   }
   const files = () => [...field('file').files, ...field('config').files]
   form.onchange = event => { if (event.target.name !== 'module' && files().length) open(files()) }
+  form.onsubmit = event => event.preventDefault()
   form.ondragover = event => event.preventDefault()
   form.ondrop = event => { event.preventDefault(); open([...event.dataTransfer.files]) }
   form.hidden = false

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from qkvdocs.checks._check import check
+from qkvdocs.publish import publish
 
 NOTICE = {
     "NO_MKDOCS_2_WARNING": "1"
@@ -42,6 +43,7 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
         if errors or (warnings := WARNING.findall(log)):
             print(*(errors or warnings), sep="\n", file=sys.stderr)  # noqa: T201
             return 1
+        publish(made)
         _replace(made, site)
     if not quiet:
         print(*report, f"built {os.path.relpath(site)}", sep="\n")  # noqa: T201

@@ -1,46 +1,103 @@
 import functools
+import gzip
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
+COMPRESSED = {".css", ".html", ".js", ".json", ".md", ".mjs", ".svg", ".txt", ".wasm", ".xml"}
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the site as it is published."""
-    folder = tmp_path_factory.mktemp("published") / "site"
-    words = [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", str(folder)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One folder for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def site(shared: Path) -> Path:
+    """Build the site as it is published, once for all processes."""
+    folder = shared / "published" / "site"
+    with FileLock(shared / "published.lock"):
+        if not folder.exists():
+            folder.parent.mkdir(exist_ok=True)
+            words = [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", str(folder)]
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            (folder.parent / "serving").mkdir()
+            (folder.parent / "serving" / "under").symlink_to(folder)
     return folder
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serve without a word."""
+@pytest.fixture(scope="session")
+def raw(shared: Path) -> Path:
+    """Build the site as the builder leaves it."""
+    folder = shared / "raw"
+    with FileLock(shared / "raw.lock"):
+        if not folder.exists():
+            words = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(folder)]
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Host(SimpleHTTPRequestHandler):
+    """Serve as a usual host does, compressed, without a word."""
+
+    protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+    def do_GET(self) -> None:
+        """Send a file, or the page for wrong addresses."""
+        path = Path(self.translate_path(self.path))
+        path = path / "index.html" if path.is_dir() else path
+        found = path.is_file()
+        path = path if found else Path(self.directory, "under", "404.html")
+        body, zipped = path.read_bytes(), path.suffix in COMPRESSED
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", self.guess_type(path))
+        if zipped:
+            body = gzip.compress(body, 6)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder and give its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Host, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
     """Serve the site under a folder, as many hosts do."""
-    serving = site.parent / "serving"
-    serving.mkdir(exist_ok=True)
-    (serving / "under").symlink_to(site)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(serving)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/under/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve(site.parent / "serving") as host:
+        yield f"{host}under/"
+
+
+@pytest.fixture(scope="session")
+def raw_address(raw: Path) -> Iterator[str]:
+    """Serve what the builder left."""
+    with serve(raw) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,146 @@
+"""The published site looks like what the builder left, and weighs what it may."""
+
+import gzip
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+BUDGET = 100_000
+"""Bytes, compressed, of a first visit to a lesson; the search, which comes when somebody searches, apart."""
+KINDS = [
+    "",
+    "lessons/04-qkv-projections/",
+    "concepts/kv-cache/",
+    "clinic/scale/",
+    "wild/atlas/",
+    "reference/core/",
+]
+LESSONS = sorted(path.stem for path in (Path(__file__).parents[2] / "docs" / "lessons").glob("*.md"))
+
+
+# Marks of names and blanks are gone from published code: it looks the same, but letters of one run may stand a
+# hair's breadth elsewhere. So that nothing else hides behind this, they go from both pages.
+UNMARK = """() => document.querySelectorAll(".highlight .n, .highlight .w").forEach(mark => {
+    const parent = mark.parentNode;
+    if (getComputedStyle(mark).color !== getComputedStyle(mark.closest("code")).color) throw "a mark with a look";
+    mark.replaceWith(...mark.childNodes);
+    parent.normalize();
+})"""
+
+
+def picture(page: Page, url: str, **media: str) -> bytes:
+    """Photograph a page, as far as it is drawn alike each time."""
+    page.emulate_media(**media)
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(UNMARK)
+    page.evaluate("document.fonts.ready")
+    height = min(page.evaluate("document.documentElement.scrollHeight"), 4000)
+    clip = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": height}
+    return page.screenshot(full_page=True, animations="disabled", clip=clip)
+
+
+def alike(page: Page, one: str, other: str, **media: str) -> bool:
+    """Compare two pages; what differs by the moment of the picture alone does not differ three times."""
+    return any(picture(page, one, **media) == picture(page, other, **media) for _ in range(3))
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_pixel_moves(browser: Browser, address: str, raw_address: str, kind: str, width: int) -> None:
+    """What was cut, joined and folded cannot be seen: on screen in both schemes, and on paper."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    for media in (
+        {"color_scheme": "light"},
+        {"color_scheme": "dark"},
+        {"media": "print", "color_scheme": "light"},
+    ):
+        assert alike(page, address + kind, raw_address + kind, **media), media
+    page.close()
+
+
+def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: str) -> None:
+    """One declaration less, and the pictures differ."""
+    page = browser.new_page(reduced_motion="reduce")
+
+    def without(route: Route) -> None:
+        route.fulfill(
+            body=route.fetch().text().replace("text-decoration: underline", ""), content_type="text/css"
+        )
+
+    page.route("**/style.css", without)
+    assert not alike(page, address, raw_address, color_scheme="light")
+    page.close()
+
+
+def test_drawer_and_search_look_as_before(browser: Browser, address: str, raw_address: str) -> None:
+    """What scripts make appear has kept its style."""
+    seen = []
+    for host in (address, raw_address):
+        page = browser.new_page(viewport={"width": 360, "height": 740}, reduced_motion="reduce")
+        page.goto(f"{host}concepts/softmax/")
+        page.evaluate(UNMARK)
+        page.locator("label[for=__drawer]:visible").first.click()
+        page.wait_for_timeout(400)
+        drawer = page.screenshot(animations="disabled")
+        page.goto(f"{host}concepts/softmax/")
+        page.locator("label.md-header__button[for=__search]").click()
+        page.locator(".md-search__input").press_sequentially("rotary")
+        page.wait_for_selector(".md-search-result__link", state="visible")
+        page.wait_for_timeout(400)
+        page.locator(".md-search__input").evaluate("e => e.blur()")
+        seen.append((drawer, page.locator(".md-search-result__meta").inner_text()))
+        page.close()
+    assert seen[0] == seen[1]
+
+
+def visit(browser: Browser, url: str, site: Path) -> dict[str, int]:
+    """Weigh a first visit, request by request."""
+    context = browser.new_context()
+    page, weights = context.new_page(), {}
+    asked = []
+    page.on("requestfinished", lambda request: asked.append(request))
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    for request in asked:
+        path = unquote(urlsplit(request.url).path).removeprefix("/under/")
+        file = site / path / "index.html" if path.endswith("/") or not path else site / path
+        # Of what a worker loads, the browser tells no size.
+        weights[path] = request.sizes()["responseBodySize"] or len(gzip.compress(file.read_bytes(), 6))
+    context.close()
+    return weights
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_is_light(
+    browser: Browser, address: str, site: Path, addresses: list[str], name: str
+) -> None:
+    """With at least sixty pages in the site, since each page carries their names."""
+    assert len(addresses) >= 60
+    weights = visit(browser, f"{address}lessons/{name}/", site)
+    assert sum(weights.values()) <= BUDGET, weights
+    assert "search/index.json" not in weights
+
+
+def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site: Path) -> None:
+    """Nothing of it before the first letter; then it finds, also what was typed meanwhile."""
+    assert (site / "search" / "index.json").stat().st_size > 100_000
+    page = browser.new_page(viewport={"width": 1300, "height": 800})
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[1]))
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    page.locator(".md-search__input").click()
+    assert not [
+        name for name in asked if name == "index.json" or (name.startswith("search.") and ".min." in name)
+    ]
+    page.locator(".md-search__input").press_sequentially("parallel graders")
+    page.wait_for_selector(".md-search-result__link", state="attached")
+    found = [link.get_attribute("href") or "" for link in page.locator(".md-search-result__link").all()]
+    assert any("04-qkv-projections" in link for link in found)
+    page.locator(".md-search__input").fill("rotary")
+    expect(page.locator(".md-search-result__link[href*='rotary-positions']").first).to_be_attached()
+    assert asked.count("index.json") == 1
+    page.close()
