@@ -19,7 +19,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build test check format ledger noise mutants parity
+.PHONY: help serve build runtime test check format ledger noise mutants parity
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ serve: $(VENV)/installed ## read the site; a saved edit of a lesson or of the pa
 
 build: $(VENV)/installed ## build the site into site/, checked; the exit code tells
 	@$(BIN)/python -m qkvdocs build $(BUILD)
+
+runtime: $(VENV)/installed ## fetch the Python that readers can run in the page (17 MB kept, 110 MB loaded, once)
+	@$(BIN)/python -m qkvdocs runtime --pip "$(PYTHON) -m pip"
 
 test: $(VENV)/installed ## run all tests; those in a browser where a Chromium is found
 	@$(BIN)/pytest -n auto $(TEST)

@@ -8,6 +8,7 @@ COMMANDS = {
     "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, claims, links, anchors"),
     "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
     "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),
+    "runtime": ("qkvdocs.runtime._fetch", "site", "fetch the Python that runs in a reader's browser"),
     "wild": ("qkvdocs.wild._command", "remote", "show where a checkpoint keeps its projections"),
 }
 """Name, module with `main(arguments) -> int`, the extra that it may need, and what it does."""

@@ -1,12 +1,16 @@
-# One browser for all tests that need one.
+# One browser, and one runtime, for all tests that need one.
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from qkvdocs.runtime import folder, is_there
+
+ROOT = Path(__file__).parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -29,3 +33,14 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def fetched() -> Path:
+    """The fetched runtime; without one, tests that need it are skipped, or fail where that is asked for."""
+    if not is_there(ROOT / folder()):
+        missing = "no runtime found: make runtime"
+        if os.environ.get("QKVDOCS_NO_SKIP") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return ROOT / folder()

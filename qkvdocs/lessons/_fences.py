@@ -24,8 +24,10 @@ RUN = {
     "html": {"on", "off"},
     "tabs": None,
     "raises": NAME,
+    "run": {"on"},
 }
-"""Options of a fence that runs: markdown-exec's own, and `raises`, the error that it must end with."""
+"""Options of a fence that runs: markdown-exec's own; `raises`, the error that it must end with; and `run`, whether
+a reader can run it too."""
 
 
 class FenceError(QKVError):
@@ -124,6 +126,11 @@ def _read_header(head: str, line: int) -> tuple[str, dict[str, str]]:
             raise FenceError(line, f"{name} must be one of {', '.join(sorted(rule))}, got {value!r}")
         if isinstance(rule, re.Pattern) and not rule.match(value):
             raise FenceError(line, f"{name} must be a name, got {value!r}")
+    shows = options.get("source") == "above" and options.get("result", "text") == "text"
+    if "run" in options and not shows and options.get("html") != "on":
+        raise FenceError(
+            line, 'run must stand with source="above" and result="text", or with a figure\'s html="on"'
+        )
     return language, options
 
 

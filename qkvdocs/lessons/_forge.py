@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 KERNEL = Path(__file__).with_name("_kernel.py")
 PACKAGE_ROOT = Path(__file__).parents[2]
-PRELOAD = ("numpy", "qkvdocs.core", "qkvdocs.numbers")
+PRELOAD = ("numpy", "qkvdocs.core", "qkvdocs.numbers", "qkvdocs.runtime")
 SURROUNDINGS = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 

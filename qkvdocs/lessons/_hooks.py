@@ -7,6 +7,7 @@ from typing import Any
 
 from mkdocs.exceptions import Abort
 
+from qkvdocs.errors import QKVError
 from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._site import date_of, finish
 
@@ -18,7 +19,10 @@ def on_config(config: Any) -> None:
 
 def on_post_build(config: Any) -> None:
     """Finish the folder, in the dev server too."""
-    finish(Path(config.site_dir))
+    try:
+        finish(Path(config.site_dir), Path(config.docs_dir))
+    except QKVError as error:
+        raise Abort(str(error)) from None
 
 
 def on_serve(server: Any, config: Any, builder: Callable[[], None]) -> Any:

@@ -193,11 +193,10 @@ def serve(channel: Any, order: dict[str, Any]) -> None:
     if resource:
         apply_limits(**order["limits"])
     warnings.simplefilter("error")
-    with contextlib.suppress(ImportError):
-        import numpy as np
+    with contextlib.suppress(Exception):  # a page that needs what is broken will say so, with its line
+        from qkvdocs.runtime import settle
 
-        np.set_printoptions(precision=4, suppress=True, linewidth=88)
-        np.seterr(all="raise", under="ignore")
+        settle()
     for line in channel:
         channel.write(json.dumps(answer(page, capture, json.loads(line))).encode() + b"\n")
         channel.flush()

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from markdown_exec import add_source, code_block, default_tabs
 
-from qkvdocs.lessons._fences import SHOWN, Fence
+from qkvdocs.lessons._fences import SHOWN, Fence, FenceError
+from qkvdocs.lessons._runnable import beside_figure
 
 
-def lay_out(output: str, fence: Fence, line: int, stash: Callable[[str], str]) -> list[str]:
+def lay_out(output: str, fence: Fence, line: int, stash: Callable[[str], str], button: str = "") -> list[str]:
     """Write what a fence shows.
 
     Args:
@@ -19,12 +20,20 @@ def lay_out(output: str, fence: Fence, line: int, stash: Callable[[str], str]) -
         fence: The fence and its options.
         line: Its line in the file, for errors in a printed diagram.
         stash: Keeps HTML out of Markdown's way; gives what to write in its place.
+        button: HTML that lets a reader run it; empty for none.
 
     Returns:
         Lines of Markdown, with an empty one before and after.
+
+    Raises:
+        FenceError: If there is a button, and the output is neither text nor a figure with code.
     """
     asked = fence.options
     where, result = asked.get("source", ""), asked.get("result", "")
+    if button and output and not result and asked.get("html") != "on":
+        raise FenceError(line, 'a fence with run must have result="text", or print nothing')
+    if button and asked.get("html") == "on":
+        output, button = beside_figure(output, button, line), ""
     if output and asked.get("html") == "on":
         output = stash(output)
     elif output and result and where != "console":
@@ -40,4 +49,4 @@ def lay_out(output: str, fence: Fence, line: int, stash: Callable[[str], str]) -
             result=result,
             **{name: asked[name] for name in SHOWN if name in asked},
         )
-    return ["", *output.split("\n"), ""]
+    return ["", *output.split("\n"), *(["", stash(button)] if button else []), ""]

@@ -13,6 +13,8 @@ from qkvdocs.lessons._fences import Fence, FenceError, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.lessons._layout import lay_out
 from qkvdocs.lessons._reading import reading_minutes
+from qkvdocs.lessons._runnable import element
+from qkvdocs.runtime import folder, is_there, tidy
 
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
@@ -165,16 +167,24 @@ class Runner:
             raise self.page.error(line, "FenceError", "a fence inside a comment must not run")
         request = {"code": fence.code, "line": line, "session": fence.options.get("session", "")}
         reply = self.ask(line, run=request, raises=fence.options.get("raises"))
-        text = re.sub(r"[ \t]+$", "", reply["stdout"].rstrip(), flags=re.M)
+        text = tidy(reply["stdout"])
         if PRINTED.search(text):
             raise self.page.error(line, "FenceError", "a fence must not print a fence that runs")
         if UNREAD.search(SPAN.sub(lambda span: "" if len(span[1]) > 1 else span[0], text)):
             raise self.page.error(
                 line, "FenceError", "a fence must not print a value or a mark: nobody reads it"
             )
-        entry = Entry(line, fence.code, text, fence)
-        self.page.entries.append(entry)
-        return [""] if self.blank else lay_out(entry.text, fence, line, self.stash)
+        number = sum(entry.fence is not None for entry in self.page.entries)
+        self.page.entries.append(Entry(line, fence.code, text, fence))
+        if self.blank:
+            return [""]
+        button = ""
+        if "run" in fence.options and is_there(self.page.root / folder()):
+            button = element(self.page.file.partition("/")[2], number)
+        try:
+            return lay_out(text, fence, line, self.stash, button)
+        except FenceError as error:
+            raise self.page.error(error.line, "FenceError", str(error)) from None
 
     def fill(self, text: str, at: int) -> str | None:
         """Put the values of a line in their places; None if the line held marks of claims only."""

@@ -1,26 +1,32 @@
-"""What a built folder still needs, for any builder: the maths font, and what the figures bring."""
+"""What a built folder still needs, for any builder: the maths font, what the figures bring, Python to run in a page."""
 
 import subprocess
 from importlib.resources import files
 from pathlib import Path
 
+from qkvdocs.lessons._runnable import place_all
 from qkvdocs.typeset import glyphs_in, subset
 
-FIGURES = ("qkv.css", "qkv-live.js")
+ASSETS = ("figures/assets/qkv.css", "figures/assets/qkv-live.js", "runtime/assets/qkv-run.js")
 
 
-def finish(site: Path) -> None:
-    """Put beside the stylesheet the maths font, cut to the glyphs in use, and the figures' style and script.
+def finish(site: Path, docs: Path) -> None:
+    """Put beside the stylesheet the maths font, cut to the glyphs in use, the figures' style, and the scripts.
 
     Args:
         site: A folder of built pages.
+        docs: The Markdown files that it was built from.
+
+    Raises:
+        QKVError: If a file of the fetched runtime is not the one that is meant.
     """
     glyphs = set().union(*(glyphs_in(page.read_text("utf-8")) for page in sorted(site.rglob("*.html"))))
     assets = site / "assets"
     assets.mkdir(exist_ok=True)
     (assets / "maths.woff2").write_bytes(subset(glyphs))
-    for name in FIGURES:
-        (assets / name).write_bytes(files("qkvdocs").joinpath("figures", "assets", name).read_bytes())
+    for name in ASSETS:
+        (assets / Path(name).name).write_bytes(files("qkvdocs").joinpath(name).read_bytes())
+    place_all(docs.parent, docs, site / "runtime")
 
 
 def date_of(root: Path) -> str:

@@ -24,7 +24,7 @@ WORDS = """() => [...document.querySelectorAll("article")].map(article => {
 FIGURES = """() => [...document.querySelectorAll('.qkv')].map(figure => {
     const copy = figure.cloneNode(true), values = [...figure.querySelectorAll('input')].map(field => field.value);
     copy.querySelectorAll('input').forEach((field, i) => field.replaceWith(values[i]));
-    copy.querySelectorAll('.qkv-bar, .qkv-status, .md-code__nav').forEach(e => e.remove());
+    copy.querySelectorAll('.qkv-bar, .qkv-status, .md-code__nav, qkv-run > *').forEach(e => e.remove());
     copy.querySelectorAll('[class^=md-typeset__]').forEach(e => e.replaceWith(...e.childNodes));
     return copy.innerHTML.replace(/ id="__code[^"]*"/g, ''); })"""
 TWICE = """() => [...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) < i)"""

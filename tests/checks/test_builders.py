@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from qkvdocs.lessons._site import date_of
+from qkvdocs.runtime import folder, is_there
 from tests.project import ROOT, Project, fence
 
 TEXT = f"""# Page
@@ -42,7 +43,7 @@ def hashes(site: Path) -> dict[str, str]:
 
 
 def test_two_builds_of_the_site_are_the_same_bytes(tmp_path: Path) -> None:
-    """Another folder, hash seed, locale and time zone: no byte of any file moves."""
+    """Another folder, hash seed, locale and time zone: no byte of any file moves, nor of the runtime."""
     surroundings = (
         {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C"},
         {"PYTHONHASHSEED": "77", "TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8"},
@@ -62,6 +63,7 @@ def test_two_builds_of_the_site_are_the_same_bytes(tmp_path: Path) -> None:
                 "PYTHONPATH": str(root),
                 "NO_MKDOCS_2_WARNING": "1",
                 "SITE_URL": "http://x/",
+                "QKVDOCS_RUNTIME": str(ROOT / folder()),
                 **extra,
             },
             capture_output=True,
@@ -72,6 +74,7 @@ def test_two_builds_of_the_site_are_the_same_bytes(tmp_path: Path) -> None:
         found.append(hashes(root / "out"))
     assert len(found[0]) > 10
     assert found[0] == found[1]
+    assert ("runtime/pyodide.asm.wasm" in found[0]) == is_there(ROOT / folder())
 
 
 def test_the_site_is_dated_by_its_last_commit(project: Project) -> None:

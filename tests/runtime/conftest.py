@@ -1,0 +1,3 @@
+from tests.project import lesson, project, rendered_blank
+
+__all__ = ["lesson", "project", "rendered_blank"]
