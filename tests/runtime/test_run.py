@@ -76,6 +76,15 @@ def test_an_expected_error_above_does_not_stop_what_is_below() -> None:
     assert run("print(z)", above) == {"text": "1", "error": ""}
 
 
+def test_a_file_of_the_repository_is_not_there() -> None:
+    """A block above that reads one is passed over; only what needs its names fails, by name."""
+    above = {"code": "before = 1\ntext = open('docs/none.json').read()", "session": "a"}
+    assert run("print(before)", above) == {"text": "1", "error": ""}
+    assert run("print(text)", above)["text"].endswith("NameError: name 'text' is not defined")
+    broken = {"code": "1 / 0", "session": "a"}
+    assert run("print(1)", broken)["error"] == "ZeroDivisionError"
+
+
 def test_a_traceback_is_short_and_names_the_readers_line() -> None:
     """Only frames of the page's own code; the last of the reader's lines stands in the summary."""
     helper = {"code": "def f(m):\n    return m @ np.ones(3)", "session": "a"}
