@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from qkvdocs.lessons import fences
-from tests.browser.conftest import Quiet
+from tests.browser.conftest import Host
 
 ROOT = Path(__file__).parents[2]
 LESSON = "lessons/02-causal-mask/"
@@ -41,7 +41,7 @@ RUN_ALL = """async () => {
 def serving(site: Path, policy: str) -> Iterator[str]:
     """Serve the site under a folder as if it had been built for that address, with a policy on every answer."""
 
-    class Guarded(Quiet):
+    class Guarded(Host):
         """The header, and the list of pages without which the theme does not change them in place."""
 
         def do_GET(self) -> None:  # noqa: N802
@@ -49,10 +49,12 @@ def serving(site: Path, policy: str) -> Iterator[str]:
                 return super().do_GET()
             pages = (path.parent.relative_to(site).as_posix() for path in site.rglob("index.html"))
             entries = "".join(f"<url><loc>{base}{page}/</loc></url>".replace("/./", "/") for page in pages)
+            body = f"<urlset>{entries}</urlset>".encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(f"<urlset>{entries}</urlset>".encode())
+            self.wfile.write(body)
             return None
 
         def end_headers(self) -> None:
