@@ -87,9 +87,10 @@ def measure(page: Page, address: str) -> tuple[float, float, float]:
     page.evaluate("document.querySelector('qkv-run').remove()")
     again, _ = page.evaluate(RUN)
     page.evaluate(
-        "path => [...document.querySelectorAll('.md-nav a')].find(a => a.href.endsWith(path)).click()", LATER
+        "to => document.body.appendChild(Object.assign(document.createElement('a'), {href: to})).click()",
+        address + LATER,
     )
-    page.wait_for_function("document.querySelector('h1').textContent.startsWith('The causal mask')")
+    page.locator("h1", has_text="The causal mask").wait_for()
     later, _ = page.evaluate(RUN)
     page.goto(address + LATER)
     reloaded, _ = page.evaluate(RUN)

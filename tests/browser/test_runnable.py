@@ -94,14 +94,18 @@ def page(browser: Browser, guarded: str) -> Iterator[Page]:
 
 
 def visit(page: Page, path: str) -> None:
-    """Go to a page by its link in the menu, as a reader does; the theme then changes it in place."""
+    """Follow a link to a page; the theme then changes it in place."""
     if page.url.partition("?")[0].endswith(path):
         visit(page, "practice/")
-    link = page.evaluate_handle(
-        "path => [...document.querySelectorAll('.md-nav a')].find(a => a.pathname.endsWith('/' + path))", path
+    page.evaluate(
+        """address => {
+            document.querySelector("article").dataset.old = 1;
+            const link = Object.assign(document.createElement("a"), { href: address });
+            document.querySelector("article").append(link);
+            link.click();
+        }""",
+        f"{page.url.partition('/under/')[0]}/under/{path}",
     )
-    page.evaluate("document.querySelector('article').dataset.old = 1")
-    link.evaluate("a => a.click()")
     expect(page.locator("article[data-old]")).to_have_count(0)
     assert page.url.partition("?")[0].endswith(path)
 
