@@ -1,0 +1,85 @@
+"""The site works below any address, and says its own where it is told one."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import serve
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "https://example.org/qkvdocs/"
+EDIT = "https://example.org/code/edit/main/docs/"
+CANONICAL = re.compile(r'<link rel="canonical" href="([^"]*)">')
+BUTTON = re.compile(r'<a href="([^"]*)" title="Edit this page"')
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site as the workflow does, into the folder below which it will be."""
+    folder = tmp_path_factory.mktemp("host") / "qkvdocs"
+    done = subprocess.run(
+        [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "SITE_URL": ADDRESS.rstrip("/"), "EDIT_URI": EDIT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (folder.parent / "under").symlink_to(folder)  # where the server looks for the page for wrong addresses
+    return folder
+
+
+def pages(site: Path) -> Iterator[tuple[str, str]]:
+    """Give each page's address below the site's, and its text."""
+    for path in sorted(site.rglob("*.html")):
+        if path.name != "404.html":
+            yield path.relative_to(site).as_posix().removesuffix("index.html"), path.read_text("utf-8")
+
+
+def test_each_page_says_its_address(deployed: Path) -> None:
+    """In its head, and in the list for search engines."""
+    found = {name: CANONICAL.findall(text) for name, text in pages(deployed)}
+    assert len(found) > 50
+    assert found == {name: [ADDRESS + name] for name in found}
+    listed = re.findall("<loc>(.*?)</loc>", (deployed / "sitemap.xml").read_text("utf-8"))
+    assert set(listed) == {ADDRESS + name for name in found}
+
+
+def test_each_page_leads_to_its_source(deployed: Path) -> None:
+    """One button a page, to a file that there is."""
+    for name, text in pages(deployed):
+        (href,) = BUTTON.findall(text)
+        assert href.startswith(EDIT), name
+        assert (ROOT / "docs" / href.removeprefix(EDIT)).is_file(), name
+
+
+def test_a_local_build_knows_no_address(site: Path) -> None:
+    """Neither the site's nor a code host's."""
+    assert not [name for name, text in pages(site) if CANONICAL.search(text) or BUTTON.search(text)]
+
+
+def test_it_works_below_a_path(browser: Browser, deployed: Path) -> None:
+    """Nothing is missing and nothing asked elsewhere: on a page, after a click, and at a wrong address."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    asked, failed = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
+    with serve(deployed.parent) as host:
+        page.goto(f"{host}qkvdocs/")
+        page.locator(".md-tabs").get_by_role("link", name="Lessons").click()
+        expect(page.locator("h1")).to_contain_text("exam hall")
+        assert page.url.startswith(f"{host}qkvdocs/lessons/")
+        wrong = f"{host}qkvdocs/no/such/page/"
+        page.goto(wrong)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("getComputedStyle(document.querySelector('.md-header')).position") == "sticky"
+        assert failed == [wrong]
+        assert not [url for url in asked if not url.startswith((f"{host}qkvdocs/", "data:"))]
+    page.close()
