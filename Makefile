@@ -19,7 +19,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime test check format ledger noise mutants parity
+.PHONY: help serve build runtime test check format lesson ledger noise mutants parity
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: $(VENV)/installed ## format, lint, types
 
 format: $(VENV)/installed ## put the code in its form
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lesson: $(VENV)/installed ## write a new lesson that passes the checks: make lesson NAME=06-multi-head
+	@$(BIN)/python -m qkvdocs lesson $(NAME)
 
 ledger: $(VENV)/installed ## write what the pages show now into tests/ledger/
 	@$(BIN)/python -m qkvdocs ledger --update

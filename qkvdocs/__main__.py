@@ -7,6 +7,7 @@ COMMANDS = {
     "build": ("qkvdocs.checks._build", "site", "build the checked site"),
     "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, claims, links, anchors"),
     "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
+    "lesson": ("qkvdocs.checks._new", "site", "write a new lesson that passes every check"),
     "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),
     "runtime": ("qkvdocs.runtime._fetch", "site", "fetch the Python that runs in a reader's browser"),
     "wild": ("qkvdocs.wild._command", "remote", "show where a checkpoint keeps its projections"),

@@ -8,7 +8,7 @@ import difflib
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +87,12 @@ def check(root: Path) -> list[str]:
     return found + [f"{FOLDER / _relative(path, root)}: its page is gone" for path in stale]
 
 
-def update(root: Path) -> list[str]:
-    """Run all pages and write the ledger; nothing is written if any page fails.
+def update(root: Path, pages: Sequence[Path] = ()) -> list[str]:
+    """Run pages and write the ledger; nothing is written if any page fails.
 
     Args:
         root: The folder that holds `docs/` and `tests/`.
+        pages: Those to run; all of them if empty.
 
     Returns:
         The files that changed.
@@ -99,7 +100,7 @@ def update(root: Path) -> list[str]:
     Raises:
         LessonError: If a page fails.
     """
-    current = _run_all(root)
+    current = _run_all(root, pages)
     changed = []
     for file, now in current.items():
         path = root / FOLDER / file
@@ -107,17 +108,17 @@ def update(root: Path) -> list[str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_text(now), "utf-8")
             changed.append(str(FOLDER / file))
-    for path in sorted((root / FOLDER).rglob("*.txt")):
+    for path in () if pages else sorted((root / FOLDER).rglob("*.txt")):
         if _relative(path, root) not in current:
             path.unlink()
             changed.append(str(FOLDER / _relative(path, root)))
     return changed
 
 
-def _run_all(root: Path) -> dict[str, list[Block]]:
+def _run_all(root: Path, pages: Sequence[Path] = ()) -> dict[str, list[Block]]:
     docs = root / "docs"
     found = {}
-    for path in sorted(docs.rglob("*.md")):
+    for path in pages or sorted(docs.rglob("*.md")):
         if here := list(blocks(run_page(path, root))):
             found[path.relative_to(docs).with_suffix(".txt").as_posix()] = here
     return found
