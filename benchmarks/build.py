@@ -17,34 +17,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from qkvdocs.lessons import fences, run_page
+from qkvdocs.lessons import run_page
 
 ROOT = Path(__file__).parents[1]
 BUDGET = 1.3
 
 
 def pasted(path: Path, docs: Path) -> str:
-    """Write a page as it would be without execution: the same fences and outputs as static text."""
-    page = run_page(docs / path.relative_to(docs), docs.parent)
-    written = path.read_text("utf-8").split("\n")
-    head, lines = "\n".join(written[: page.first - 1]), list(page.lines)
-    running = [fence for fence in fences(written[page.first - 1 :]) if fence.runs]
-    entries = [entry for entry in page.entries if entry.fence]
-    for entry, fence in reversed(list(zip(entries, running, strict=True))):
-        asked = entry.fence.options if entry.fence else {}
-        parts = []
-        if asked.get("source"):
-            parts += [f'```python exec="no"\n{entry.code}\n```', ""]
-        if entry.text and asked.get("html") == "on":
-            parts += [f"<div>{entry.text}</div>"]
-        elif entry.text and asked.get("result"):
-            parts += [f"```{asked['result']}\n{entry.text}\n```"]
-        elif entry.text:
-            parts += [entry.text]
-        block = "\n".join(parts).split("\n")
-        lines[fence.line : fence.end + 1] = [fence.prefix + line for line in block]
-    text = re.sub(r'^(\s*`{3,})mermaid line="\d+"$', r"\1mermaid", "\n".join(lines), flags=re.M)
-    return f"{head}\n{text}" if head else text
+    """Write a page as it would be without execution: the same code and outputs as static text."""
+    page = run_page(path, docs.parent)
+    head = path.read_text("utf-8").split("\n")[: page.first - 1]
+    text = "\n".join(head + page.lines)
+    text = re.sub(r'^(\s*`{3,})mermaid line="\d+"$', r"\1mermaid", text, flags=re.M)
+    # What shows code is a fence that says nothing of running.
+    return re.sub(r"^([ \t>]*`{8,})python\b(?!.*\bexec=)", r'\1python exec="no"', text, flags=re.M)
 
 
 def build(root: Path, out: Path) -> float:
@@ -67,7 +53,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         roots = {name: Path(folder, name) for name in ("executed", "pasted")}
         for root in roots.values():
-            for name in ("docs", "qkvdocs"):
+            for name in ("docs", "qkvdocs", "tests"):
                 shutil.copytree(ROOT / name, root / name)
             shutil.copy(ROOT / "mkdocs.yml", root)
         for path in sorted((roots["pasted"] / "docs").rglob("*.md")):

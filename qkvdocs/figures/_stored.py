@@ -48,7 +48,7 @@ def stored_matrix(
     if len(strips) > MOST:
         raise QKVError(f"outputs must change role at most {MOST} times, got {len(strips)}")
     axis = "columns" if columns else "rows"
-    said = [f"<li>{axis} {start} to {stop - 1}: {role.upper()}</li>" for role, start, stop in strips]
+    said = [f"<li>{axis} {start} to {stop - 1}: {escape(role.upper())}</li>" for role, start, stop in strips]
     drawn = "".join(_strip(role, start / count, stop / count, columns) for role, start, stop in strips)
     width, height = (LONG, SHORT) if columns else (SHORT, LONG)
     other, across = (

@@ -225,7 +225,10 @@ def forge(control: socket.socket, names: list[str], root: str) -> None:
     control.sendall(json.dumps(preload(names, root)).encode() + b"\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        order, descriptors, *_ = socket.recv_fds(control, 65536, 1)
+        try:
+            order, descriptors, *_ = socket.recv_fds(control, 65536, 1)
+        except ConnectionResetError:  # the builder ended without having asked for a page
+            return
         if not order:
             return
         with socket.socket(fileno=descriptors[0]) as connection:

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.project import project
+
+__all__ = ["project"]
+
 ROOT = Path(__file__).parents[2]
 COMPRESSED = {".css", ".html", ".js", ".json", ".md", ".mjs", ".svg", ".txt", ".wasm", ".xml"}
 
