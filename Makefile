@@ -19,7 +19,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime test check format lesson ledger noise mutants parity
+.PHONY: help serve build runtime offline artefacts test check format lesson ledger noise mutants parity
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ build: $(VENV)/installed ## build the site into site/, checked; the exit code te
 
 runtime: $(VENV)/installed ## fetch the Python that readers can run in the page (17 MB kept, 110 MB loaded, once)
 	@$(BIN)/python -m qkvdocs runtime --pip "$(PYTHON) -m pip"
+
+offline: build ## build the site into site-offline/ too, where it opens without a server
+	@$(BIN)/python -m qkvdocs offline site site-offline
+
+artefacts: build ## make in artefacts/ what is handed out: PDF, zips; previews in site/ (needs a Chromium)
+	@$(BIN)/python -m qkvdocs artefacts site artefacts
 
 test: $(VENV)/installed ## run all tests; those in a browser where a Chromium is found
 	@$(BIN)/pytest -n auto $(TEST)

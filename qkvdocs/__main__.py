@@ -4,12 +4,18 @@ import importlib
 import sys
 
 COMMANDS = {
+    "artefacts": ("qkvdocs.export._artefacts", "test", "make of a built folder what is handed out beside it"),
     "build": ("qkvdocs.checks._build", "site", "build the checked site"),
     "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, claims, links, anchors"),
     "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
     "lesson": ("qkvdocs.checks._new", "site", "write a new lesson that passes every check"),
     "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),
     "runtime": ("qkvdocs.runtime._fetch", "site", "fetch the Python that runs in a reader's browser"),
+    "offline": (
+        "qkvdocs.export._offline",
+        "site",
+        "make a copy of a built folder that opens without a server",
+    ),
     "wild": ("qkvdocs.wild._command", "remote", "show where a checkpoint keeps its projections"),
 }
 """Name, module with `main(arguments) -> int`, the extra that it may need, and what it does."""
@@ -26,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] not in COMMANDS:
-        lines = (f"  {name:8}{what}" for name, (_, _, what) in COMMANDS.items())
+        lines = (f"  {name:10}{what}" for name, (_, _, what) in COMMANDS.items())
         asked = words and words[0] in {"-h", "--help"}
         print("usage: qkvdocs COMMAND …", *lines, sep="\n", file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2

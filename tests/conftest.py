@@ -1,11 +1,14 @@
-# One browser, and one runtime, for all tests that need one.
+# One browser, one runtime and one built site for all tests that need them.
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 
 from qkvdocs.runtime import folder, is_there
@@ -44,3 +47,25 @@ def fetched() -> Path:
             pytest.fail(missing)
         pytest.skip(missing)
     return ROOT / folder()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One folder for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def site(shared: Path) -> Path:
+    """Build the site as it is published, once for all processes."""
+    folder = shared / "published" / "site"
+    with FileLock(shared / "published.lock"):
+        if not folder.exists():
+            folder.parent.mkdir(exist_ok=True)
+            words = [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", str(folder)]
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            (folder.parent / "serving").mkdir()
+            (folder.parent / "serving" / "under").symlink_to(folder)
+    return folder

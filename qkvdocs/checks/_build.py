@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 from qkvdocs.checks._check import check
+from qkvdocs.export import export
+from qkvdocs.lessons import LessonError
 from qkvdocs.publish import publish
 
 NOTICE = {
@@ -38,6 +40,11 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
         log, blank_log = first.communicate()[0], second.communicate()[0]
         if first.returncode or second.returncode:
             print(_failure(log if first.returncode else blank_log), file=sys.stderr)  # noqa: T201
+            return 1
+        try:
+            export(made, root)
+        except LessonError as error:
+            print(error, file=sys.stderr)  # noqa: T201
             return 1
         report, errors = check(made, blank, root / "docs")
         if errors or (warnings := WARNING.findall(log)):

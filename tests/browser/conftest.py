@@ -20,28 +20,6 @@ COMPRESSED = {".css", ".html", ".js", ".json", ".md", ".mjs", ".svg", ".txt", ".
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """One folder for all processes of a test run."""
-    base = tmp_path_factory.getbasetemp()
-    return base if worker_id == "master" else base.parent
-
-
-@pytest.fixture(scope="session")
-def site(shared: Path) -> Path:
-    """Build the site as it is published, once for all processes."""
-    folder = shared / "published" / "site"
-    with FileLock(shared / "published.lock"):
-        if not folder.exists():
-            folder.parent.mkdir(exist_ok=True)
-            words = [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", str(folder)]
-            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            (folder.parent / "serving").mkdir()
-            (folder.parent / "serving" / "under").symlink_to(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def raw(shared: Path) -> Path:
     """Build the site as the builder leaves it."""
     folder = shared / "raw"
