@@ -1,0 +1,97 @@
+"""What the package is made of, read from its files: layers, modules, and who imports whom."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the package."""
+
+    name: str
+    """Its name inside the layer."""
+    what: str
+    """The first line of its docstring or, where it has none, of the comment at its top or of what it defines."""
+    lines: int
+    """How long it is."""
+    imports: frozenset[str]
+    """The other layers that it imports, inside functions too."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A folder or a single file of the package."""
+
+    name: str
+    what: str
+    modules: tuple[Module, ...]
+
+    @property
+    def imports(self) -> frozenset[str]:
+        """The other layers that any of its modules imports."""
+        return frozenset().union(*(module.imports for module in self.modules)) - {self.name}
+
+    @property
+    def lines(self) -> int:
+        """How long it is altogether."""
+        return sum(module.lines for module in self.modules)
+
+
+def layers(package: Path) -> list[Layer]:
+    """Read the layers of a package, those that import nobody first.
+
+    Args:
+        package: The folder of the package.
+
+    Returns:
+        Each layer after all that it imports; layers that wait for nobody any more come by name.
+    """
+    found = {path.stem: _layer(path) for path in package.iterdir() if _is_layer(path)}
+    ordered: list[Layer] = []
+    while found:
+        free = sorted(name for name, layer in found.items() if not layer.imports & found.keys())
+        ordered += [found.pop(name) for name in free or sorted(found)]
+    return ordered
+
+
+def _is_layer(path: Path) -> bool:
+    return (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists()
+
+
+def _layer(path: Path) -> Layer:
+    files = [path] if path.is_file() else sorted(path.glob("*.py"))
+    modules = tuple(_module(file, path.parent) for file in files)
+    return Layer(
+        path.stem, next(each.what for each in modules if each.name in {"__init__", path.stem}), modules
+    )
+
+
+def _module(file: Path, package: Path) -> Module:
+    text = file.read_text("utf-8")
+    tree = ast.parse(text)
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == package.name:
+            names |= {f"{package.name}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    inside = (name.split(".") for name in names)
+    imports = {parts[1] for parts in inside if parts[0] == package.name and parts[1:]}
+    own = file.stem if file.parent == package else file.parent.name
+    return Module(file.stem, _what(tree, text), text.count("\n"), frozenset(imports - {own}))
+
+
+def _what(tree: ast.Module, text: str) -> str:
+    if text.startswith("# ") and not text.startswith("# ruff"):
+        return text.split("\n")[0].removeprefix("# ")
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    told = [tree, *sorted((node for node in tree.body if isinstance(node, kinds)), key=_is_private)]
+    docstrings = (ast.get_docstring(node) for node in told)
+    return next((docstring.split("\n")[0] for docstring in docstrings if docstring), "")
+
+
+def _is_private(node: ast.FunctionDef | ast.ClassDef) -> bool:
+    return node.name.startswith("_")

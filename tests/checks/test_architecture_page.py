@@ -1,0 +1,77 @@
+"""The architecture page shows what is there: the imports as Python itself resolves them, the lines as they are."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from qkvdocs.checks import layers
+from qkvdocs.lessons import run_page
+from tests.project import ROOT
+from tests.test_architecture import table
+
+PACKAGE = ROOT / "qkvdocs"
+
+
+def test_every_layer_and_module_is_there_with_a_word() -> None:
+    """Those of the table in CONTRIBUTING.md, every file, none without a description."""
+    found = layers(PACKAGE)
+    assert {layer.name for layer in found} == {name.removesuffix(".py") for name in table()}
+    files = {path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"}
+    assert sum(len(layer.modules) for layer in found) == len(files)
+    assert not [(layer.name, each.name) for layer in found for each in layer.modules if not each.what]
+    assert sum(layer.lines for layer in found) == sum(
+        len(path.read_text("utf-8").split("\n")) - 1 for path in files
+    )
+
+
+def test_imports_are_those_that_python_makes() -> None:
+    """Loading a layer in a fresh process loads, by whatever way, exactly the layers that the arrows lead to."""
+    arrows = {layer.name: layer.imports for layer in layers(PACKAGE)}
+    for name in arrows.keys() - {"__main__"}:
+        code = f"import sys, pkgutil, importlib, qkvdocs.{name} as top\n" + (
+            "for each in pkgutil.iter_modules(getattr(top, '__path__', ())):\n"
+            "    if each.name not in {'_kernel', 'pytest_plugin'}:\n"
+            "        importlib.import_module(f'{top.__name__}.{each.name}')\n"
+            "print(*{word.split('.')[1] for word in sys.modules if word.startswith('qkvdocs.')})"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        reached, fresh = {name}, {name}
+        while fresh:
+            fresh = set().union(*(arrows[each] for each in fresh)) - reached
+            reached |= fresh
+        assert set(done.stdout.split()) <= reached, name
+        assert reached - set(done.stdout.split()) <= {"numbers"}, f"{name}: imported inside a function only"
+
+
+def test_the_order_follows_the_imports(tmp_path: Path) -> None:
+    """Also for a package of three files, one of which imports inside a function; a ring does not hang."""
+    package = tmp_path / "made"
+    (package / "high").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "high" / "__init__.py").write_text('"""High."""\ndef f():\n    from made import low\n')
+    (package / "low.py").write_text("# Low.\nimport made.base\n")
+    (package / "base.py").write_text(
+        'def _g():\n    """Private."""\n\ndef f():\n    """Base.\n\n    More."""\n'
+    )
+
+    found = layers(package)
+
+    assert [(layer.name, layer.what, sorted(layer.imports)) for layer in found] == [
+        ("base", "Base.", []),
+        ("low", "Low.", ["base"]),
+        ("high", "High.", ["low"]),
+    ]
+    (package / "base.py").write_text('"""Base."""\nfrom made import high\n')
+    assert len(layers(package)) == 3
+
+
+def test_the_page_types_no_digit() -> None:
+    """All of its numbers come out of a fence."""
+    page = ROOT / "docs" / "reference" / "architecture.md"
+    assert not re.search(r"\d", page.read_text("utf-8"))
+    shown = "\n".join(entry.text for entry in run_page(page, ROOT).entries)
+    core = next(layer for layer in layers(PACKAGE) if layer.name == "core")
+    assert f"Imports: `errors`. Lines: {core.lines}." in shown
