@@ -1,18 +1,20 @@
-"""Barriers that the theme's own markup puts up, taken down in the built folder."""
+"""What stands in a reader's way in the theme's own markup, changed in the built folder."""
 
+import re
 from pathlib import Path
 
 MENDS = {
     "*.html": [
         # A dialog without a name: a screen reader says just "dialog".
-        ('<div class="md-search" data-md-component="search" role="dialog">',
-         '<div class="md-search" data-md-component="search" role="dialog" aria-label="Search">'),
+        (r'(<div class="md-search" data-md-component="search" role="dialog")>', r'\1 aria-label="Search">'),
+        # The theme's script stands at the end of the page, and still keeps the first words back.
+        (r'<script (src="[^"]*/bundle\.[^"]*">)', r"<script defer \1"),
     ],
-    "assets/javascripts/bundle.*.js": [
+    "bundle.*.js": [
         # A landmark for each code block, all alike, drowns the real ones.
-        ('"nav",{class:"md-code__nav"}', '"div",{class:"md-code__nav"}'),
+        (r'"nav",(\{class:"md-code__nav"\})', r'"div",\1'),
     ],
-}  # fmt: skip
+}
 
 
 def mend(site: Path) -> None:
@@ -24,11 +26,11 @@ def mend(site: Path) -> None:
     Raises:
         RuntimeError: If the theme no longer writes it, so that the list above is looked at again.
     """
-    for pattern, pairs in MENDS.items():
-        paths = [path for path in site.rglob(pattern) if path.suffix != ".map"]
-        for old, new in pairs:
-            texts = {path: path.read_text("utf-8") for path in paths}
-            if not any(old in text for text in texts.values()):
-                raise RuntimeError(f"{pattern} must hold {old!r}: the theme has changed, see {__name__}")
-            for path, text in texts.items():
-                path.write_text(text.replace(old, new), "utf-8")
+    for files, pairs in MENDS.items():
+        texts = {path: path.read_text("utf-8") for path in site.rglob(files)}
+        for pattern, replacement in pairs:
+            if not any(re.search(pattern, text) for text in texts.values()):
+                raise RuntimeError(f"{files} must hold {pattern}: the theme has changed, see {__name__}")
+            texts = {path: re.sub(pattern, replacement, text) for path, text in texts.items()}
+        for path, text in texts.items():
+            path.write_text(text, "utf-8")

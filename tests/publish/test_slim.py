@@ -7,6 +7,7 @@ import pytest
 from qkvdocs.publish._describe import LENGTH, beginning
 from qkvdocs.publish._policy import policy
 from qkvdocs.publish._slim import slim
+from qkvdocs.publish._theme import mend
 
 PAGE = """<!doctype html><html dir="ltr"><head><link rel="stylesheet" href="{up}assets/a.css">
 <link rel="stylesheet" href="{up}assets/b.css"></head><body data-md-color-scheme="slate">
@@ -115,3 +116,10 @@ def test_the_policy_names_each_inline_script(tmp_path: Path) -> None:
         )
         expected.add(f"'sha256-{base64.b64encode(done.stdout).decode()}'")
     assert set(scripts) == expected
+
+
+def test_a_theme_that_has_changed_is_noticed(tmp_path: Path) -> None:
+    """A barrier that is not where it was must be looked for, not passed over."""
+    (tmp_path / "index.html").write_text('<div class="md-search" role="search">', "utf-8")
+    with pytest.raises(RuntimeError, match="the theme has changed"):
+        mend(tmp_path)
