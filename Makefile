@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BASE ?= main
 export NO_MKDOCS_2_WARNING := 1
 .DEFAULT_GOAL := help
 
@@ -38,6 +39,11 @@ offline: build ## build the site into site-offline/ too, where it opens without 
 
 artefacts: build ## make in artefacts/ what is handed out: PDF, zips; previews in site/ (needs a Chromium)
 	@$(BIN)/python -m qkvdocs artefacts site artefacts
+
+changes: build ## show in changes/ what a reader would see changed since BASE (needs a Chromium)
+	@rm -rf .cache/base && mkdir -p .cache/base && git archive -o .cache/base.tar $(BASE) && tar -x -C .cache/base -f .cache/base.tar
+	@cd .cache/base && PYTHONPATH=$(CURDIR)/.cache/base $(CURDIR)/$(BIN)/python -m qkvdocs build -q
+	@$(BIN)/python -m qkvdocs changes .cache/base/site site -o changes --ledgers .cache/base/tests/ledger tests/ledger $(if $(SUMMARY),--summary $(SUMMARY))
 
 test: $(VENV)/installed ## run all tests; those in a browser where a Chromium is found
 	@$(BIN)/pytest -n auto $(TEST)

@@ -7,6 +7,11 @@ COMMANDS = {
     "artefacts": ("qkvdocs.export._artefacts", "test", "make of a built folder what is handed out beside it"),
     "build": ("qkvdocs.checks._build", "site", "build the checked site"),
     "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, claims, links, anchors"),
+    "changes": (
+        "qkvdocs.review._changes",
+        "test",
+        "show what a reader would see changed between two sites",
+    ),
     "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
     "lesson": ("qkvdocs.checks._new", "site", "write a new lesson that passes every check"),
     "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),

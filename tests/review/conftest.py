@@ -1,0 +1,3 @@
+from tests.project import project
+
+__all__ = ["project"]
