@@ -22,7 +22,8 @@ FIND = """() => {
     const name = one => one.querySelector("figcaption, caption, title, thead")?.textContent
         || one.querySelector("[aria-label]")?.getAttribute("aria-label")
         || one.getAttribute("aria-label") || one.getAttribute("alt") || one.textContent;
-    const found = inside.map(one => [one.outerHTML, name(one).replace(/\\s+/g, " ").trim().replace(/^(.{79}).{2,}$/, "$1…")]);
+    const short = words => words.replace(/\\s+/g, " ").trim().replace(/^(.{79}).{2,}$/, "$1…");
+    const found = inside.map(one => [one.outerHTML, short(name(one))]);
     document.head.append(...article.querySelectorAll("style"));
     document.body.replaceChildren(article);
     article.style.cssText = "margin: 0; padding: 16px; background: Canvas";
