@@ -7,7 +7,10 @@ from pathlib import Path
 from qkvdocs.lessons._runnable import place_all
 from qkvdocs.typeset import glyphs_in, subset
 
-ASSETS = ("figures/assets/qkv.css", "figures/assets/qkv-live.js", "runtime/assets/qkv-run.js")
+ASSETS = (
+    *("figures/assets/qkv.css", "figures/assets/qkv-live.js", "figures/assets/qkv-practice.js"),
+    "runtime/assets/qkv-run.js",
+)
 
 
 def finish(site: Path, docs: Path) -> None:

@@ -156,5 +156,5 @@
 		const link = target.closest("a");
 		if (link?.pathname === location.pathname) link.search = location.search;
 	}, true);
-	globalThis.qkv = { fmt, factor, relation, operations, plot };
+	globalThis.qkv = { fmt, factor, relation, map, operations, plot };
 })();
