@@ -99,7 +99,10 @@ def exercise(
     }
     said, tables = _given(task, given)
     boxes = "".join(_boxes(key, right[key].value.shape, columns, ticks=ticks) for key in asked)
-    worked = "".join(_worked(key, step, steps[key], columns, ticks=ticks) for key, step in right.items())
+    worked = "".join(
+        _worked(key, step, steps[key], columns if ticks or key in asked else (), ticks=ticks)
+        for key, step in right.items()
+    )
     return (
         f'<div><qkv-practice id="{name}" class="qkv" data-plan="{escape(dumps(plan, separators=(",", ":")))}">'
         f"<p>{said}</p>{tables}"
@@ -155,9 +158,11 @@ def _worked(name: str, step: Traced, recipe: Recipe, labels: Sequence[str], *, t
     said = ""
     for (i, j), value in np.ndenumerate(step.value):
         label = _label(name, i, j, step.value.shape, labels)
-        said += f"<li>{escape(label)} = <b>{'–✓'[int(value)] if ticks else _say(label, step, i, j)}</b></li>"
-    formula = _formula(recipe)
-    return f'<p>{pretty(name)}{formula and f" = {formula}"}</p><ul class="qkv-sums">{said}</ul>'
+        how = "–✓"[int(value)] if ticks else _say(label, step, i, j)
+        said += f"<li>{escape(label)}{'' if ticks else ' ='} <b>{how}</b></li>"
+    formula = "" if ticks else _formula(recipe)
+    title = f"{pretty(name)}{formula and f' = {formula}'}"
+    return f'<p>{title}</p><ul class="qkv-sums{" qkv-ticks" if ticks else ""}">{said}</ul>'
 
 
 def _say(label: str, step: Traced, i: int, j: int) -> str:

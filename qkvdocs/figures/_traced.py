@@ -55,20 +55,29 @@ class Traced:
     def __add__(self, other: "Traced | ArrayLike") -> "Traced":
         return _do("+", self, other)
 
+    def __radd__(self, other: ArrayLike) -> "Traced":
+        return _do("+", other, self)
+
     def __sub__(self, other: "Traced | ArrayLike") -> "Traced":
         return _do("-", self, other)
 
+    def __rsub__(self, other: ArrayLike) -> "Traced":
+        return _do("-", other, self)
+
     def __mul__(self, other: "Traced | ArrayLike") -> "Traced":
         return _do("*", self, other)
+
+    def __rmul__(self, other: ArrayLike) -> "Traced":
+        return _do("*", other, self)
 
     def __truediv__(self, other: "Traced | ArrayLike") -> "Traced":
         return _do("/", self, other)
 
     def __le__(self, other: "Traced | ArrayLike") -> "Traced":
-        return _do("<=", self, other)
+        return _at_most(self, Traced.of(other))
 
     def __ge__(self, other: "Traced | ArrayLike") -> "Traced":
-        return _do("<=", self * -1, Traced.of(other) * -1)
+        return _at_most(Traced.of(other), self)
 
     def __abs__(self) -> "Traced":
         return self * ((self >= 0) - (self <= 0))
@@ -93,6 +102,11 @@ class Traced:
         if places.ndim != 2:
             raise QKVError(f"an exercise must keep its matrices in 2 axes, got {places.ndim}. Slice: X[1:2]")
         return Traced(self.value.ravel()[places], [*self.recipe, places.tolist(), "pick"])
+
+
+def _at_most(left: Traced, right: Traced) -> Traced:
+    # A single number stands on the right, as everywhere in a recipe.
+    return _do("<=", left, right) if left.value.size > 1 else _do("<=", right * -1, left * -1)
 
 
 def _do(name: str, left: Traced | ArrayLike, right: Traced | ArrayLike) -> Traced:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.figures.examples import GALLERY, attention, product
+from tests.figures.exercises import exercises
 
 ASSETS = Path(__file__).parents[2] / "qkvdocs" / "figures" / "assets"
 CONFIG = """\
@@ -23,20 +24,39 @@ theme:
     - {media: "(prefers-color-scheme: light)", scheme: default, toggle: {icon: material/brightness-7, name: dark}}
     - {media: "(prefers-color-scheme: dark)", scheme: slate, toggle: {icon: material/brightness-4, name: light}}
 extra_css: [assets/qkv.css]
-extra_javascript: [{path: assets/qkv-live.js, defer: true}]
+extra_javascript: [{path: assets/qkv-live.js, defer: true}, {path: assets/qkv-practice.js, defer: true}]
+markdown_extensions: [pymdownx.details, admonition]
 plugins: []
 """
 PAGES = {
     "index": lambda: "\n\n".join(f"## {name.title()} figure\n\n{make()}" for name, make in GALLERY.items()),
     "product": lambda: f"{product()}\n\n## A heading\n\n[All](index.md) [Attention](attention.md)",
     "attention": lambda: f"{attention(tokens=['the', 'cat'])}\n\n[All](index.md) [Product](product.md)",
+    "practice-00": lambda: practice("00"),
+    "practice-01": lambda: practice("01"),
+    "practice-02": lambda: practice("02"),
+    "practice-03": lambda: practice("03"),
+    "practice-04": lambda: practice("04"),
+    "practice-05": lambda: practice("05"),
 }
+
+
+def practice(lesson):
+    """All exercises of a lesson."""
+    parts = [html for name, (*_, html) in exercises().items() if name.startswith(lesson)]
+    return "\n\n".join([*parts, "## A heading", "[Product](product.md)"])
+
+
+def source(name):
+    """A script under test, or a mutant of it."""
+    mutant = Path(os.environ.get("QKVDOCS_SCRIPT", ""))
+    return mutant if mutant.name == name else ASSETS / name
 
 
 @pytest.fixture(scope="session")
 def script():
-    """The script under test, or a mutant of it."""
-    return Path(os.environ.get("QKVDOCS_SCRIPT", ASSETS / "qkv-live.js"))
+    """The script of the figures."""
+    return source("qkv-live.js")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -66,6 +86,7 @@ def gallery(server, script):
     (root / "docs" / "assets").mkdir(parents=True)
     (root / "docs" / "assets" / "qkv.css").write_bytes((ASSETS / "qkv.css").read_bytes())
     (root / "docs" / "assets" / "qkv-live.js").write_bytes(script.read_bytes())
+    (root / "docs" / "assets" / "qkv-practice.js").write_bytes(source("qkv-practice.js").read_bytes())
     (root / "mkdocs.yml").write_text(f"site_url: {host}/site/\n{CONFIG}", "utf-8")
     for name, make in PAGES.items():
         (root / "docs" / f"{name}.md").write_text(f"# {name.title()}\n\n{make()}\n", "utf-8")
