@@ -1,4 +1,4 @@
-"""Break the script on purpose: the tests must notice each time. `python tests/figures/mutants_js.py [number ...]`."""
+"""Break the scripts on purpose: the tests must notice each time. `python tests/figures/mutants_js.py [number ...]`."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "qkvdocs" / "figures" / "assets" / "qkv-live.js"
+ASSETS = ROOT / "qkvdocs" / "figures" / "assets"
 FAST, READER = "tests/figures/test_script.py", "tests/figures/test_reader.py"
 
 # What breaks, the text in the script, what takes its place, and which tests see it.
@@ -71,17 +71,70 @@ MUTANTS = [
     ("a step is any step", "step=any", "step=2", READER),
 ]  # fmt: skip
 
+PRACTICE = [
+    ("another step of the count", "0x9e3779b9", "0x9e3779bb"),
+    ("another stir", "0x85ebca6b", "0x85ebca6d"),
+    ("stirred in floats", "Math.imul(seed ^ (seed >>> 16), 0x85ebca6b)", "(seed ^ (seed >>> 16)) * 0x85ebca6b"),
+    ("shifted with the sign", "(mixed ^ (mixed >>> 13)) >>> 0", "(mixed ^ (mixed >> 13)) >>> 0"),
+    ("ties are kept", "} while (this.doubt);", "} while (false);"),
+    ("the lowest number forgotten", "low + (next() % count)", "next() % count"),
+    ("entry by entry on the first alone", "B[i % B.length][j % B[0].length]", "B[0][0]"),
+    ("minus is plus", "(a, b) => a - b", "(a, b) => a + b"),
+    ("at most is less than", "a <= b", "a < b"),
+    ("operands in the wrong order", "stack.splice(-2)", "stack.splice(-2).reverse()"),
+    ("places read as they come", "A.flat()[at]", "A.flat()[at] && A.flat()[0]"),
+    ("a sum says the wrong sign", "${sign} ", "+ "),
+    ("rounding goes unsaid", "${relation(M[i][j])}", "="),
+    ("any number is near", "apart = 6e-4", "apart = 6e4"),
+    ("three decimals are not enough", "apart = 6e-4", "apart = 6e-6"),
+    ("ties are looked for too closely", "12e-4", "-1"),
+    ("no fractions", 'split("/")', 'split("|")'),
+    ("no comma", '.replace(",", ".")', ""),
+    ("no typographic minus", '.replace("−", "-")', ""),
+    ("an empty field is a zero", r'/\d/.test(a) ? a / b : NaN', "a / b"),
+    ("ticks are not read", "+checked", "0"),
+    ("any seed is taken", r"/^\d{1,9}$/.test(seed)", "seed !== null"),
+    ("ten digits are taken", "{1,9}", "{1,20}"),
+    ("the address is not read", "? +seed : this.plan.seed", "? this.plan.seed : this.plan.seed"),
+    ("the same numbers count as new", "while (JSON.stringify(this.env) === before);", "while (false);"),
+    ("the address is not written", "this.save(this.seed);", ""),
+    ("own numbers keep the seed", "this.save();", ""),
+    ("each draw is a step in the history", "history.replaceState", "history.pushState"),
+    ("other parameters are lost", "const url = new URL(location);", 'const url = new URL(location); url.search = "";'),
+    ("the form is sent", "event.preventDefault()", "0"),
+    ("own matrices start empty", "value=${row[k]}", "value"),
+    ("own fields have no names", "aria-label=${td.dataset.name}", ""),
+    ("the focus is lost", 'all(this, "input")[0].focus();', ""),
+    ("own numbers are not read", "(row[k] = td.firstChild.valueAsNumber)", "0"),
+    ("judgement stays while typing", "target.ariaInvalid = null", '""'),
+    ("judgement stays for new numbers", 'for (const input of all(this, ".asked input")) input.ariaInvalid = null;', ""),
+    ("answers stay for new numbers", 'all(this, "form")[0].reset();', ""),
+    ("doubt is not said", "this.say(this.doubt);", 'this.say("");'),
+    ("doubt about right answers is not said", "All right. ${this.doubt}", "All right. "),
+    ("matrices are not rewritten", "(td.textContent = row[k])", "0"),
+    ("the task is not rewritten", "el.textContent = fmt(env[el.dataset.py][0][0])", "0"),
+    ("sums are not rewritten", "worked.shift().textContent =", "worked.shift().title ="),
+    ("empty is wrong", "isNaN(v) ? null : !ok", "!ok"),
+    ("wrong is not marked", "isNaN(v) ? null : !ok", "null"),
+    ("a mistake in one result goes unnamed", "a.some((values, n)", "a.every((values, n)"),
+    ("what is right there counts as a mistake", " && !near(values, right[n])", ""),
+    ("parts win over the whole", "(whole[0] ? whole : some)", "some"),
+    ("no hint", "|| this.plan.hint", '|| ""'),
+]  # fmt: skip
+ALL = [(ASSETS / "qkv-live.js", *mutant) for mutant in MUTANTS]
+ALL += [(ASSETS / "qkv-practice.js", *mutant, "tests/figures/test_practice.py") for mutant in PRACTICE]
+
 
 def survives(number: int) -> bool:
     """Run the tests on one mutant."""
-    name, old, new, tests = MUTANTS[number]
-    source = SCRIPT.read_text("utf-8")
+    script, name, old, new, tests = ALL[number]
+    source = script.read_text("utf-8")
     if source.count(old) != 1:
         raise SystemExit(
             f"mutant {number}, {name}: its text must stand once in the script, not {source.count(old)} times"
         )
     with tempfile.TemporaryDirectory() as folder:
-        mutant = Path(folder) / "qkv-live.js"
+        mutant = Path(folder) / script.name
         mutant.write_text(source.replace(old, new), "utf-8")
         environment = {
             **os.environ,
@@ -115,7 +168,7 @@ def survives(number: int) -> bool:
 
 def main() -> int:
     """Try the mutants that are asked for, or all."""
-    chosen = [int(number) for number in sys.argv[1:]] or range(len(MUTANTS))
+    chosen = [int(number) for number in sys.argv[1:]] or range(len(ALL))
     left = [number for number in chosen if survives(number)]
     print(f"{len(list(chosen)) - len(left)} of {len(list(chosen))} mutants caught")
     return bool(left)
