@@ -85,11 +85,12 @@ def build_both(folder: Path) -> tuple[Path, Path]:
         settings = copy / "mkdocs.yml"
         settings.write_text(re.sub(r"^hooks:.*\n", "", settings.read_text("utf-8"), flags=re.M), "utf-8")
         environment = {**os.environ, "PYTHONPATH": str(copy), "NO_MKDOCS_2_WARNING": "1"}
-        log = (copy / "log.txt").open("w")
         words = [sys.executable, "-m", name, *command]
-        running.append((subprocess.Popen(words, cwd=copy, env=environment, stdout=log, stderr=log), copy))
-    for process, copy in running:
-        if process.wait():
+        with (copy / "log.txt").open("w") as log:
+            running.append((subprocess.Popen(words, cwd=copy, env=environment, stdout=log, stderr=log), copy))
+    codes = [process.wait() for process, _ in running]
+    for code, (_, copy) in zip(codes, running, strict=True):
+        if code:
             raise RuntimeError(f"{copy.name} failed: {(copy / 'log.txt').read_text('utf-8')[-2000:]}")
     return folder / "mkdocs" / "site", folder / "zensical" / "site"
 
