@@ -5,6 +5,8 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from rjsmin import jsmin
+
 WORKER = re.compile(r'(?<="search":)(\s*)"([^"]*/)?workers/(search\.[\w.]+\.js)"')
 
 
@@ -23,7 +25,7 @@ def delay_search(site: Path) -> None:
         return
     (real,) = workers.glob("search.*.js")
     shim = files("qkvdocs").joinpath("publish", "assets", "search.js").read_text("utf-8")
-    (workers / "search.js").write_text(shim.replace("REAL", real.name), "utf-8")
+    (workers / "search.js").write_text(jsmin(shim).replace("REAL", real.name), "utf-8")
     full = json.loads(index.read_text("utf-8"))
     index.rename(index.with_name("index.json"))
     index.write_text(json.dumps({**full, "docs": []}, ensure_ascii=False), "utf-8")

@@ -1,4 +1,4 @@
-"""Bytes that no reader needs: rules of style sheets that match nothing, and idle ones in pages."""
+"""Bytes that no reader needs: rules that match nothing, comments in scripts, idle ones in pages."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import tinycss2
+from rjsmin import jsmin
 from tinycss2.ast import Declaration, Node, QualifiedRule
 
 from qkvdocs.publish._policy import INLINE
@@ -17,8 +18,10 @@ SHEET = re.compile(r'<link rel="stylesheet" href="([./]*|/.*?)(assets/[^"]*\.css
 STYLE = "assets/style.css"
 VARIABLE = re.compile(r"var\((--[\w-]+)|[\"'](--[\w-]+)")
 KEPT = re.compile(r"<(pre|code|script|textarea)\b.*?</\1>", re.S)
-IDLE = re.compile(r'<span class="(?:n|w)">([^<]*)</span>')
-"""Marks of names and blanks in code, which look as code does without them."""
+IDLE = re.compile(r'<span class="[nopw]">([^<]*)</span>')
+"""Marks of names, signs, brackets and blanks in code, which look as code does without them."""
+TEX = re.compile(r"<annotation\b.*?</annotation>", re.S)
+"""The source of a formula, which the checks have read and a reader never sees."""
 
 
 class Names(HTMLParser):
@@ -36,7 +39,7 @@ class Names(HTMLParser):
 
 
 def slim(site: Path) -> None:
-    """Cut style sheets and pages down to what is in use, and make the style sheets one.
+    """Cut style sheets, scripts and pages down to what is in use, and make the style sheets one.
 
     A rule stays if each class and id in its selector is on some page or may be made by a script: if it stands in
     a string there, or begins with a string that ends in a hyphen or an underscore.
@@ -62,14 +65,16 @@ def slim(site: Path) -> None:
         sheet.unlink()
         if not any(sheet.parent.iterdir()):
             sheet.parent.rmdir()
-    (site / STYLE).write_text(_variables(style, read), "utf-8")
+    (site / STYLE).write_text(_tighten(_variables(style, read)), "utf-8")
+    for path in (site / "assets").glob("*.js"):
+        path.write_text(jsmin(path.read_text("utf-8")), "utf-8")
     for path, page in texts.items():
         text = page
         first, *others = (found[0] for found in SHEET.finditer(text))
         for link in others:
             text = text.replace(link, "", 1)
         text = text.replace(first, SHEET.sub(rf'<link rel="stylesheet" href="\1{STYLE}">', first), 1)
-        path.write_text(IDLE.sub(r"\1", _fold(text)), "utf-8")
+        path.write_text(TEX.sub("", IDLE.sub(r"\1", _fold(text))), "utf-8")
 
 
 def _fold(page: str) -> str:
@@ -79,6 +84,15 @@ def _fold(page: str) -> str:
         folded += [re.sub(r"\s+", " ", page[end : kept.start()]), kept[0]]
         end = kept.end()
     return "".join([*folded, re.sub(r"\s+", " ", page[end:])])
+
+
+def _tighten(sheet: str) -> str:
+    """Leave out blanks between rules and declarations."""
+    parts = re.split(r"(\"[^\"]*\"|'[^']*')", sheet)  # every second one is quoted, and kept
+    return "".join(
+        part if at % 2 else re.sub(r"\s*([{};])\s*", r"\1", re.sub(r"\s+", " ", part))
+        for at, part in enumerate(parts)
+    )
 
 
 def _names(pages: Iterable[str], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:

@@ -20,9 +20,9 @@ KINDS = [
 LESSONS = sorted(path.stem for path in (Path(__file__).parents[2] / "docs" / "lessons").glob("*.md"))
 
 
-# Marks of names and blanks are gone from published code: it looks the same, but letters of one run may stand a
-# hair's breadth elsewhere. So that nothing else hides behind this, they go from both pages.
-UNMARK = """() => document.querySelectorAll(".highlight .n, .highlight .w").forEach(mark => {
+# Marks of names, signs, brackets and blanks are gone from published code: it looks the same, but letters of one
+# run may stand a hair's breadth elsewhere. So that nothing else hides behind this, they go from both pages.
+UNMARK = """() => document.querySelectorAll(".highlight :is(.n, .o, .p, .w)").forEach(mark => {
     const parent = mark.parentNode;
     if (getComputedStyle(mark).color !== getComputedStyle(mark.closest("code")).color) throw "a mark with a look";
     mark.replaceWith(...mark.childNodes);
@@ -67,7 +67,11 @@ def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: 
 
     def without(route: Route) -> None:
         route.fulfill(
-            body=route.fetch().text().replace("text-decoration: underline", ""), content_type="text/css"
+            body=route.fetch()
+            .text()
+            .replace("text-decoration:underline", "")
+            .replace("text-decoration: underline", ""),
+            content_type="text/css",
         )
 
     page.route("**/style.css", without)
