@@ -21,13 +21,17 @@ LESSONS = sorted(path.stem for path in (Path(__file__).parents[2] / "docs" / "le
 
 
 # Marks of names, signs, brackets and blanks are gone from published code: it looks the same, but letters of one
-# run may stand a hair's breadth elsewhere. So that nothing else hides behind this, they go from both pages.
-UNMARK = """() => document.querySelectorAll(".highlight :is(.n, .o, .p, .w)").forEach(mark => {
-    const parent = mark.parentNode;
-    if (getComputedStyle(mark).color !== getComputedStyle(mark.closest("code")).color) throw "a mark with a look";
-    mark.replaceWith(...mark.childNodes);
-    parent.normalize();
-})"""
+# run may stand a hair's breadth elsewhere. So that nothing else hides behind this, they go from both pages. So does
+# the line with what a reader can take along, which the builder knows nothing of.
+UNMARK = """() => {
+    for (const line of document.querySelectorAll(".lesson-files")) line.remove();
+    for (const mark of document.querySelectorAll(".highlight :is(.n, .o, .p, .w)")) {
+        const parent = mark.parentNode;
+        if (getComputedStyle(mark).color !== getComputedStyle(mark.closest("code")).color) throw "a mark with a look";
+        mark.replaceWith(...mark.childNodes);
+        parent.normalize();
+    }
+}"""
 
 
 def picture(page: Page, url: str, **media: str) -> bytes:
