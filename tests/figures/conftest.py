@@ -28,23 +28,20 @@ extra_javascript: [{path: assets/qkv-live.js, defer: true}, {path: assets/qkv-pr
 markdown_extensions: [pymdownx.details, admonition]
 plugins: []
 """
-PAGES = {
-    "index": lambda: "\n\n".join(f"## {name.title()} figure\n\n{make()}" for name, make in GALLERY.items()),
-    "product": lambda: f"{product()}\n\n## A heading\n\n[All](index.md) [Attention](attention.md)",
-    "attention": lambda: f"{attention(tokens=['the', 'cat'])}\n\n[All](index.md) [Product](product.md)",
-    "practice-00": lambda: practice("00"),
-    "practice-01": lambda: practice("01"),
-    "practice-02": lambda: practice("02"),
-    "practice-03": lambda: practice("03"),
-    "practice-04": lambda: practice("04"),
-    "practice-05": lambda: practice("05"),
-}
 
 
 def practice(lesson):
     """All exercises of a lesson."""
     parts = [html for name, (*_, html) in exercises().items() if name.startswith(lesson)]
     return "\n\n".join([*parts, "## A heading", "[Product](product.md)"])
+
+
+PAGES = {
+    "index": lambda: "\n\n".join(f"## {name.title()} figure\n\n{make()}" for name, make in GALLERY.items()),
+    "product": lambda: f"{product()}\n\n## A heading\n\n[All](index.md) [Attention](attention.md)",
+    "attention": lambda: f"{attention(tokens=['the', 'cat'])}\n\n[All](index.md) [Product](product.md)",
+    **{f"practice-{name[:2]}": partial(practice, name[:2]) for name in exercises()},
+}
 
 
 def source(name):
