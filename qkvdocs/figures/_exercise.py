@@ -158,8 +158,8 @@ def _worked(name: str, step: Traced, recipe: Recipe, labels: Sequence[str], *, t
     said = ""
     for (i, j), value in np.ndenumerate(step.value):
         label = _label(name, i, j, step.value.shape, labels)
-        how = "–✓"[int(value)] if ticks else _say(label, step, i, j)
-        said += f"<li>{escape(label)}{'' if ticks else ' ='} <b>{how}</b></li>"
+        how = ("no", "yes")[int(value)] if ticks else _say(label, step, i, j)
+        said += f"<li>{escape(label)}{':' if ticks else ' ='} <b>{how}</b></li>"
     formula = "" if ticks else _formula(recipe)
     title = f"{pretty(name)}{formula and f' = {formula}'}"
     return f'<p>{title}</p><ul class="qkv-sums{" qkv-ticks" if ticks else ""}">{said}</ul>'

@@ -3,8 +3,8 @@
 	const { factor, fmt, map, operations, relation } = globalThis.qkv;
 	// Entry by entry; on the right a single row, column or number will do.
 	const each = (sign, f) => (A, B) => {
-		const right = (i, j) => B[i % B.length][j % B[0].length], M = map(A, (a, i, j) => +f(a, right(i, j)));
-		return [M, (i, j) => `${fmt(A[i][j])} ${sign} ${factor(right(i, j))} ${relation(M[i][j])} ${fmt(M[i][j])}`];
+		const b = (i, j) => B[i % B.length][j % B[0].length], M = map(A, (a, i, j) => +f(a, b(i, j)));
+		return [M, (i, j) => `${fmt(A[i][j])} ${sign} ${factor(b(i, j))} ${relation(M[i][j])} ${fmt(M[i][j])}`];
 	};
 	// Each gives its result, and what to say of an entry.
 	const does = {
@@ -82,7 +82,7 @@
 			const { env } = this, { steps, known, ticks } = this.plan, worked = all(this, ".qkv-sums b");
 			for (const [name, recipe] of steps) {
 				const [M, say] = run(recipe, env);
-				map((env[name] = M), (v, i, j) => (worked.shift().textContent = ticks ? "–✓"[v] : say ? say(i, j) : fmt(v)));
+				map((env[name] = M), (v, i, j) => (worked.shift().textContent = ticks ? ["no", "yes"][v] : say ? say(i, j) : fmt(v)));
 			}
 			for (const el of all(this, "[data-py]")) el.textContent = fmt(env[el.dataset.py][0][0]);
 			this.known = known.map(([name, why, recipes]) => [name, why, recipes.map((recipe) => run(recipe, env)[0].flat())]);
