@@ -138,7 +138,8 @@ def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site:
     page.wait_for_selector(".md-search-result__link", state="attached")
     found = [link.get_attribute("href") or "" for link in page.locator(".md-search-result__link").all()]
     assert any("04-qkv-projections" in link for link in found)
-    page.locator(".md-search__input").fill("rotary")
+    page.locator(".md-search__input").fill("")
+    page.locator(".md-search__input").press_sequentially("rotary")
     expect(page.locator(".md-search-result__link[href*='rotary-offset']").first).to_be_attached()
     assert asked.count("index.json") == 1
     page.close()
