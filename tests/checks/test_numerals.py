@@ -103,7 +103,8 @@ def test_text_in_code_counts(code: str, expected: list[tuple[int, str]]) -> None
 def places(text: str) -> list[int]:
     """List the places of a lesson where a digit would be seen: words of prose, tables, formulas and captions."""
     hidden = re.compile(
-        r"^---\n.*?\n---\n|^[ \t]*(?P<f>`{3,})python.*?^[ \t]*(?P=f)$|^```mermaid.*?$|`\{(?:python|check|asserted)\}[^`]*`"
+        r"^---\n.*?\n---\n|^[ \t]*(?P<f>`{3,})python.*?^[ \t]*(?P=f)$|^```mermaid.*?$"
+        r"|`\{(?:python|check|asserted)\}[^`]*`"
         r"|\]\([^)]*\)|\{\s*[.#:][^}]*\}|<[^>]*>|\\[A-Za-z]+|^[ \t]*(?:[-*#|:>!?=]+|\d+\.)[^\w]*"
         r"(?:note|tip|question|info|warning|quote|example|check|success|failure|danger|bug|abstract)?",
         re.S | re.M,
