@@ -1,6 +1,5 @@
 """What holds the pages to their word, beside the engine that runs them: numerals, links, ledger, noise, build."""
 
-from qkvdocs.checks._architecture import Layer, Module, layers
 from qkvdocs.checks._build import build
 from qkvdocs.checks._check import check
 from qkvdocs.checks._links import check_links
@@ -8,12 +7,9 @@ from qkvdocs.checks._noise import at_risk
 from qkvdocs.checks._numerals import check_numerals
 
 __all__ = [
-    "Layer",
-    "Module",
     "at_risk",
     "build",
     "check",
     "check_links",
     "check_numerals",
-    "layers",
 ]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qkvdocs.checks import layers
+from qkvdocs.architecture import layers
 from qkvdocs.lessons import run_page
 from tests.project import ROOT
 from tests.test_architecture import table
