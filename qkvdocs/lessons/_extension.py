@@ -13,9 +13,14 @@ from markdown.preprocessors import Preprocessor
 from qkvdocs.errors import QKVError
 from qkvdocs.lessons._forge import Limits, warm
 from qkvdocs.lessons._page import Page, run
+from qkvdocs.lessons._recall import Recall
 from qkvdocs.typeset import MermaidError, diagram, mathml
 
 MATHS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
+
+
+recall: Recall | None = None
+"""Set for the dev server; a build runs every page."""
 
 
 class Lessons(Extension):
@@ -57,7 +62,7 @@ class RunPage(Preprocessor):
         written, body = path.read_text("utf-8").rstrip(), "\n".join(lines).rstrip()
         first = 1 + written.count("\n") - body.count("\n")
         self.page = Page(path.relative_to(docs.parent).as_posix(), docs.parent, list(lines), first)
-        run(self.page, self.limits, blank=self.blank, stash=self.md.htmlStash.store)
+        run(self.page, self.limits, blank=self.blank, stash=self.md.htmlStash.store, recall=recall)
         return self.page.lines
 
 

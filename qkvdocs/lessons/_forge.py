@@ -46,6 +46,8 @@ class Mode:
     """Seed of a disturbance in the last place of every inexact number; None for none."""
     trace: bool = False
     """Record which lines ran."""
+    watch: bool = False
+    """Record what the page looks at: files, and folders."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to the process's environment, for example another BLAS kernel."""
 
@@ -165,6 +167,7 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
         "limits": {"memory": limits.memory, "output": limits.output},
         "noise": mode.noise,
         "trace": mode.trace,
+        "watch": mode.watch,
     }
     if not hasattr(os, "fork"):
         channel, process = _spawn(order, mode.environment)

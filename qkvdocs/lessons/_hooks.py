@@ -8,8 +8,16 @@ from typing import Any
 from mkdocs.exceptions import Abort
 
 from qkvdocs.errors import QKVError
+from qkvdocs.lessons import _extension
 from qkvdocs.lessons._errors import LessonError
+from qkvdocs.lessons._recall import Recall
 from qkvdocs.lessons._site import date_of, finish
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """Let the dev server run those pages only that an edit could have changed."""
+    if command == "serve":
+        _extension.recall = Recall()
 
 
 def on_config(config: Any) -> None:

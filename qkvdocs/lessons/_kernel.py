@@ -128,6 +128,48 @@ def code_lines(code: types.CodeType) -> set[int]:
     return {line for *_, line in code.co_lines() if line}.union(*inner)
 
 
+class Watch:
+    """What a page looked at outside of itself, by Python's audit events."""
+
+    LOOKS = frozenset({"open", "os.listdir", "os.scandir"})
+    FOLLOWED = ("open", "os.", "shutil.", "socket.", "subprocess.", "urllib.")
+    CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+    HARMLESS = frozenset({"os.putenv", "os.unsetenv", "os.walk", "os.fwalk"})
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self.lost = False
+        """It did what a second look at these paths would not tell."""
+
+    def start(self) -> None:
+        """Watch from now on; asking whether a file is there raises no event."""
+        sys.addaudithook(self.note)
+        os.stat, os.lstat = self.noting(os.stat), self.noting(os.lstat)
+
+    def noting(self, ask: Callable[..., Any]) -> Callable[..., Any]:
+        """Note the path first."""
+
+        def noted(path: Any, *rest: Any, **more: Any) -> Any:
+            self.look(path)
+            return ask(path, *rest, **more)
+
+        return noted
+
+    def look(self, path: Any) -> None:
+        """Note a path; a descriptor was opened before, and noted then."""
+        if not isinstance(path, int):
+            self.paths.add(os.path.abspath(os.fsdecode(path or ".")))  # noqa: PTH100
+
+    def note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Take one event."""
+        if not event.startswith(self.FOLLOWED) or event in self.HARMLESS:
+            return
+        if event in self.LOOKS:
+            self.look(arguments[0])
+        if event not in self.LOOKS or (event == "open" and (arguments[2] or 0) & self.CHANGES):
+            self.lost = True
+
+
 class Capture:
     """Both output streams, caught at their file descriptors, in files of limited size."""
 
@@ -151,7 +193,7 @@ class Capture:
         return text
 
 
-def answer(page: Page, capture: Capture, request: dict[str, Any]) -> dict[str, Any]:
+def answer(page: Page, capture: Capture, watch: Watch, request: dict[str, Any]) -> dict[str, Any]:
     """Run one fence or value; whatever happens becomes a reply."""
     try:
         [(what, words)] = request.items()
@@ -165,6 +207,7 @@ def answer(page: Page, capture: Capture, request: dict[str, Any]) -> dict[str, A
         sys.settrace(None)
         reply = page.describe(error, words["line"])
     reply["missed"] = sorted(page.possible - page.lines) if page.trace else []
+    reply["looked"] = None if watch.lost else sorted(watch.paths)
     reply["stdout"], reply["stderr"] = capture.take("stdout"), capture.take("stderr")
     if len(reply["stdout"].encode()) >= page.limits["output"]:
         reply |= {"error": "OutputLimit", "message": f"a fence may print {page.limits['output']} bytes"}
@@ -189,7 +232,7 @@ def serve(channel: Any, order: dict[str, Any]) -> None:
     if order["noise"] is not None:
         # By its path: the package would bring the site's own tooling along.
         transform = runpy.run_path(str(Path(__file__).with_name("_disturb.py")))["noisy"](order["noise"])
-    page, capture = Page(order, transform), Capture()
+    page, capture, watch = Page(order, transform), Capture(), Watch()
     if resource:
         apply_limits(**order["limits"])
     warnings.simplefilter("error")
@@ -197,8 +240,10 @@ def serve(channel: Any, order: dict[str, Any]) -> None:
         from qkvdocs.runtime import settle
 
         settle()
+    if order["watch"]:
+        watch.start()
     for line in channel:
-        channel.write(json.dumps(answer(page, capture, json.loads(line))).encode() + b"\n")
+        channel.write(json.dumps(answer(page, capture, watch, json.loads(line))).encode() + b"\n")
         channel.flush()
     os._exit(0)
 

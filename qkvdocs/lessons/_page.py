@@ -1,9 +1,10 @@
 """Running one page: its fences and inline values, in the order in which they stand."""
 
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from qkvdocs.lessons._fences import Fence, FenceError, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.lessons._layout import lay_out
 from qkvdocs.lessons._reading import reading_minutes
+from qkvdocs.lessons._recall import Asked, Recall
 from qkvdocs.lessons._runnable import element
 from qkvdocs.runtime import folder, is_there, tidy
 
@@ -97,6 +99,7 @@ def run(
     *,
     blank: bool = False,
     stash: Callable[[str], str] = str,
+    recall: Recall | None = None,
 ) -> None:
     """Run a page's fences and values, and write its lines as a reader is to get them.
 
@@ -106,15 +109,23 @@ def run(
         mode: How it is run.
         blank: Run nothing; fences show nothing, and every value is the letter x.
         stash: Keeps HTML out of Markdown's way; gives what to write in its place.
+        recall: Knows the pages that need not run again, and is told of this one.
 
     Raises:
         LessonError: If anything on the page fails.
     """
-    runner = Runner(page, limits or Limits(), mode or Mode(), blank, stash)
+    limits, mode = limits or Limits(), mode or Mode()
+    runner = Runner(page, limits, replace(mode, watch=recall is not None), blank, stash)
+    asked = Asked(page.root, page.file, page.first, tuple(page.source), limits)
+    began = time.time_ns()
+    if recall:
+        runner.known = recall.find(asked)
     try:
         runner.walk()
     finally:
         runner.close()
+    if recall and runner.kernel:
+        recall.keep(asked, runner.replies, began)
 
 
 class Runner:
@@ -125,6 +136,9 @@ class Runner:
     ) -> None:
         self.page, self.limits, self.mode, self.blank, self.stash = page, limits, mode, blank, stash
         self.kernel: Kernel | None = None
+        self.known: Sequence[dict[str, Any]] = ()
+        """What the page's process would reply, where that is remembered."""
+        self.replies: list[dict[str, Any]] = []
         self.in_comment = False
 
     def walk(self) -> None:
@@ -251,8 +265,12 @@ class Runner:
         """Put one request to the page's process; turn a failure into an error with its line."""
         if self.blank:
             return {"text": BLANK, "stdout": ""}
-        with self.alive(line) as kernel:
-            reply = kernel.ask(**request)
+        if self.known:
+            reply = self.known[len(self.replies)]
+        else:
+            with self.alive(line) as kernel:
+                reply = kernel.ask(**request)
+        self.replies.append(reply)
         self.page.missed = reply["missed"]
         kind, message = reply.get("error"), reply.get("message", "")
         if kind is None and reply["stderr"]:
