@@ -1,8 +1,9 @@
 """Marks that bind a claim of the text to code: checked on the spot, or asserted by a fence of the page."""
 
 import ast
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from qkvdocs.lessons._fences import fences
@@ -36,17 +37,20 @@ def is_asserted(claim: str, lines: Sequence[str]) -> bool:
         Whether some `assert` has this condition, alone or joined to others by `and`.
     """
     wanted = ast.dump(ast.parse(f"({claim}\n)", mode="eval").body)
-    return any(ast.dump(condition) == wanted for condition in _asserted(lines))
+    return wanted in _asserted(tuple(lines))
 
 
-def _asserted(lines: Sequence[str]) -> Iterator[ast.expr]:
+@functools.lru_cache(maxsize=1)  # a page asks again and again
+def _asserted(lines: tuple[str, ...]) -> set[str]:
+    found = set()
     for fence in fences(lines):
         if not fence.runs or "raises" in fence.options or "source" not in fence.options:
             continue  # a reader must be able to see the assertion
         with suppress(SyntaxError):  # running the fence will say so
             for node in ast.walk(ast.parse(fence.code)):
                 if isinstance(node, ast.Assert):
-                    yield from _joined(node.test)
+                    found |= {ast.dump(condition) for condition in _joined(node.test)}
+    return found
 
 
 def _joined(test: ast.expr) -> list[ast.expr]:

@@ -20,7 +20,7 @@ KERNEL = Path(__file__).with_name("_kernel.py")
 PACKAGE_ROOT = Path(__file__).parents[2]
 # What lessons import, and what numpy loads on first use; a page that imports the same gets it at once.
 PRELOAD = (
-    *("numpy", "numpy.linalg", "numpy.ma", "numpy.random"),
+    *("jaxtyping", "numpy", "numpy.linalg", "numpy.ma", "numpy.random"),
     *(f"qkvdocs.{name}" for name in ("core", "numbers", "figures", "wild", "clinic", "runtime")),
 )
 SURROUNDINGS = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}

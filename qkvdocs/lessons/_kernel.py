@@ -55,8 +55,8 @@ class Page:
         """Run a fence whose header stands on `line`."""
         self.enter(session)
         tree = ast.parse("\n" * line + code, self.file)
-        self.possible |= code_lines(compile(tree, self.file, "exec"))
         if self.trace:
+            self.possible |= code_lines(compile(tree, self.file, "exec"))
             sys.settrace(self.note)
         try:
             exec(self.compiled(tree, "exec"), vars(self.module))  # noqa: S102
