@@ -46,7 +46,7 @@ changes: build ## show in changes/ what a reader would see changed since BASE (n
 	@$(BIN)/python -m qkvdocs changes .cache/base/site site -o changes --ledgers .cache/base/tests/ledger tests/ledger $(if $(SUMMARY),--summary $(SUMMARY))
 
 test: $(VENV)/installed ## run all tests; those in a browser where a Chromium is found
-	@$(BIN)/pytest -n auto --dist worksteal $(TEST)
+	@$(BIN)/pytest -n auto --dist loadscope $(TEST)
 
 check: $(VENV)/installed ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

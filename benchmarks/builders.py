@@ -64,26 +64,32 @@ def differences(one: list[str], other: list[str]) -> list[str]:
     return found
 
 
-def build_both(folder: Path) -> tuple[Path, Path]:
-    """Build the site of this project with both builders.
+def build_with(folder: Path, *names: str, pages: str = "") -> list[Path]:
+    """Build the site of this project, side by side where there are several builders.
 
     Args:
         folder: An empty folder to work in.
+        names: The builders, `mkdocs` or `zensical`.
+        pages: How the addresses of the pages begin that are built; links to others then lead nowhere.
 
     Returns:
-        The site by MkDocs, and by Zensical.
+        The site by each.
 
     Raises:
         RuntimeError: If a builder fails.
     """
     running = []
-    for name, command in (("mkdocs", ["build", "-q"]), ("zensical", ["build", "--clean"])):
+    for name in names:
+        command = {"mkdocs": ["build", "-q"], "zensical": ["build", "--clean"]}[name]
         copy = folder / name
         copy.mkdir()
         for each in NEEDED:
             (shutil.copytree if (ROOT / each).is_dir() else shutil.copy)(ROOT / each, copy / each)
         settings = copy / "mkdocs.yml"
         settings.write_text(re.sub(r"^hooks:.*\n", "", settings.read_text("utf-8"), flags=re.M), "utf-8")
+        for page in (copy / "docs").rglob("*.md"):
+            if not page.relative_to(copy / "docs").as_posix().startswith((pages, "index.md")):
+                page.unlink()
         environment = {**os.environ, "PYTHONPATH": str(copy), "NO_MKDOCS_2_WARNING": "1"}
         words = [sys.executable, "-m", name, *command]
         with (copy / "log.txt").open("w") as log:
@@ -92,7 +98,7 @@ def build_both(folder: Path) -> tuple[Path, Path]:
     for code, (_, copy) in zip(codes, running, strict=True):
         if code:
             raise RuntimeError(f"{copy.name} failed: {(copy / 'log.txt').read_text('utf-8')[-2000:]}")
-    return folder / "mkdocs" / "site", folder / "zensical" / "site"
+    return [copy / "site" for _, copy in running]
 
 
 def compare(one: Path, other: Path, pages: str = "") -> dict[str, tuple[int, list[str]]]:
@@ -134,7 +140,7 @@ def main() -> int:
     parser.add_argument("--pages", default="", help="how the addresses of the pages begin, such as lessons/")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(report(compare(*build_both(Path(folder)), given.pages)))
+        print(report(compare(*build_with(Path(folder), "mkdocs", "zensical"), given.pages)))
     return 0
 
 

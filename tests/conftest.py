@@ -69,3 +69,15 @@ def site(shared: Path) -> Path:
             (folder.parent / "serving").mkdir()
             (folder.parent / "serving" / "under").symlink_to(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def raw(shared: Path) -> Path:
+    """Build the site as the builder leaves it."""
+    folder = shared / "raw"
+    with FileLock(shared / "raw.lock"):
+        if not folder.exists():
+            words = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(folder)]
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    return folder

@@ -1,7 +1,5 @@
 import functools
 import gzip
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,26 +7,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from tests.project import project
 
 __all__ = ["project"]
 
-ROOT = Path(__file__).parents[2]
 COMPRESSED = {".css", ".html", ".js", ".json", ".md", ".mjs", ".svg", ".txt", ".wasm", ".xml"}
-
-
-@pytest.fixture(scope="session")
-def raw(shared: Path) -> Path:
-    """Build the site as the builder leaves it."""
-    folder = shared / "raw"
-    with FileLock(shared / "raw.lock"):
-        if not folder.exists():
-            words = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(folder)]
-            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-    return folder
 
 
 class Host(SimpleHTTPRequestHandler):

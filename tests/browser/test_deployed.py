@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from qkvdocs.lessons._site import date_of
 from tests.browser.conftest import serve
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,14 @@ def test_each_page_says_its_address(deployed: Path) -> None:
     assert found == {name: [ADDRESS + name] for name in found}
     listed = re.findall("<loc>(.*?)</loc>", (deployed / "sitemap.xml").read_text("utf-8"))
     assert set(listed) == {ADDRESS + name for name in found}
+
+
+def test_the_list_is_dated_by_the_last_commit(deployed: Path) -> None:
+    """Not by the day of the build."""
+    dates = re.findall("<lastmod>(.*?)</lastmod>", (deployed / "sitemap.xml").read_text("utf-8"))
+    committed = datetime.fromtimestamp(int(date_of(ROOT)), UTC)
+    assert len(dates) > 50
+    assert set(dates) == {f"{committed:%Y-%m-%d}"}
 
 
 def test_each_page_leads_to_its_source(deployed: Path) -> None:
