@@ -4,6 +4,8 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
+__all__ = ["Layer", "Module", "layers"]
+
 
 @dataclass(frozen=True)
 class Module:

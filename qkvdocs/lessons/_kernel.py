@@ -135,6 +135,7 @@ class Watch:
     FOLLOWED = ("open", "os.", "shutil.", "socket.", "subprocess.", "urllib.")
     CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
     HARMLESS = frozenset({"os.putenv", "os.unsetenv", "os.walk", "os.fwalk"})
+    SYSTEM = ("/dev/", "/proc/", "/sys/")
 
     def __init__(self) -> None:
         self.paths: set[str] = set()
@@ -158,7 +159,11 @@ class Watch:
     def look(self, path: Any) -> None:
         """Note a path; a descriptor was opened before, and noted then."""
         if not isinstance(path, int):
-            self.paths.add(os.path.abspath(os.fsdecode(path or ".")))  # noqa: PTH100
+            path = os.path.abspath(os.fsdecode(path or "."))  # noqa: PTH100
+            self.paths.add(path)
+            self.lost = self.lost or path.startswith(
+                self.SYSTEM
+            )  # other words each time, under the same date
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Take one event."""
