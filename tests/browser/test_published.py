@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 BUDGET = 100_000
 """Bytes, compressed, of a first visit to a lesson; the search, which comes when somebody searches, apart."""
+SCRIPTS = 16 * 1024
+"""Bytes of all scripts of our own."""
 KINDS = ["", "lessons/04-qkv-projections/", "clinic/scale/", "reference/core/"]
 LESSONS = sorted(path.stem for path in (Path(__file__).parents[2] / "docs" / "lessons").glob("*.md"))
 
@@ -34,9 +36,8 @@ def picture(page: Page, url: str, **media: str) -> bytes:
     page.wait_for_load_state("networkidle")
     page.evaluate(UNMARK)
     page.evaluate("document.fonts.ready")
-    height = min(page.evaluate("document.documentElement.scrollHeight"), 4000)
-    clip = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": height}
-    return page.screenshot(full_page=True, animations="disabled", clip=clip)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.screenshot(animations="disabled")
 
 
 def alike(page: Page, one: str, other: str, **media: str) -> bool:
@@ -48,7 +49,8 @@ def alike(page: Page, one: str, other: str, **media: str) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_pixel_moves(browser: Browser, address: str, raw_address: str, kind: str, width: int) -> None:
     """What was cut, joined and folded cannot be seen: on screen in both schemes, and on paper."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    # As tall as the picture: a window that grows for it would set the theme's scripts to work.
+    page = browser.new_page(viewport={"width": width, "height": 4000}, reduced_motion="reduce")
     paper = [{"media": "print", "color_scheme": "light"}] if width > 1000 else []
     for media in ({"color_scheme": "light"}, {"color_scheme": "dark"}, *paper):
         assert alike(page, address + kind, raw_address + kind, **media), media
@@ -57,7 +59,7 @@ def test_no_pixel_moves(browser: Browser, address: str, raw_address: str, kind: 
 
 def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: str) -> None:
     """One declaration less, and the pictures differ."""
-    page = browser.new_page(reduced_motion="reduce")
+    page = browser.new_page(viewport={"width": 1280, "height": 4000}, reduced_motion="reduce")
 
     def without(route: Route) -> None:
         route.fulfill(
@@ -120,6 +122,17 @@ def test_a_lesson_is_light(
     weights = visit(browser, f"{address}lessons/{name}/", site)
     assert sum(weights.values()) <= BUDGET, weights
     assert "search/index.json" not in weights
+
+
+def test_our_scripts_are_small(site: Path, fetched: Path) -> None:
+    """As they are served, uncompressed: the figures' by itself, and all that any page can load but the wild ones'."""
+    theirs = ("assets/javascripts/", "wild/", "runtime/pyodide")
+    paths = [path.relative_to(site).as_posix() for path in site.rglob("*") if path.suffix in {".js", ".mjs"}]
+    ours = {path: (site / path).stat().st_size for path in paths if not path.startswith(theirs)}
+    ours["search.js"] = (site / "assets/javascripts/workers/search.js").stat().st_size
+    assert len(ours) == 6
+    assert ours["assets/qkv-live.js"] <= 8 * 1024
+    assert sum(ours.values()) <= SCRIPTS, ours
 
 
 def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site: Path) -> None:
