@@ -75,6 +75,22 @@ def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: 
     page.close()
 
 
+MOVING = """() => [...document.querySelectorAll("*")].filter(element => ["", "::before", "::after"].some(
+    part => getComputedStyle(element, part).transitionDuration.split(", ").some(time => parseFloat(time)))).length"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_moves_while_colours_switch(browser: Browser, address: str, kind: str) -> None:
+    """The theme's rule for that, which named every element, names all those that would."""
+    page = browser.new_page()
+    page.goto(address + kind)
+    page.locator("label[for=__search]").first.evaluate("e => e.click()")
+    assert page.evaluate(MOVING) > 10
+    page.evaluate("document.body.setAttribute('data-md-color-switching', '')")
+    assert page.evaluate(MOVING) == 0
+    page.close()
+
+
 def test_drawer_and_search_look_as_before(browser: Browser, address: str, raw_address: str) -> None:
     """What scripts make appear has kept its style."""
     seen = []
