@@ -1,6 +1,7 @@
 """What the package is made of, read from its files: layers, modules, and who imports whom."""
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ class Module:
     name: str
     """Its name inside the layer."""
     what: str
-    """The first line of its docstring or, where it has none, of the comment at its top or of what it defines."""
+    """The first line of its docstring or of what it defines, or the first sentence of the comment at its top."""
     lines: int
     """How long it is."""
     imports: frozenset[str]
@@ -87,8 +88,9 @@ def _module(file: Path, package: Path) -> Module:
 
 
 def _what(tree: ast.Module, text: str) -> str:
-    if text.startswith("# ") and not text.startswith("# ruff"):
-        return text.split("\n")[0].removeprefix("# ")
+    if (comment := re.match(r"(?:# (?!ruff).*\n)+", text)) is not None:
+        words = " ".join(line.removeprefix("# ") for line in comment[0].splitlines())
+        return re.split(r"(?<=\.) (?=[A-Z])", words)[0]
     kinds = (ast.FunctionDef, ast.ClassDef)
     told = [tree, *sorted((node for node in tree.body if isinstance(node, kinds)), key=_is_private)]
     docstrings = (ast.get_docstring(node) for node in told)

@@ -1,4 +1,4 @@
-# attend(q, k, v, mask)
+# attend(q, k, v, mask).
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-# attention(x), with weights that are known or without
+# attention(x), with weights that are known or without.
 
 from collections.abc import Callable, Iterator
 

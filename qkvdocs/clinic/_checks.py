@@ -1,4 +1,4 @@
-# Formulas and names that need no arrays
+# Formulas and names that need no arrays.
 
 from collections.abc import Callable, Mapping
 

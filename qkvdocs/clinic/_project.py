@@ -1,4 +1,4 @@
-# project(x, weights): where each number of Q, K and V comes from
+# project(x, weights): where each number of Q, K and V comes from.
 
 from collections.abc import Iterator
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-# step(x, cache): each step must give what a run without a cache gives
+# step(x, cache): each step must give what a run without a cache gives.
 
 from collections.abc import Iterator
 
