@@ -45,3 +45,40 @@ def test_formulas_use_our_font(browser: Browser, address: str) -> None:
         "[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)"
     )
     page.close()
+
+
+def test_the_practice_page_is_filtered(browser: Browser, address: str) -> None:
+    """By words and by kind, reached by a click; a heading that holds nothing goes too, and nothing found is said."""
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    page.goto(f"{address}about/")
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('a'), {href: '../practice/', id: 'go'}))"
+    )
+    page.locator("#go").evaluate("link => link.click()")
+    page.wait_for_selector(".practice-filter:not([hidden])")
+    cards = page.locator(".practice-card")
+    texts = [text.lower() for text in cards.all_text_contents()]
+    titles = page.locator("article h2").count()
+
+    def seen() -> list[int]:
+        return [at for at, card in enumerate(cards.all()) if card.evaluate("card => !card.hidden")]
+
+    assert seen() == list(range(len(texts)))
+    page.locator("#practice-find").fill("Mask zero")
+    found = [at for at, text in enumerate(texts) if "mask" in text and "zero" in text]
+    assert 0 < len(found) < len(texts)
+    assert seen() == found
+    assert page.locator("#practice-count").inner_text() == f"{len(found)} of {len(texts)}"
+    over = page.locator(".practice-card:not([hidden])").evaluate_all(
+        "cards => new Set(cards.map(e => { while (e.tagName !== 'H2') e = e.previousElementSibling; return e; })).size"
+    )
+    assert page.locator("article h2:visible").count() == over < titles
+    page.locator("#practice-find").fill("zzz")
+    assert seen() == []
+    assert page.locator("article h2:visible").count() == 0
+    assert page.locator("#practice-count").inner_text() == "Nothing has these words."
+    page.locator("#practice-find").fill("")
+    page.locator("[value=recall]").uncheck()
+    kinds = page.locator(".practice-card:not([hidden])").evaluate_all("all => all.map(e => e.dataset.kind)")
+    assert set(kinds) == {"interview", "exercise"}
+    page.close()
