@@ -1,10 +1,11 @@
-# One browser, one runtime and one built site for all tests that need them.
+# One browser, one runtime and one built site for all tests that need them; and no test that leaves a mark on the next.
 
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,26 @@ from qkvdocs.runtime import folder, is_there
 
 ROOT = Path(__file__).parents[1]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@contextmanager
+def left_as_found() -> Iterator[None]:
+    """Refuse what leaves the process's environment or folder changed: which tests follow it is left to chance."""
+
+    def now() -> dict[str, str]:
+        return {**os.environ, "the folder": str(Path.cwd()), "PYTEST_CURRENT_TEST": ""}
+
+    before = now()
+    yield
+    after = now()
+    changed = {name: after.get(name) for name in {*before, *after} if before.get(name) != after.get(name)}
+    assert changed == {}, "must be put back"
+
+
+@pytest.fixture(autouse=True)
+def _left_as_found() -> Iterator[None]:
+    with left_as_found():
+        yield
 
 
 def chromium() -> str | None:

@@ -99,7 +99,9 @@ def lesson() -> Path:
 def rendered_blank(lesson: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
     """Render a text as the real lesson, with the site's own settings and nothing computed."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("QKVDOCS_BLANK", "1")
+    # The last two would be set by hook and theme, for every later build of this process.
+    for name, value in {"QKVDOCS_BLANK": "1", "SOURCE_DATE_EPOCH": "0", "NO_MKDOCS_2_WARNING": "1"}.items():
+        monkeypatch.setenv(name, value)
     docs = shutil.copytree(ROOT / "docs", tmp_path / "docs")
     config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"), docs_dir=str(docs))
     config.plugins.on_startup(command="build", dirty=False)

@@ -1,0 +1,26 @@
+"""No test changes what the next one finds."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import left_as_found
+
+
+def test_a_variable_left_behind_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test once dated every later build of its process so, where chance put the two together."""
+    with pytest.raises(AssertionError, match=r"'SOURCE_DATE_EPOCH': '0'"), left_as_found():
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+
+
+def test_a_folder_left_behind_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Relative paths mean something else from there."""
+    with pytest.raises(AssertionError, match="the folder"), left_as_found():
+        monkeypatch.chdir(tmp_path)
+
+
+def test_what_is_put_back_passes(tmp_path: Path) -> None:
+    """A fixture's own undoing counts."""
+    with left_as_found(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "0")
+        patch.chdir(tmp_path)
