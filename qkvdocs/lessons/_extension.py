@@ -3,6 +3,7 @@
 import html
 import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ from markdown.preprocessors import Preprocessor
 
 from qkvdocs.errors import QKVError
 from qkvdocs.lessons._forge import Limits, warm
-from qkvdocs.lessons._page import Page, run
-from qkvdocs.lessons._recall import Recall
+from qkvdocs.lessons._page import Page, Reply, run
+from qkvdocs.lessons._recall import Asked
 from qkvdocs.typeset import MermaidError, diagram, mathml
 
 MATHS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
 
-recall: Recall | None = None
-"""Set for the dev server; a build runs every page."""
+replies: Callable[[Asked], Sequence[Reply]] | None = None
+"""Knows what pages' processes reply, where the builder tells in time which pages there are: see `_hooks`."""
 
 
 class Lessons(Extension):
@@ -37,6 +38,12 @@ class Lessons(Extension):
         super().__init__(**kwargs)
         warm()
 
+    @property
+    def limits(self) -> Limits:
+        """What one page may use."""
+        get = self.getConfig
+        return Limits(float(get("seconds")), int(get("memory")), int(get("output")))
+
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""
         md.preprocessors.register(RunPage(md, self), "qkvdocs", 26)
@@ -48,9 +55,8 @@ class RunPage(Preprocessor):
 
     def __init__(self, md: Markdown, extension: Lessons) -> None:
         super().__init__(md)
-        get = extension.getConfig
-        self.limits = Limits(float(get("seconds")), int(get("memory")), int(get("output")))
-        self.cache = Path(get("cache")) if get("cache") else None
+        cache = extension.getConfig("cache")
+        self.limits, self.cache = extension.limits, Path(cache) if cache else None
         self.blank = os.environ.get("QKVDOCS_BLANK") == "1"
         self.page: Page | None = None
 
@@ -58,11 +64,10 @@ class RunPage(Preprocessor):
         """Give back the lines with values filled in and fences replaced by what they show."""
         if (source := source_of(self.md)) is None:
             return lines
-        path, docs = source
-        written, body = path.read_text("utf-8").rstrip(), "\n".join(lines).rstrip()
-        first = 1 + written.count("\n") - body.count("\n")
-        self.page = Page(path.relative_to(docs.parent).as_posix(), docs.parent, list(lines), first)
-        run(self.page, self.limits, blank=self.blank, stash=self.md.htmlStash.store, recall=recall)
+        asked = asked_by(*source, lines, self.limits)
+        self.page = asked.page()
+        known = replies(asked) if replies and not self.blank else ()
+        run(self.page, self.limits, blank=self.blank, stash=self.md.htmlStash.store, known=known)
         return self.page.lines
 
 
@@ -103,6 +108,13 @@ def accept(
     """Take every mermaid fence, with the line that the page's run put there."""
     options.update(inputs)
     return True
+
+
+def asked_by(path: Path, docs: Path, lines: Sequence[str], limits: Limits) -> Asked:
+    """Say what the page in a file asks for, whose text without front matter is `lines`."""
+    written, body = path.read_text("utf-8").rstrip(), "\n".join(lines).rstrip()
+    first = 1 + written.count("\n") - body.count("\n")
+    return Asked(docs.parent, path.relative_to(docs.parent).as_posix(), first, tuple(lines), limits)
 
 
 def runner_of(md: Markdown) -> RunPage:

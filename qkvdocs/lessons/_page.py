@@ -1,10 +1,9 @@
 """Running one page: its fences and inline values, in the order in which they stand."""
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from qkvdocs.lessons._fences import Fence, FenceError, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.lessons._layout import lay_out
 from qkvdocs.lessons._reading import reading_minutes
-from qkvdocs.lessons._recall import Asked, Recall
 from qkvdocs.lessons._runnable import element
 from qkvdocs.runtime import folder, is_there, tidy
 
@@ -25,6 +23,9 @@ PRINTED = re.compile(r"^[ \t>]*(?:`{3,}|~{3,}).*\bexec=", re.M)
 HEADING = re.compile(r"#{1,6}\s")
 BLANK = "x"
 """Stands for every computed value where only what was typed is wanted."""
+
+Reply = dict[str, Any]
+"""What a page's process answers to one fence or value."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def run(
     *,
     blank: bool = False,
     stash: Callable[[str], str] = str,
-    recall: Recall | None = None,
-) -> None:
+    known: Sequence[Reply] = (),
+) -> list[Reply]:
     """Run a page's fences and values, and write its lines as a reader is to get them.
 
     Args:
@@ -109,36 +110,37 @@ def run(
         mode: How it is run.
         blank: Run nothing; fences show nothing, and every value is the letter x.
         stash: Keeps HTML out of Markdown's way; gives what to write in its place.
-        recall: Knows the pages that need not run again, and is told of this one.
+        known: What the page's process replies, where that is known; else the page is run.
+
+    Returns:
+        What its process replied.
 
     Raises:
         LessonError: If anything on the page fails.
     """
-    limits, mode = limits or Limits(), mode or Mode()
-    runner = Runner(page, limits, replace(mode, watch=recall is not None), blank, stash)
-    asked = Asked(page.root, page.file, page.first, tuple(page.source), limits)
-    began = time.time_ns()
-    if recall:
-        runner.known = recall.find(asked)
+    runner = Runner(page, limits or Limits(), mode or Mode(), blank, stash, known)
     try:
         runner.walk()
     finally:
         runner.close()
-    if recall and runner.kernel:
-        recall.keep(asked, runner.replies, began)
+    return runner.replies
 
 
 class Runner:
     """One walk down a page."""
 
     def __init__(
-        self, page: Page, limits: Limits, mode: Mode, blank: bool, stash: Callable[[str], str]
+        self,
+        page: Page,
+        limits: Limits,
+        mode: Mode,
+        blank: bool,
+        stash: Callable[[str], str],
+        known: Sequence[Reply],
     ) -> None:
         self.page, self.limits, self.mode, self.blank, self.stash = page, limits, mode, blank, stash
         self.kernel: Kernel | None = None
-        self.known: Sequence[dict[str, Any]] = ()
-        """What the page's process would reply, where that is remembered."""
-        self.replies: list[dict[str, Any]] = []
+        self.known, self.replies = known, list[Reply]()
         self.in_comment = False
 
     def walk(self) -> None:
@@ -261,7 +263,7 @@ class Runner:
         for mark in re.findall(r"<!--|-->", SPAN.sub("", text)):
             self.in_comment = mark == "<!--"
 
-    def ask(self, line: int, raises: str | None = None, **request: Any) -> dict[str, Any]:
+    def ask(self, line: int, raises: str | None = None, **request: Any) -> Reply:
         """Put one request to the page's process; turn a failure into an error with its line."""
         if self.blank:
             return {"text": BLANK, "stdout": ""}

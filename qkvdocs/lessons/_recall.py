@@ -1,17 +1,17 @@
 """What the dev server remembers of pages that no edit has touched. A build remembers nothing."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from qkvdocs.lessons._forge import PACKAGE_ROOT, Limits
+from qkvdocs.lessons._forge import PACKAGE_ROOT, Limits, Mode
+from qkvdocs.lessons._page import Page, Reply, run
 
 MARGIN = 100_000_000
 """Nanoseconds by which the clock of a file system may be behind."""
 
-Reply = dict[str, Any]
 Stamp = tuple[int, ...] | None
 
 
@@ -24,6 +24,14 @@ class Asked:
     first: int
     text: tuple[str, ...]
     limits: Limits
+
+    def page(self) -> Page:
+        """Give the page that asks."""
+        return Page(self.file, self.root, list(self.text), self.first)
+
+    def run(self, mode: Mode | None = None) -> list[Reply]:
+        """Run the page; return what its process replied."""
+        return run(self.page(), self.limits, mode)
 
 
 @dataclass(frozen=True)
@@ -42,24 +50,24 @@ class Recall:
     def __init__(self) -> None:
         self.pages: dict[tuple[Path, str], Memory] = {}
 
-    def find(self, asked: Asked) -> Sequence[Reply]:
-        """Give the replies to a page, or none if it must run."""
-        kept = self.pages.get((asked.root, asked.file))
-        return kept.replies if kept and kept.asked == asked and _stamps(kept.seen) == kept.seen else ()
+    def replies(self, asked: Asked) -> Sequence[Reply]:
+        """Give the replies to a page: those of last time, or else run it.
 
-    def keep(self, asked: Asked, replies: Sequence[Reply], began: int) -> None:
-        """Remember a page that began to run at `began`, in nanoseconds since the epoch.
-
-        Not kept is one that did what a second look at its files would not tell (it wrote, or asked a process or a
-        network), and one that met a file as young as its run.
+        Not remembered is one that did what a second look at its files would not tell (it wrote, or asked a process or
+        a network), one that met a file as young as its run, and one that failed.
         """
-        self.pages.pop((asked.root, asked.file), None)
-        looked = replies[-1]["looked"]
-        if looked is None:
-            return
-        seen = _stamps([*_package(), *looked])
-        if all(stamp is None or max(stamp[:2]) < began - MARGIN for stamp in seen.values()):
-            self.pages[asked.root, asked.file] = Memory(asked, replies, seen)
+        place = asked.root, asked.file
+        kept = self.pages.pop(place, None)
+        if kept and kept.asked == asked and _stamps(kept.seen) == kept.seen:
+            self.pages[place] = kept
+            return kept.replies
+        began = time.time_ns()
+        replies = asked.run(Mode(watch=True))
+        if replies and (looked := replies[-1]["looked"]) is not None:
+            seen = _stamps([*_package(), *looked])
+            if all(stamp is None or max(stamp[:2]) < began - MARGIN for stamp in seen.values()):
+                self.pages[place] = Memory(asked, replies, seen)
+        return replies
 
 
 def _package() -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qkvdocs.lessons import LessonError, _forge, _page, _recall
-from qkvdocs.lessons._page import Page, run
+from qkvdocs.lessons._page import run
 from tests.project import LIMITS, ROOT, Project, fence
 
 READS = fence("""from pathlib import Path
@@ -44,11 +44,11 @@ def package(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def outcome(project: Project, recall: _recall.Recall | None) -> object:
     """Run the page; tell what it gave, or how it failed."""
-    page = Page(
-        "docs/index.md", project.root, (project.root / "docs" / "index.md").read_text("utf-8").split("\n")
-    )
+    text = (project.root / "docs" / "index.md").read_text("utf-8")
+    asked = _recall.Asked(project.root, "docs/index.md", 1, tuple(text.split("\n")), LIMITS)
+    page = asked.page()
     try:
-        run(page, LIMITS, recall=recall)
+        run(page, LIMITS, known=recall.replies(asked) if recall else ())
     except LessonError as error:
         return str(error)
     return page.entries
@@ -152,7 +152,7 @@ def test_fifty_edits_in_any_order(project: Project, package: Path) -> None:
         return rng.choice(["aaa", "bbb"])
 
     edits: list[Callable[[], object]] = [
-        lambda: None,
+        *[lambda: None] * 6,
         lambda: page.write_text(READS, "utf-8"),
         lambda: page.write_text(READS + "\nIt is `{python} VERSION`.\n", "utf-8"),
         lambda: page.write_text("# More above\n\n" + READS, "utf-8"),
