@@ -20,6 +20,9 @@ __all__ = ["exercise"]
 
 SIGNS = {"@": "×", "+": "+", "-": "-", "*": "·", "/": "/", "<=": "≤"}
 BUTTONS = '<button>Check</button> <button type="button" name="new">New numbers</button>'
+UNCHECKED = (
+    "<noscript><p>Without JavaScript nothing checks these fields; the answer unfolds below.</p></noscript>"
+)
 OWN = ' <button type="button" name="own">My own matrices</button>'
 
 
@@ -107,7 +110,7 @@ def exercise(
         f'<div><qkv-practice id="{name}" class="qkv" data-plan="{escape(dumps(plan, separators=(",", ":")))}">'
         f"<p>{said}</p>{tables}"
         f'<form><div class="qkv-row">{boxes}</div><p class="qkv-bar">{BUTTONS}{OWN if own else ""}</p>'
-        '<p role="status" class="qkv-verdict"></p></form>'
+        f'{UNCHECKED}<p role="status" class="qkv-verdict"></p></form>'
         f'<details class="success"><summary>Unfold when you have your own answer</summary>{worked}{after}</details>'
         "</qkv-practice></div>"
     )

@@ -149,7 +149,7 @@ def test_each_entry_is_judged_by_itself(open_page):
     assert not page.get_by_label("q_0", exact=True).get_attribute("aria-invalid")
     element.get_by_role("button", name="Check").click()
     status = element.locator("[role=status]")
-    assert status.text_content() == "Still open: q_0, q_1, k_0, k_1, v_0, v_1."
+    assert status.text_content() == "Still without a number: q_0, q_1, k_0, k_1, v_0, v_1."
     for label, value in [("q_0", q[0]), ("q_1", q[1] + 40), ("k_0", k[0]), ("v_0", v[0])]:
         page.get_by_label(label, exact=True).fill(f"{value:g}".replace("-", "−"))
     page.get_by_label("k_1", exact=True).fill("about five")

@@ -99,7 +99,7 @@
 				if (!ok) (isNaN(v) ? open : off).push(input.ariaLabel);
 				return v;
 			}));
-			if (!off[0]) return open[0] ? `Still open: ${open.join(", ")}.` : `All right. ${this.doubt}`;
+			if (!off[0]) return open[0] ? `Still without a number: ${open.join(", ")}.` : `All right. ${this.doubt}`;
 			// One result may show a mistake that the others do not.
 			const some = wrong.filter(([, , a]) => a.some((values, n) => near(values, typed[n]) && !near(values, right[n])));
 			const whole = some.filter(([, , a]) => near(a.flat(), typed.flat()));
