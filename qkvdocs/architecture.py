@@ -2,10 +2,11 @@
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Layer", "Module", "layers"]
+__all__ = ["Layer", "Module", "arrows", "layers"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,23 @@ def layers(package: Path) -> list[Layer]:
         free = sorted(name for name, layer in found.items() if not layer.imports & found.keys())
         ordered += [found.pop(name) for name in free or sorted(found)]
     return ordered
+
+
+def arrows(found: Iterable[Layer]) -> list[tuple[str, str]]:
+    """List who imports whom, without what a longer way says already.
+
+    Args:
+        found: Layers, each after all that it imports.
+
+    Returns:
+        Pairs of a layer and one that it imports.
+    """
+    pairs, reached = [], dict[str, frozenset[str]]()
+    for layer in found:
+        indirect = frozenset().union(*(reached[name] for name in layer.imports))
+        pairs += [(layer.name, name) for name in sorted(layer.imports - indirect)]
+        reached[layer.name] = layer.imports | indirect
+    return pairs
 
 
 def _is_layer(path: Path) -> bool:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qkvdocs.architecture import layers
+from qkvdocs.architecture import arrows, layers
 from qkvdocs.lessons import run_page
 from tests.project import ROOT
 from tests.test_architecture import table
@@ -72,6 +72,24 @@ def test_the_order_follows_the_imports(tmp_path: Path) -> None:
     ]
     (package / "base.py").write_text('"""Base."""\nfrom made import high\n')
     assert len(layers(package)) == 3
+
+
+def test_what_is_drawn_leads_wherever_the_imports_lead() -> None:
+    """By one way or a longer one; and without any of the arrows something would be out of reach."""
+
+    def leads(pairs: list[tuple[str, str]]) -> set[tuple[str, str]]:
+        known = set(pairs)
+        while more := {(a, d) for a, b in known for c, d in known if b == c} - known:
+            known |= more
+        return known
+
+    found = layers(PACKAGE)
+    drawn, every = arrows(found), [(layer.name, name) for layer in found for name in layer.imports]
+
+    assert leads(drawn) == leads(every)
+    for arrow in drawn:
+        assert leads([other for other in drawn if other != arrow]) != leads(every), arrow
+    assert len(drawn) < len(every)
 
 
 def test_the_page_types_no_digit() -> None:
