@@ -82,3 +82,18 @@ def test_the_practice_page_is_filtered(browser: Browser, address: str) -> None:
     kinds = page.locator(".practice-card:not([hidden])").evaluate_all("all => all.map(e => e.dataset.kind)")
     assert set(kinds) == {"interview", "exercise"}
     page.close()
+
+
+def test_a_citation_shows_its_date_where_nothing_can_hover(browser: Browser, address: str) -> None:
+    """On paper and on a telephone; with a mouse it is in the title only."""
+    after = "getComputedStyle(document.querySelector('.cited'), '::after').content"
+    desk, telephone = browser.new_page(), browser.new_page(has_touch=True, is_mobile=True)
+    for page in (desk, telephone):
+        page.goto(f"{address}about/")
+
+    assert desk.evaluate(after) == "none"
+    assert "seen 20" in telephone.evaluate(after)
+    desk.emulate_media(media="print")
+    assert "seen 20" in desk.evaluate(after)
+    desk.close()
+    telephone.close()
