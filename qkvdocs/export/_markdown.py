@@ -45,7 +45,8 @@ def article(html: str) -> Tag | None:
         numbered.replace_with(*numbered.select("pre"))
     for figure in tree.select("figure"):
         for part in figure.select(DRAWN) if figure.find("details") else ():
-            part.decompose()
+            if not part.find_parent("details"):
+                part.decompose()
     return tree
 
 

@@ -47,7 +47,7 @@ def heads(
         >>> html = heads(Q, {
         ...     "split_heads(Q, 2)": lambda x: split_heads(x, 2),
         ...     "Q.reshape(2, 2, 2)": lambda x: x.reshape(2, 2, 2)})
-        >>> "keeps the tokens apart" in html, "mixes tokens" in html
+        >>> "each row keeps its token" in html, "mixes up the tokens" in html
         (True, True)
     """
     whole = read(name, rows)
@@ -63,7 +63,9 @@ def heads(
             raise ShapeError(f"{code} must have shape (n_heads, seq, d_head), got {moved.shape}")
         origin = moved // whole.shape[1]
         apart = bool((origin == np.arange(whole.shape[0])[None, :, None]).all())
-        verdict = "✓ keeps the tokens apart" if apart else "✗ mixes tokens: the same shape, and no error"
+        verdict = (
+            "✓ each row keeps its token" if apart else "✗ mixes up the tokens: the same shape, and no error"
+        )
         parts = []
         for index, head in enumerate(moved):
             values = whole.values.ravel()[head]

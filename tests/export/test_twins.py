@@ -73,7 +73,8 @@ class Reader(HTMLParser):
         }
         self.scopes.append(scope)
         off = {SWITCHED[name][1 - int(value)] for name, value in scope.items()}
-        inside = any(name == "figure" for name, *_ in self.open) and self.figures in self.in_words
+        names = {name for name, *_ in self.open}
+        inside = "figure" in names and "details" not in names and self.figures in self.in_words
         hidden = (
             tag in CONTROLS
             or bool(classes & (ASIDE | off))
@@ -150,6 +151,15 @@ def test_every_word_of_a_page_is_in_its_twin(site: Path) -> None:
         if lost := missing(found, plain(twin.read_text("utf-8"))):
             lacking[str(page.relative_to(site))] = lost[:20]
     assert not lacking
+
+
+def test_a_figure_in_words_brings_its_values(site: Path) -> None:
+    """A chart's are a table, in a box that scrolls as drawings do."""
+    twin = (site / "lessons/05-why-separate-projections/index.md").read_text("utf-8")
+    chart = twin.split("in brackets the band around it")[1]
+    assert re.match(r", by steps of training\.\n>\n> \|[\d| ]+\|\n> \|[-| ]+\n> \| separate \|", chart), (
+        chart[:400]
+    )
 
 
 def test_a_lost_or_moved_word_would_be_seen(site: Path) -> None:

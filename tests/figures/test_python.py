@@ -277,8 +277,8 @@ def test_the_exact_words():
 def test_the_right_way_keeps_tokens_apart():
     """The verdict is read off the function itself."""
     right, wrong = split().split('class="qkv-way"')[2:]
-    assert "✓ keeps the tokens apart" in right
-    assert "✗ mixes tokens" in wrong
+    assert "✓ each row keeps its token" in right
+    assert "✗ mixes up the tokens" in wrong
 
 
 def test_the_cache_says_what_is_new():
