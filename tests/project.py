@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from mkdocs.config import load_config
+from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import get_files
 from mkdocs.structure.pages import Page as MkDocsPage
 
@@ -95,17 +96,23 @@ def lesson() -> Path:
     return ROOT / "docs" / "lessons" / "04-qkv-projections.md"
 
 
+def configured(root: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> MkDocsConfig:
+    """Read a site's settings inside this process, as its builder would, and leave no mark on later builds."""
+    monkeypatch.chdir(root)
+    # Else hook and theme set them, for as long as the process lives.
+    for name, value in {"SOURCE_DATE_EPOCH": "0", "NO_MKDOCS_2_WARNING": "1"}.items():
+        monkeypatch.setenv(name, value)
+    config = load_config(str(root / "mkdocs.yml"), **settings)
+    config.plugins.on_startup(command="build", dirty=False)
+    return config.plugins.on_config(config)
+
+
 @pytest.fixture
 def rendered_blank(lesson: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
     """Render a text as the real lesson, with the site's own settings and nothing computed."""
-    monkeypatch.chdir(ROOT)
-    # The last two would be set by hook and theme, for every later build of this process.
-    for name, value in {"QKVDOCS_BLANK": "1", "SOURCE_DATE_EPOCH": "0", "NO_MKDOCS_2_WARNING": "1"}.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("QKVDOCS_BLANK", "1")
     docs = shutil.copytree(ROOT / "docs", tmp_path / "docs")
-    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"), docs_dir=str(docs))
-    config.plugins.on_startup(command="build", dirty=False)
-    config = config.plugins.on_config(config)
+    config = configured(ROOT, monkeypatch, site_dir=str(tmp_path / "site"), docs_dir=str(docs))
     files = get_files(config)
     path = tmp_path / "docs" / lesson.relative_to(ROOT / "docs")
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mkdocs.config import load_config
 from mkdocs.structure.files import get_files
 from mkdocs.structure.pages import Page as MkDocsPage
 
 from qkvdocs.lessons import LessonError, _ahead, _extension
 from qkvdocs.lessons._ahead import Ahead
 from qkvdocs.lessons._recall import Asked
-from tests.project import LIMITS, ROOT, Project, fence
+from tests.project import LIMITS, ROOT, Project, configured, fence
 
 HOOKS = "hooks: [" + (ROOT / "qkvdocs" / "lessons" / "_hooks.py").as_posix() + "]\n"
 
@@ -81,16 +80,11 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], dict[str, bool]]:
     """Ask a builder's hooks which pages they run ahead, and whether the extension then asks for the same."""
 
     def look(root: Path) -> dict[str, bool]:
-        monkeypatch.chdir(root)
-        for name, value in {"SOURCE_DATE_EPOCH": "0", "NO_MKDOCS_2_WARNING": "1"}.items():
-            monkeypatch.setenv(name, value)
         monkeypatch.setattr(_extension, "replies", None)
-        config = load_config(str(root / "mkdocs.yml"), site_dir=str(root / "nowhere"))
+        config = configured(root, monkeypatch, site_dir=str(root / "nowhere"))
         [hooks] = (module for name, module in config.hooks.items() if name.endswith("lessons/_hooks.py"))
         pages: list[Asked] = []
         monkeypatch.setattr(hooks, "Ahead", lambda told, run: (pages.extend(told), Ahead((), run))[1])
-        config.plugins.on_startup(command="build", dirty=False)
-        config = config.plugins.on_config(config)
         files = config.plugins.on_files(get_files(config), config=config)
         found: dict[str, bool] = {}
 
