@@ -1,10 +1,18 @@
+from contextlib import nullcontext
 from typing import NamedTuple, SupportsFloat
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from qkvdocs.core._cache import KVCache
-from qkvdocs.core._checks import check_axes, check_mask, check_shape, float_array, scale_factor
+from qkvdocs.core._checks import (
+    check_axes,
+    check_mask,
+    check_shape,
+    check_type,
+    float_array,
+    scale_factor,
+)
 from qkvdocs.core._heads import merge_heads, split_heads
 from qkvdocs.core._projection import project
 from qkvdocs.core._scores import by_groups, checked_pair, scores_of, softmax_of
@@ -82,8 +90,8 @@ def attention(
     """Run one whole layer: project, split, attend, merge, and project back if the layer has a `W_O`.
 
     With a cache, the rows of `X` are the newest positions of their sequences: their keys and values are
-    appended, and the queries look at all that the cache then holds. A refused call leaves the cache as it
-    was.
+    appended, and the queries look at all that the cache then holds. A call that fails, for whatever reason,
+    leaves the cache as it was.
 
     Args:
         X: Token rows, shape `(*batch, seq, d_model)`.
@@ -101,7 +109,7 @@ def attention(
     Raises:
         ShapeError: If `X`, `mask` or `cache` does not fit.
         DTypeError: If `X` is not a plain array of real numbers, `mask` not one of bool, `scale` not a
-            finite number, or the cache of another dtype.
+            finite number, `weights` or `cache` of another class, or the cache of another dtype.
 
     Source:
         Vaswani et al. 2017, "Attention Is All You Need", section 3.2.2.
@@ -114,13 +122,17 @@ def attention(
     """
     X = float_array("X", X)
     check_axes("X", X, "(*batch, seq, d_model)", 2)
+    check_type("weights", weights, QKVWeights)
+    if cache is not None:
+        check_type("cache", cache, KVCache)
     Q, K, V = weights.project(X)
     Q = split_heads(Q, weights.n_heads)
     K, V = split_heads(K, weights.n_kv_heads), split_heads(V, weights.n_kv_heads)
     factor = scale_factor(scale, weights.d_head)
     if mask is not None:
         check_mask(mask, (*Q.shape[:-1], K.shape[-2] + (0 if cache is None else len(cache))))
-    if cache is not None:
-        K, V = cache.append(K, V)
-    context = merge_heads(attend(Q, K, V, mask, factor).context)
-    return context if weights.W_O is None else project(context, weights.W_O, weights.b_O)
+    with nullcontext() if cache is None else cache.undone_on_failure():
+        if cache is not None:
+            K, V = cache.append(K, V)
+        context = merge_heads(attend(Q, K, V, mask, factor).context)
+        return context if weights.W_O is None else project(context, weights.W_O, weights.b_O)

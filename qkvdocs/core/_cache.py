@@ -1,4 +1,6 @@
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -86,6 +88,16 @@ class KVCache:
         self._V[..., self._length : end, :] = V
         self._length = end
         return self.K, self.V
+
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """Forget what was appended inside the block if the block fails."""
+        before = self._length, self._K, self._V
+        try:
+            yield
+        except BaseException:
+            self._length, self._K, self._V = before
+            raise
 
     def _with_room(self, new: np.ndarray, held: np.ndarray | None, end: int) -> np.ndarray:
         if held is not None and end <= held.shape[-2]:

@@ -14,6 +14,8 @@ from qkvdocs.errors import DTypeError, ShapeError
 
 # float64 holds every integer up to here, and not the next one.
 EXACT = 2**53
+# More rows, columns or heads than this are a mistake, and numpy has its own words for it.
+MOST = 2**31 - 1
 
 
 def real_array(name: str, x: np.ndarray) -> np.ndarray:
@@ -40,6 +42,8 @@ def size(name: str, value: SupportsIndex, least: int) -> int:
     """Refuse all but integers from `least` on; True is not a size."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ShapeError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if value > MOST:
+        raise ShapeError(f"{name} must be an integer of at most 2**31 - 1 = {MOST}, got {value!r}")
     return int(value)
 
 
@@ -47,9 +51,21 @@ def scale_factor(scale: SupportsFloat | None, d_head: int) -> float:
     """Fill in the usual scale, refuse what is not a finite number."""
     if scale is None:
         return 1 / math.sqrt(d_head)
-    if isinstance(scale, bool) or not isinstance(scale, Real) or not math.isfinite(scale):
+    if isinstance(scale, bool) or not isinstance(scale, Real):
         raise DTypeError(f"scale must be a finite number, got {scale!r}")
-    return float(scale)
+    try:
+        factor = float(scale)
+    except OverflowError:
+        factor = math.inf
+    if not math.isfinite(factor):
+        raise DTypeError(f"scale must be a finite number, got {scale!r}")
+    return factor
+
+
+def check_type(name: str, value: object, wanted: type) -> None:
+    """Refuse what is no instance of one of our classes."""
+    if not isinstance(value, wanted):
+        raise DTypeError(f"{name} must be a {wanted.__name__}, got {type(value).__name__}")
 
 
 def check_axes(name: str, x: np.ndarray, symbols: str, least: int) -> None:
@@ -74,8 +90,9 @@ def check_mask(mask: np.ndarray, shape: tuple[int, ...]) -> None:
     Two axes fit scores of any rank. Between two and the full rank nothing fits: a mask a sequence would be
     read as a mask a head wherever the two counts agree.
     """
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-        kind = f"dtype {mask.dtype}" if isinstance(mask, np.ndarray) else type(mask).__name__
+    plain = isinstance(mask, np.ndarray) and not isinstance(mask, np.ma.MaskedArray)
+    if not plain or mask.dtype != np.bool_:
+        kind = f"dtype {mask.dtype}" if plain else type(mask).__name__
         raise DTypeError(f"mask must be a bool array, True = may attend, got {kind}")
     wanted = shape[-mask.ndim :] if mask.ndim == 2 else shape
     if (

@@ -101,8 +101,9 @@ def softmax_of(
     """Stable softmax, the arguments checked before."""
     visible = scores if mask is None else np.where(mask, scores, -np.inf)
     peak = visible.max(axis=-1, keepdims=True, initial=-np.inf)
-    # A tiny weight may vanish, also for callers who let numpy raise on underflow.
-    with np.errstate(under="ignore"):
+    # A tiny weight may vanish, a gap between scores be infinite, and a NaN stay one,
+    # also for callers who let numpy raise.
+    with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         raised: np.ndarray = visible - np.where(peak == -np.inf, 0, peak)
         np.exp(raised, out=raised)
         total = raised.sum(axis=-1, keepdims=True)

@@ -60,7 +60,7 @@ class QKVWeights:
         arrays = {
             name: float_array(name, array)
             for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")
-            if (array := getattr(self, name)) is not None
+            if (array := getattr(self, name)) is not None or name in ("W_Q", "W_K", "W_V")
         }
         check_shape("W_Q", arrays["W_Q"], "(d_model, n_heads * d_head)", ("d_model", "n_heads * d_head"))
         d_model, width = arrays["W_Q"].shape

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkvdocs.core import KVCache
+from qkvdocs.core import KVCache, QKVWeights, attention
 from qkvdocs.errors import DTypeError, ShapeError
 
 quick = settings(max_examples=20, derandomize=True, deadline=None)
@@ -132,3 +132,23 @@ def test_a_refused_append_changes_nothing(K, V, error):
     assert len(cache) == 2
     assert np.array_equal(cache.K, rows(0, 2, 2, 3))
     assert np.array_equal(cache.V, rows(1, 2, 2, 3))
+
+
+@pytest.mark.parametrize("held", [0, 1, 2])
+def test_a_failed_attention_changes_nothing(held):
+    """Also where numpy raises after the keys were appended: in an empty cache, with room and without."""
+    eye = np.eye(2)
+    weights = QKVWeights(W_Q=eye, W_K=eye, W_V=eye, n_heads=1)
+    cache, fresh = KVCache(), rows(0, 1, 2)
+    for _ in range(held):
+        attention(fresh, weights, cache=cache)
+    view = cache.K.copy() if held else None
+
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        attention(np.full((1, 2), 1e200), weights, cache=cache)
+
+    assert len(cache) == held
+    if held:
+        assert np.array_equal(cache.K, view)
+    else:  # not even the width is settled
+        cache.append(np.ones((3, 5)), np.ones((3, 5)))

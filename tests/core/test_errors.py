@@ -1,5 +1,6 @@
 """Each refusal, word for word: `<argument> must <rule in symbols> = <rule in numbers>, got <value>`."""
 
+import contextlib
 import re
 
 import numpy as np
@@ -369,12 +370,33 @@ DTYPES = [
         lambda: split_heads(np.ma.array([[1.0]], mask=[[True]]), 1),
         "x must be a plain numpy array, got MaskedArray",
     ),
+    (
+        lambda: softmax(one((3, 3)), np.ma.array(yes, mask=yes)),
+        "mask must be a bool array, True = may attend, got MaskedArray",
+    ),
+    (
+        lambda: attend(one((3, 3)), one((3, 3)), one((3, 3)), np.ma.array(yes)),
+        "mask must be a bool array, True = may attend, got MaskedArray",
+    ),
 ]
 # Not of the annotated type at all: under the hook the annotation speaks first.
 KINDS = [
     (lambda: causal_mask(1.0, 2), ShapeError, "n_queries must be an integer of at least 0, got 1.0"),
     (lambda: causal_mask(1, "2"), ShapeError, "n_keys must be an integer of at least 0, got '2'"),
     (lambda: sliding_window_mask(1, 2, 1.5), ShapeError, "window must be an integer of at least 1, got 1.5"),
+    (
+        lambda: sliding_window_mask(1, 2, 2**64),
+        ShapeError,
+        "window must be an integer of at most 2**31 - 1 = 2147483647, got 18446744073709551616",
+    ),
+    (lambda: attention(one((3, 6)), "layer"), DTypeError, "weights must be a QKVWeights, got str"),
+    (lambda: attention(one((3, 6)), layer(), cache=[]), DTypeError, "cache must be a KVCache, got list"),
+    (lambda: layer(W_K=None), DTypeError, "W_K must be a plain numpy array, got NoneType"),
+    (
+        lambda: attention_scores(one((1, 1)), one((1, 1)), 10**400),
+        DTypeError,
+        f"scale must be a finite number, got {10**400}",
+    ),
     (lambda: layer(n_heads=4.0), ShapeError, "n_heads must be an integer of at least 1, got 4.0"),
     (lambda: split_heads([[1, 2]], 2), DTypeError, "x must be a plain numpy array, got list"),
     (lambda: project_qkv([1, 2], *[np.eye(2)] * 3), DTypeError, "X must be a plain numpy array, got list"),
@@ -410,6 +432,43 @@ def test_message_as_users_see_it(call, error, message):
     """And without the hook, where no annotation is executed."""
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         call()
+
+
+ODD = [
+    None, "x", 0, -1, 2**62, 2**70, 10**400, 1.5, float("nan"), True, np.float16(1), 1j, [], [[1, 2], [3, 4]],
+    np.ma.array(one((2, 2))), np.ma.array(one((2, 2), bool)), one(()), one(0), one((0, 2)), one((2, 0)),
+    one((2, 2)), one((2, 2, 2)), one((2, 2), bool), one((2, 2), complex), np.array([[object()]]),
+    np.full((2, 2), np.nan), np.full((2, 2), 1e308), np.array([1e308, -1e308]), np.full((2, 2), -np.inf),
+    np.full((2, 2), 2**64 - 1, np.uint64), np.zeros((2, 2), [("a", float)]), KVCache(), object(),
+]  # fmt: skip
+RIGHT = {
+    attend: {"Q": one((2, 2)), "K": one((2, 2)), "V": one((2, 2)), "mask": None, "scale": None},
+    attention: {"X": one((2, 6)), "weights": layer(), "mask": None, "scale": None, "cache": None},
+    attention_scores: {"Q": one((2, 2)), "K": one((2, 2)), "scale": None},
+    softmax: {"scores": one((2, 2)), "mask": None},
+    causal_mask: {"n_queries": 2, "n_keys": 3},
+    sliding_window_mask: {"n_queries": 2, "n_keys": 3, "window": 1},
+    padding_mask: {"lengths": lengths, "n_keys": 3},
+    project_qkv: {"X": one(2), "W_Q": one((2, 2)), "W_K": one((2, 2)), "W_V": one((2, 2)), "b_Q": None},
+    split_heads: {"x": one((2, 4)), "n_heads": 2},
+    merge_heads: {"x": one((2, 2, 2))},
+    repeat_kv_heads: {"x": one((2, 2, 2)), "n_heads": 4},
+    QKVWeights: {"W_Q": one((4, 4)), "W_K": one((4, 4)), "W_V": one((4, 4)), "W_O": None, "n_heads": 2},
+    KVCache().append: {"K": one((2, 2)), "V": one((2, 2))},
+}
+
+
+@pytest.mark.usefixtures("no_hook")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("function", RIGHT, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("told", ["warn", "raise"])
+def test_odd_arguments_meet_named_errors(function, told):
+    """Whatever stands in for one argument: a result, our own error, or what numpy was told to raise."""
+    allowed = (QKVError,) if told == "warn" or function is softmax else (QKVError, FloatingPointError)
+    for name in RIGHT[function]:
+        for value in ODD:
+            with contextlib.suppress(*allowed), np.errstate(all=told):
+                function(**{**RIGHT[function], name: value})
 
 
 @pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is float64 here")
