@@ -20,14 +20,14 @@ from qkvdocs.core._weights import QKVWeights
 
 
 class AttentionParts(NamedTuple):
-    """What attention computes on its way, in order."""
+    """What attention gives, and what it computed on its way: the result first."""
 
-    scores: Float[np.ndarray, "*heads n_queries n_keys"]
-    """Scaled dot products, before the mask."""
-    pattern: Float[np.ndarray, "*heads n_queries n_keys"]
-    """Attention weights, after mask and softmax."""
     context: Float[np.ndarray, "*heads n_queries d_head"]
     """The values, mixed by the pattern."""
+    pattern: Float[np.ndarray, "*heads n_queries n_keys"]
+    """Attention weights, after mask and softmax."""
+    scores: Float[np.ndarray, "*heads n_queries n_keys"]
+    """Scaled dot products, before the mask."""
 
 
 def attend(
@@ -52,7 +52,7 @@ def attend(
         scale: Factor on the dot products; None means `1/√d_head`.
 
     Returns:
-        Scores, pattern and context. Integers are computed in float64, float16 in float32.
+        Context, pattern and scores. Integers are computed in float64, float16 in float32.
 
     Raises:
         ShapeError: If the shapes disagree, or `n_kv_heads` does not divide `n_heads`.
@@ -76,7 +76,7 @@ def attend(
         check_mask(mask, (*Q.shape[:-1], K.shape[-2]))
     scores = scores_of(Q, K, factor)
     pattern = softmax_of(scores, mask)
-    return AttentionParts(scores, pattern, by_groups(pattern, V))
+    return AttentionParts(by_groups(pattern, V), pattern, scores)
 
 
 def attention(

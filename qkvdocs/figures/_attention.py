@@ -85,7 +85,7 @@ def attention_steps(
         >>> from qkvdocs.core import attend, attention_scores, project_qkv
         >>> X, W = np.array([[1, 0], [0, 2]]), np.eye(2)
         >>> Q, K, V = project_qkv(X, W, W, W)
-        >>> scaled_scores, pattern, context = attend(Q, K, V)
+        >>> context, pattern, scaled_scores = attend(Q, K, V)
         >>> html = attention_steps(
         ...     X=X, W_Q=W, W_K=W, W_V=W, Q=Q, K=K, V=V, tokens=["cat", "sat"], shared=True,
         ...     scores=attention_scores(Q, K, scale=1.0),

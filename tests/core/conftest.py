@@ -59,7 +59,7 @@ class Exact:
 
     @classmethod
     def attend(cls, Q, K, V, mask, scale):
-        """One head: scores, pattern and context, entry by entry."""
+        """One head: context, pattern and scores, entry by entry."""
         scores = [
             [
                 sum((Fraction(a) * Fraction(b) for a, b in zip(q, k, strict=True)), Fraction(0))
@@ -78,7 +78,7 @@ class Exact:
         ]
         return tuple(
             np.array(part, dtype=float).reshape(len(Q), width)
-            for part, width in ((scores, len(K)), (pattern, len(K)), (context, V.shape[1]))
+            for part, width in ((context, V.shape[1]), (pattern, len(K)), (scores, len(K)))
         )
 
 

@@ -77,17 +77,17 @@ def test_heads_are_computed_one_by_one(batch, n_kv_heads, group, n_queries, n_ke
             np.testing.assert_allclose(part[index], alone, rtol=1e-13, atol=1e-15)
 
 
-def test_parts_are_scaled_scores_pattern_context():
-    """The scores are those before the mask; without one the pattern is their softmax."""
+def test_parts_are_context_pattern_scaled_scores():
+    """The output first, as everybody gives it. The scores are those before the mask; without one the pattern is their softmax."""
     Q, K, V = (integers(i, 2, 3, 4) for i in range(3))
 
-    scores, pattern, context = attend(Q, K, V)
+    context, pattern, scores = attend(Q, K, V)
 
     np.testing.assert_allclose(scores, Q @ K.mT / 2)
     assert np.array_equal(pattern, softmax(scores))
     assert np.array_equal(context, pattern @ V)
     assert np.array_equal(attend(Q, K, V, causal_mask(3, 3)).scores, scores)
-    assert attend(Q, K, V)._fields == ("scores", "pattern", "context")
+    assert attend(Q, K, V)._fields == ("context", "pattern", "scores")
 
 
 def test_lesson_numbers():

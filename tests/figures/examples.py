@@ -37,7 +37,7 @@ def attention(X=X, W_Q=W_Q, W_K=W_K, W_V=W_V, *, scaled=True, masked=True, share
         W_K = W_V = W_Q
     Q, K, V = project_qkv(X, W_Q, W_K, W_V)
     mask = causal_mask(len(X), len(X)) if mask is ... else mask
-    scores, pattern, context = attend(Q, K, V, mask if masked else None, None if scaled else 1.0)
+    context, pattern, scores = attend(Q, K, V, mask if masked else None, None if scaled else 1.0)
     return attention_steps(
         X=X, W_Q=W_Q, W_K=W_K, W_V=W_V, Q=Q, K=K, V=V,
         scores=attention_scores(Q, K, scale=1.0), scaled_scores=scores, pattern=pattern, context=context,

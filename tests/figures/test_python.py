@@ -240,7 +240,7 @@ def test_no_step_of_attention_says_what_is_not_true(wrong):
     from qkvdocs.figures import attention_steps
 
     Q, K, V = project_qkv(X, W_Q, W_K, W_V)
-    scaled, pattern, context = attend(Q, K, V)
+    context, pattern, scaled = attend(Q, K, V)
     values = {"Q": Q, "K": K, "V": V, "scores": attention_scores(Q, K, scale=1.0), "scaled": scaled}
     values |= {"pattern": pattern, "context": context}
 
