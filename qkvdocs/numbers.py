@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
-from math import ceil, isinf, isnan, log10
+from math import ceil, isclose, isinf, isnan, log10
 from numbers import Integral, Real
 
 import numpy as np
 
 from qkvdocs.errors import QKVError
 
-__all__ = ["bound", "factor", "fmt", "plain", "relation", "tex", "word"]
+__all__ = ["bound", "compare", "factor", "fmt", "plain", "relation", "tex", "word"]
 
 DIGITS = 4
 # Enough digits for every double, so that rounding sees the exact binary value.
@@ -185,6 +185,42 @@ def word(count: int) -> str:
     if not isinstance(count, Integral) or isinstance(count, bool) or not 0 <= count < len(WORDS):
         raise QKVError(f"count must be an integer from 0 to {len(WORDS) - 1}, got {count!r}")
     return WORDS[int(count)]
+
+
+def compare(left: float, right: float, less: str = "smaller", more: str = "larger", tie: str = "") -> str:
+    """Choose the word that compares two numbers, so that a sentence turns with them.
+
+    A relative difference below 1e-9 is the processor's: such numbers are equal.
+
+    Args:
+        left: A real number.
+        right: What it is compared with.
+        less: The word for `left < right`.
+        more: The word for `left > right`.
+        tie: The word for equal numbers; without one they are an error, since no word would be true.
+
+    Returns:
+        One of the words.
+
+    Raises:
+        QKVError: If a number is NaN or no number, or if both are equal and `tie` is empty.
+
+    Examples:
+        >>> compare(15, 12), compare(0.1, 0.3, "lower", "higher")
+        ('larger', 'lower')
+        >>> compare(0.1 + 0.2, 0.3, "less than", "more than", tie="as much as")
+        'as much as'
+    """
+    for number in (left, right):
+        if fmt(number) == "NaN":
+            raise QKVError("left and right must be numbers, got NaN")
+    if isclose(left, right, rel_tol=1e-9):
+        if not tie:
+            raise QKVError(
+                f"left must differ from right={plain(right)}, got {plain(left)}. Give a word for tie"
+            )
+        return tie
+    return less if left < right else more
 
 
 def bound(value: float) -> str:

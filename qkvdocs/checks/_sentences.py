@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from qkvdocs.lessons import fences
 
 SPAN = re.compile(r"\s*(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
-MARK = re.compile(r"\{(?:check|asserted)\}")
+MARK = re.compile(r"\{(?:check|asserted)\}|\{python\}\s*compare\(")
+"""What binds a sentence: a claim beside it, or a word in it that is computed."""
 MARKED = "\0"
 CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)|\\\(.+?\\\)|\]\([^)]*\)|<[^>]*>", re.S)
 SENTENCE = re.compile(rf"(?:[^.!?]|[.!?](?![\"”’*_)]*{MARKED}*(?:\s|$)))+[.!?]?[\"”’*_)]*{MARKED}*")
