@@ -78,7 +78,7 @@ def test_heads_are_computed_one_by_one(batch, n_kv_heads, group, n_queries, n_ke
 
 
 def test_parts_are_context_pattern_scaled_scores():
-    """The output first, as everybody gives it. The scores are those before the mask; without one the pattern is their softmax."""
+    """The output first. The scores are those before the mask; without one the pattern is their softmax."""
     Q, K, V = (integers(i, 2, 3, 4) for i in range(3))
 
     context, pattern, scores = attend(Q, K, V)
