@@ -1,8 +1,7 @@
-"""The builder's side of the processes that run pages."""
+"""The builder's side of the processes that run pages: a warm one, and one a page, forked from it."""
 
 import atexit
 import contextlib
-import functools
 import json
 import os
 import signal
@@ -10,11 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BufferedRWPair
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 KERNEL = Path(__file__).with_name("_kernel.py")
 PACKAGE_ROOT = Path(__file__).parents[2]
@@ -24,6 +23,8 @@ PRELOAD = (
     *(f"qkvdocs.{name}" for name in ("core", "numbers", "figures", "wild", "clinic", "runtime")),
 )
 SURROUNDINGS = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+ANSWER = 60.0
+"""Seconds that the warm process may take to load the package, or to fork."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,57 @@ class Mode:
 
 
 class KernelEndedError(Exception):
-    """The process is gone; `timed_out` tells whether the builder ended it."""
+    """A process is gone; `timed_out` tells whether the builder ended it, `what` which one it was."""
 
-    def __init__(self, timed_out: bool) -> None:
-        super().__init__("timed out" if timed_out else "ended by itself")
-        self.timed_out = timed_out
+    def __init__(self, timed_out: bool, what: str = "the page's process") -> None:
+        super().__init__(f"{what} {'did not answer in time' if timed_out else 'ended by itself'}")
+        self.timed_out, self.what = timed_out, what
+
+
+class Channel:
+    """JSON lines over a socket that has one owner; no wait is without a limit."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket, self.rest = connection, b""
+
+    def send(self, message: Any, descriptors: list[int] | None = None) -> None:
+        """Send one message, and descriptors with its first byte."""
+        line = json.dumps(message).encode() + b"\n"
+        self.socket.settimeout(ANSWER)
+        if descriptors:
+            line = line[socket.send_fds(self.socket, [line], descriptors) :]
+        self.socket.sendall(line)
+
+    def receive(self, seconds: float) -> Any:
+        """Wait for one message.
+
+        Raises:
+            TimeoutError: If it is not there after so many seconds.
+            EOFError: If the other end is closed.
+        """
+        until = time.monotonic() + seconds
+        while b"\n" not in self.rest:
+            self.socket.settimeout(max(until - time.monotonic(), 1e-3))
+            try:
+                chunk = self.socket.recv(2**20)
+            except ConnectionError:
+                chunk = b""
+            if not chunk:
+                raise EOFError
+            self.rest += chunk
+        line, _, self.rest = self.rest.partition(b"\n")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.socket.close()
 
 
 class Kernel:
     """One page's process."""
 
-    def __init__(
-        self, channel: BinaryIO, pid: int, seconds: float, process: subprocess.Popen[bytes] | None = None
-    ) -> None:
-        self.channel, self.pid, self.seconds, self.process = channel, pid, seconds, process
+    def __init__(self, channel: Channel, pid: int, seconds: float) -> None:
+        self.channel, self.pid, self.seconds = channel, pid, seconds
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send one request and wait for the reply, at most `seconds`.
@@ -74,79 +112,98 @@ class Kernel:
         Raises:
             KernelEndedError: If the process ended, by itself or because the time was up.
         """
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            os.kill(self.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
-
-        timer = threading.Timer(self.seconds, end)
-        timer.start()
         try:
-            self.channel.write(json.dumps(request).encode() + b"\n")
-            self.channel.flush()
-            reply = self.channel.readline()
-        except OSError:
-            reply = b""
-        finally:
-            timer.cancel()
-        if not reply:
-            raise KernelEndedError(late.is_set())
-        return cast("dict[str, Any]", json.loads(reply))
+            self.channel.send(request)
+            return cast("dict[str, Any]", self.channel.receive(self.seconds))
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            raise KernelEndedError(timed_out=True) from None
+        except (EOFError, OSError):
+            raise KernelEndedError(timed_out=False) from None
 
     def close(self) -> None:
         """Hang up; the process then ends by itself."""
-        with contextlib.suppress(OSError):
-            self.channel.close()
-        if self.process:
-            self.process.wait()
+        self.channel.close()
 
 
 class Forge:
     """A warm process with numpy and the package loaded, from which pages' processes are forked."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.control, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair()
         with theirs:
+            # -P: the kernel's own folder must not shadow a lesson's imports; -B: leave no .pyc behind.
+            words = [sys.executable, "-P", "-B", str(KERNEL), str(theirs.fileno()), json.dumps(PRELOAD)]
             self.process = subprocess.Popen(  # noqa: S603
-                _command(str(theirs.fileno())), env=_environment(environment), pass_fds=[theirs.fileno()]
+                [*words, str(PACKAGE_ROOT)],
+                env={**os.environ, **SURROUNDINGS, **environment},
+                pass_fds=[theirs.fileno()],
             )
-        self.replies = self.control.makefile("rb")
-        self.lock = threading.Lock()
+        self.channel, self.lock = Channel(ours), threading.RLock()
+        self._files: dict[str, Stamp] | None = None
         atexit.register(self.close)
 
-    @functools.cached_property
-    def files(self) -> dict[str, tuple[int, int] | None]:
-        """The repository's files that it loaded, as they were when it had."""
-        return {name: _stamp(name) for name in json.loads(self.replies.readline())}
+    @property
+    def files(self) -> dict[str, "Stamp"]:
+        """The repository's files that it loaded, as they were when it had.
+
+        Raises:
+            KernelEndedError: If it never said so.
+        """
+        with self.lock:
+            if self._files is None:
+                self._files = {name: _stamp(name) for name in self._receive()}
+            return self._files
 
     def is_current(self) -> bool:
         """Tell whether the repository's files are still those that were loaded."""
         return self.process.poll() is None and all(_stamp(name) == was for name, was in self.files.items())
 
-    def fork(self, order: Mapping[str, Any]) -> tuple[BinaryIO, int]:
-        """Start a page's process; return the way to it and its id."""
+    def fork(self, order: Mapping[str, Any]) -> tuple[Channel, int]:
+        """Start a page's process; return the way to it and its id.
+
+        Raises:
+            KernelEndedError: If the warm process does not do so.
+        """
         ours, theirs = socket.socketpair()
         with self.lock, theirs:
-            _ = self.files  # its first reply
-            socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
-            pid = json.loads(self.replies.readline())
-        channel = cast("BinaryIO", ours.makefile("rwb"))
-        ours.close()  # the file keeps it open
-        return channel, pid
+            _ = self.files  # its first message
+            try:
+                self.channel.send(order, [theirs.fileno()])
+            except OSError:
+                raise KernelEndedError(timed_out=False, what=WARM) from None
+            return Channel(ours), self._receive()
+
+    def _receive(self) -> Any:
+        try:
+            return self.channel.receive(ANSWER)
+        except (TimeoutError, EOFError) as error:
+            self.close()
+            raise KernelEndedError(isinstance(error, TimeoutError), WARM) from None
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, even one that was stopped."""
         atexit.unregister(self.close)
-        self.replies.close()
-        self.control.close()
-        self.process.wait()
+        self.channel.close()
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+WARM = "the warm process that starts pages"
+Stamp = tuple[int, int] | None
+_starting = threading.Lock()
+_forges: dict[tuple[tuple[str, str], ...], Forge] = {}
 
 
 def warm() -> None:
     """Start the warm process now, while the builder is busy with other things."""
-    if hasattr(os, "fork") and () not in _forges:
-        _forges[()] = Forge({})
+    with _starting:
+        if () not in _forges:
+            _forges[()] = Forge({})
 
 
 def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
@@ -160,6 +217,9 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
 
     Returns:
         The running process.
+
+    Raises:
+        KernelEndedError: If the warm process is gone, or does not answer.
     """
     order = {
         "file": file,
@@ -169,9 +229,6 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
         "trace": mode.trace,
         "watch": mode.watch,
     }
-    if not hasattr(os, "fork"):
-        channel, process = _spawn(order, mode.environment)
-        return Kernel(channel, process.pid, limits.seconds, process)
     key = tuple(sorted(mode.environment.items()))
     with _starting:
         if key in _forges and not _forges[key].is_current():
@@ -182,34 +239,7 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
     return Kernel(*forge.fork(order), limits.seconds)
 
 
-_starting = threading.Lock()
-_forges: dict[tuple[tuple[str, str], ...], Forge] = {}
-
-
-def _spawn(
-    order: Mapping[str, Any], environment: Mapping[str, str]
-) -> tuple[BinaryIO, subprocess.Popen[bytes]]:
-    process = subprocess.Popen(  # noqa: S603
-        _command("spawn", json.dumps(order)),
-        env=_environment(environment),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-    )
-    channel = BufferedRWPair(cast("Any", process.stdout), cast("Any", process.stdin))
-    return cast("BinaryIO", channel), process
-
-
-def _command(mode: str, *rest: str) -> list[str]:
-    # -P: the kernel's own folder must not shadow a lesson's imports; -B: leave no .pyc behind.
-    return [sys.executable, "-P", "-B", str(KERNEL), mode, json.dumps(PRELOAD), str(PACKAGE_ROOT), *rest]
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **SURROUNDINGS, **extra}
-
-
-def _stamp(name: str) -> tuple[int, int] | None:
+def _stamp(name: str) -> Stamp:
     try:
         status = Path(name).stat()
     except OSError:

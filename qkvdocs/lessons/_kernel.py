@@ -6,32 +6,37 @@ to a lesson. Requests and replies are JSON lines.
 
 import ast
 import contextlib
+import ctypes
 import importlib
 import json
 import os
+import re
+import resource
 import runpy
 import signal
 import socket
 import sys
 import tempfile
+import threading
 import traceback
 import types
 import warnings
-from collections.abc import Callable
-from io import BufferedRWPair, FileIO
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
-
-try:
-    import resource
-except ImportError:  # Windows: the builder's clock still holds
-    resource = None  # type: ignore[assignment]
+from typing import IO, Any, NoReturn
 
 MEGABYTE = 2**20
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What no page can show: control characters but tab and newline."""
+SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # of Linux's prctl
 
 
 class ClaimError(Exception):
     """What the text says is not so."""
+
+
+class OutputError(Exception):
+    """What was printed cannot be shown, or not be told from what another fence prints."""
 
 
 class Page:
@@ -41,6 +46,7 @@ class Page:
         self.file, self.root, self.limits = order["file"], order["root"], order["limits"]
         self.trace, self.transform = order["trace"], transform
         self.sessions: dict[str, types.ModuleType] = {}
+        self.tree = ast.Module([], [])
         self.enter("")
         self.possible: set[int] = set()
         self.lines: set[int] = set()
@@ -54,7 +60,7 @@ class Page:
     def run(self, code: str, line: int, session: str) -> dict[str, Any]:
         """Run a fence whose header stands on `line`."""
         self.enter(session)
-        tree = ast.parse("\n" * line + code, self.file)
+        tree = self.tree = ast.parse("\n" * line + code, self.file)
         if self.trace:
             self.possible |= code_lines(compile(tree, self.file, "exec"))
             sys.settrace(self.note)
@@ -68,7 +74,9 @@ class Page:
         """Evaluate an inline value against the state after the fence above it."""
         from qkvdocs.numbers import plain
 
-        return {"text": plain(self.evaluated(code, line))}
+        text = plain(self.evaluated(code, line))
+        refuse_control(text, "a value")
+        return {"text": text}
 
     def check(self, code: str, line: int) -> dict[str, Any]:
         """Hold a claim of the text against the state after the fence above it."""
@@ -78,7 +86,9 @@ class Page:
             kind = type(found).__name__ + (f" of shape {shape}" if shape is not None else "")
             raise ClaimError(f"{code} must be True or False, got {kind}")
         if not found:
-            raise ClaimError(f"{code} is False")
+            raise ClaimError(
+                f"{code} is False{values_in(ast.parse(f'({code})', mode='eval').body, vars(self.module))}"
+            )
         return {"text": "True"}
 
     def evaluated(self, code: str, line: int) -> Any:
@@ -114,12 +124,53 @@ class Page:
             line, text, frames = error.lineno or line, error.msg, []
         elif here:
             line = here[-1]
+        if isinstance(error, AssertionError) and not str(error) and here:
+            text = self.false_assertion(error) or text
         if isinstance(error, SystemExit):
             text = f"a lesson must not end the build (sys.exit({error.code!r}))"
         if isinstance(error, MemoryError):
             text = f"{text} (a page may use {self.limits['memory'] // MEGABYTE} MB)"
         way = "".join(traceback.format_list(frames)).replace(self.root + os.sep, "")
-        return {"error": type(error).__name__, "message": text, "line": line, "way": way}
+        name = error.name if isinstance(error, NameError) else None
+        owners = [session for session, module in self.sessions.items() if name in vars(module)]
+        return {
+            "error": type(error).__name__,
+            "message": text,
+            "line": line,
+            "way": way,
+            "name": name,
+            "owners": owners,
+        }
+
+    def false_assertion(self, error: AssertionError) -> str:
+        """Say what an assertion of the page holds, and what its operands were."""
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            if frame.f_code.co_filename == self.file:
+                for node in ast.walk(self.tree):
+                    if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or line):
+                        names = {**frame.f_globals, **frame.f_locals}
+                        return f"{ast.unparse(node.test)} is False{values_in(node.test, names)}"
+        return ""
+
+
+def values_in(test: ast.expr, names: dict[str, Any]) -> str:
+    """Give the operands of a condition that was false, with what they were."""
+    found: dict[str, str] = {}
+    for node in ast.walk(test):
+        operands = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        operands += node.args if isinstance(node, ast.Call) else []
+        for operand in operands:
+            if not isinstance(operand, ast.Constant | ast.Starred):
+                with contextlib.suppress(Exception):
+                    value = eval(compile(ast.Expression(operand), "", "eval"), dict(names))  # noqa: S307
+                    found.setdefault(ast.unparse(operand), " ".join(repr(value).split())[:80])
+    return ": " + ", ".join(f"{name} = {value}" for name, value in found.items()) if found else ""
+
+
+def refuse_control(text: str, what: str) -> None:
+    """Refuse what no page can show."""
+    if found := CONTROL.search(text):
+        raise OutputError(f"{what} must hold no control character but tab and newline, got {found[0]!r}")
 
 
 def code_lines(code: types.CodeType) -> set[int]:
@@ -180,22 +231,70 @@ class Capture:
 
     def __init__(self) -> None:
         self.files: dict[str, IO[bytes]] = {}
+        self.streams: dict[str, Any] = {}
         for number, name in ((1, "stdout"), (2, "stderr")):
             self.files[name] = tempfile.TemporaryFile()  # noqa: SIM115
             os.dup2(self.files[name].fileno(), number)
             stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            self.streams[name] = stream
             setattr(sys, name, stream)
 
     def take(self, name: str) -> str:
         """Read what was written since the last time."""
-        with contextlib.suppress(OSError):  # a full file says so by its size
-            getattr(sys, name).flush()
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # a full file says so by its size, a closed stream in `hold`
+            self.streams[name].flush()
         file = self.files[name]
         file.seek(0)
         text = file.read().decode(errors="replace")
         file.seek(0)
         file.truncate()
         return text
+
+    def hold(self) -> None:
+        """Refuse a fence after which output would go elsewhere, or come from what is still running.
+
+        Raises:
+            OutputError: If that is so.
+        """
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            stream = self.streams[name]
+            try:
+                there = os.path.sameopenfile(number, self.files[name].fileno())
+            except OSError:
+                there = False
+            if getattr(sys, name) is not stream or stream.closed or not there:
+                raise OutputError(f"a fence must leave sys.{name} and descriptor {number} as they were")
+        if others := [
+            thread.name for thread in threading.enumerate() if thread is not threading.current_thread()
+        ]:
+            raise OutputError(
+                f"a fence must wait for the threads that it starts, got {', '.join(others)} still running"
+            )
+        if left := sum(1 for _ in children()):
+            end_children()
+            raise OutputError(f"a fence must wait for the processes that it starts, got {left} still there")
+
+
+def children() -> Iterator[int]:
+    """Give this process's children, orphans of its children among them."""
+    for path in Path("/proc/self/task").glob("*/children"):
+        yield from map(int, path.read_text().split())
+
+
+def end_children() -> None:
+    """Kill them all, and those that they leave behind."""
+    while found := list(children()):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def refuse_fork() -> NoReturn:
+    """Stand in for `os.fork`: two processes would answer for one page."""
+    raise OutputError("a page must not fork its process: use subprocess, and wait for it")
 
 
 def answer(page: Page, capture: Capture, watch: Watch, request: dict[str, Any]) -> dict[str, Any]:
@@ -207,9 +306,12 @@ def answer(page: Page, capture: Capture, watch: Watch, request: dict[str, Any]) 
             "value": page.value,
             "check": page.check,
         }
-        reply = ways[what](**words)
+        try:
+            reply = ways[what](**words)
+        finally:
+            sys.settrace(None)
+        capture.hold()
     except BaseException as error:
-        sys.settrace(None)
         reply = page.describe(error, words["line"])
     reply["missed"] = sorted(page.possible - page.lines) if page.trace else []
     reply["looked"] = None if watch.lost else sorted(watch.paths)
@@ -217,6 +319,11 @@ def answer(page: Page, capture: Capture, watch: Watch, request: dict[str, Any]) 
     if len(reply["stdout"].encode()) >= page.limits["output"]:
         reply |= {"error": "OutputLimit", "message": f"a fence may print {page.limits['output']} bytes"}
         reply.setdefault("line", words["line"])
+    elif "error" not in reply:
+        try:
+            refuse_control(reply["stdout"], "what a fence prints")
+        except OutputError as error:
+            reply |= page.describe(error, words["line"])
     return reply
 
 
@@ -230,16 +337,21 @@ def apply_limits(memory: int, output: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
 
 
-def serve(channel: Any, order: dict[str, Any]) -> None:
+def serve(connection: socket.socket, order: dict[str, Any]) -> None:
     """Answer until the builder hangs up."""
+    os.setpgid(0, 0)
+    with contextlib.suppress(OSError, AttributeError):  # not on Linux
+        libc = ctypes.CDLL(None)
+        libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        libc.prctl(SET_CHILD_SUBREAPER, 1)
     os.chdir(order["root"])
     transform = None
     if order["noise"] is not None:
         # By its path: the package would bring the site's own tooling along.
         transform = runpy.run_path(str(Path(__file__).with_name("_disturb.py")))["noisy"](order["noise"])
     page, capture, watch = Page(order, transform), Capture(), Watch()
-    if resource:
-        apply_limits(**order["limits"])
+    apply_limits(**order["limits"])
+    os.fork = os.forkpty = refuse_fork
     warnings.simplefilter("error")
     with contextlib.suppress(Exception):  # a page that needs what is broken will say so, with its line
         from qkvdocs.runtime import settle
@@ -247,9 +359,13 @@ def serve(channel: Any, order: dict[str, Any]) -> None:
         settle()
     if order["watch"]:
         watch.start()
-    for line in channel:
-        channel.write(json.dumps(answer(page, capture, watch, json.loads(line))).encode() + b"\n")
-        channel.flush()
+    own = os.getpid()
+    for line in connection.makefile("rb"):
+        reply = json.dumps(answer(page, capture, watch, json.loads(line))).encode() + b"\n"
+        if os.getpid() != own:  # a copy that a library made: it has no say
+            os._exit(1)
+        connection.sendall(reply)
+    end_children()
     os._exit(0)
 
 
@@ -286,15 +402,10 @@ def forge(control: socket.socket, names: list[str], root: str) -> None:
             if pid == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 control.close()
-                serve(connection.makefile("rwb"), json.loads(order))
+                serve(connection, json.loads(order))
         control.sendall(json.dumps(pid).encode() + b"\n")
 
 
 if __name__ == "__main__":
-    mode, names, root, *rest = sys.argv[1:]
-    if mode == "spawn":
-        pipes: Any = BufferedRWPair(FileIO(os.dup(0)), FileIO(os.dup(1), "w"))
-        preload(json.loads(names), root)
-        serve(pipes, json.loads(rest[0]))
-    else:
-        forge(socket.socket(fileno=int(mode)), json.loads(names), root)
+    descriptor, names, root = sys.argv[1:]
+    forge(socket.socket(fileno=int(descriptor)), json.loads(names), root)

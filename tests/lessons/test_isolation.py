@@ -61,25 +61,6 @@ def test_pages_in_any_order_give_the_same(project: Project) -> None:
         assert project.run(texts[n]).entries == alone[n]
 
 
-def test_a_spawned_process_gives_the_same(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system cannot fork, the same kernel runs from the start, with the same replies."""
-    forked = replies(project)
-    monkeypatch.delattr("os.fork")
-
-    assert replies(project) == forked
-
-
-def replies(project: Project) -> list[object]:
-    """Ask one process for an output, an error and an endless loop."""
-    kernel = _forge.start("docs/index.md", project.root, LIMITS, Mode())
-    codes = ("print(1 / 3)", "1 / 0")
-    found: list[object] = [kernel.ask(run={"code": code, "line": 3, "session": ""}) for code in codes]
-    with pytest.raises(_forge.KernelEndedError) as death:
-        kernel.ask(run={"code": "while True: pass", "line": 3, "session": ""})
-    kernel.close()
-    return [*found, death.value.timed_out]
-
-
 def test_a_changed_file_of_the_package_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The warm process is replaced as soon as a file that it loaded is not what it was."""
     forge = _forge.Forge({})
