@@ -1,0 +1,53 @@
+"""Every block that a page shows runs in an empty session, after the blocks shown above it."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from qkvdocs.lessons import fences
+from tests.pasted import PRELOAD, Block, report
+from tests.project import ROOT
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload(PRELOAD)
+
+
+def shown(page: Path) -> list[Block]:
+    """Read the blocks that run and are shown."""
+    return [
+        (fence.line + 1, fence.code, fence.options.get("raises", ""))
+        for fence in fences(page.read_text("utf-8").split("\n"))
+        if fence.runs and "source" in fence.options
+    ]
+
+
+def pasted(blocks: list[Block], folder: Path) -> list[str]:
+    """Run them in a process of their own; tell what goes wrong."""
+    told = folder / "told"
+    process = WARM.Process(target=report, args=(blocks, str(told)))
+    process.start()
+    process.join(timeout=120)
+    assert process.exitcode == 0
+    return told.read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if shown(page)], ids=lambda page: page.stem)
+def test_what_is_shown_runs_when_pasted(page: Path, tmp_path: Path) -> None:
+    """Nothing that it needs is hidden."""
+    assert pasted(shown(page), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("blocks", "told"),
+    [
+        ([(1, "a = 2", ""), (5, "print(a)", "")], []),
+        ([(5, "print(a)", "")], ["5: NameError: name 'a' is not defined"]),
+        ([(1, "1 / 0", "ZeroDivisionError"), (5, "a = 2", "ZeroDivisionError")], ["5: no ZeroDivisionError"]),
+        ([(1, "import numpy as np; np.exp(np.array([800.0]))", "FloatingPointError")], []),
+    ],
+)
+def test_what_is_hidden_is_missed(blocks: list[Block], told: list[str], tmp_path: Path) -> None:
+    """The test above can fail."""
+    assert pasted(blocks, tmp_path) == told
