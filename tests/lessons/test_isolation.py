@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from qkvdocs.lessons import Mode, _forge
-from tests.project import LIMITS, Project, fence
+from qkvdocs.lessons import _forge
+from tests.project import Project, fence
 
 LEAKS = {
     "name": ("leak = 1", "print('leak' in globals())"),
