@@ -392,6 +392,7 @@ KINDS = [
     (lambda: attention(one((3, 6)), "layer"), DTypeError, "weights must be a QKVWeights, got str"),
     (lambda: attention(one((3, 6)), layer(), cache=[]), DTypeError, "cache must be a KVCache, got list"),
     (lambda: layer(W_K=None), DTypeError, "W_K must be a plain numpy array, got NoneType"),
+    (lambda: layer(W_V=None), DTypeError, "W_V must be a plain numpy array, got NoneType"),
     (
         lambda: attention_scores(one((1, 1)), one((1, 1)), 10**400),
         DTypeError,

@@ -55,3 +55,8 @@ def test_padding_hides_what_lies_behind_the_length(shape, dtype):
 def test_padding_of_nothing():
     """No keys, no columns."""
     assert padding_mask(np.array([0, 0]), 0).shape == (2, 1, 1, 0)
+
+
+def test_the_widest_window_hides_nothing():
+    """The largest size that is no mistake is one."""
+    assert (sliding_window_mask(2, 3, 2**31 - 1) == causal_mask(2, 3)).all()
