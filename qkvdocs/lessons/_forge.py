@@ -167,13 +167,17 @@ class Forge:
             KernelEndedError: If the warm process does not do so.
         """
         ours, theirs = socket.socketpair()
-        with self.lock, theirs:
-            _ = self.files  # its first message
-            try:
+        try:
+            with self.lock, theirs:
+                _ = self.files  # its first message
                 self.channel.send(order, [theirs.fileno()])
-            except OSError:
-                raise KernelEndedError(timed_out=False, what=WARM) from None
-            return Channel(ours), self._receive()
+                return Channel(ours), self._receive()
+        except OSError:
+            ours.close()
+            raise KernelEndedError(timed_out=False, what=WARM) from None
+        except KernelEndedError:
+            ours.close()
+            raise
 
     def _receive(self) -> Any:
         try:

@@ -293,15 +293,15 @@ class Runner:
     @contextmanager
     def alive(self, line: int) -> Iterator[Kernel]:
         """Give the page's process, started on first use."""
-        if self.kernel is None:
-            self.kernel = start(self.page.file, self.page.root, self.limits, self.mode)
         try:
+            if self.kernel is None:
+                self.kernel = start(self.page.file, self.page.root, self.limits, self.mode)
             yield self.kernel
         except KernelEndedError as death:
-            if death.timed_out:
+            if death.timed_out and self.kernel:
                 message = f"a fence or value may take {self.limits.seconds:g} s"
                 raise self.page.error(line, "TimeLimit", message) from None
-            raise self.page.error(line, "KernelDied", "the page's process ended by itself") from None
+            raise self.page.error(line, "KernelDied", str(death)) from None
 
     def close(self) -> None:
         """End the page's process."""
