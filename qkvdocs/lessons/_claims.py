@@ -1,12 +1,11 @@
 """Marks that bind a claim of the text to code: checked on the spot, or asserted by a fence of the page."""
 
 import ast
-import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 
-from qkvdocs.lessons._fences import fences
+from qkvdocs.lessons._fences import Fence
 
 NOTHING = "\0"
 """Stands for a mark until its line is complete."""
@@ -26,24 +25,26 @@ def without_marks(line: str) -> str | None:
     return re.sub(rf"[ \t]*{NOTHING}", "", line) if line.strip(f"> \t{NOTHING}") else None
 
 
-def is_asserted(claim: str, lines: Sequence[str]) -> bool:
-    """Tell whether code that the page runs and shows asserts a condition.
+def normal(claim: str) -> str:
+    """Give what a condition means to the parser, whatever its spaces.
+
+    Raises:
+        SyntaxError: If it is no expression.
+    """
+    return ast.dump(ast.parse(f"({claim}\n)", mode="eval").body)
+
+
+def asserted(fences: Iterable[Fence]) -> set[str]:
+    """Find what code that a page runs and shows asserts.
 
     Args:
-        claim: The condition, as Python; only its meaning to the parser counts, not its spaces.
-        lines: The page.
+        fences: Those of the page.
 
     Returns:
-        Whether some `assert` has this condition, alone or joined to others by `and`.
+        Each condition of an `assert`, alone or joined to others by `and`, in its `normal` form.
     """
-    wanted = ast.dump(ast.parse(f"({claim}\n)", mode="eval").body)
-    return wanted in _asserted(tuple(lines))
-
-
-@functools.lru_cache(maxsize=1)  # a page asks again and again
-def _asserted(lines: tuple[str, ...]) -> set[str]:
     found = set()
-    for fence in fences(lines):
+    for fence in fences:
         if not fence.runs or "raises" in fence.options or "source" not in fence.options:
             continue  # a reader must be able to see the assertion
         with suppress(SyntaxError):  # running the fence will say so

@@ -111,9 +111,10 @@ def _read_header(head: str, line: int) -> tuple[str, dict[str, str]]:
     options = {name: double or single for name, double, single in OPTION.findall(header["options"])}
     known = SHOWN | (RUN if "exec" in options else {})
     if unknown := [name for name in options if name not in known and options != {"exec": "no"}]:
-        raise FenceError(
-            line, f"a fence option must be one of {', '.join(sorted(known))}, got {unknown[0]!r}"
-        )
+        message = f"a fence option must be one of {', '.join(sorted(known))}, got {unknown[0]!r}"
+        if unknown[0] in RUN:
+            message = f'{unknown[0]} must stand with exec="on", got a fence that does not run'
+        raise FenceError(line, message)
     if language in {"python", "py", "pycon"} and "exec" not in options:
         raise FenceError(line, 'a python fence must say exec="on", or exec="no" where it must not run')
     if options.get("exec", "no") == "no":

@@ -1,5 +1,7 @@
 """Running one page: its fences and inline values, in the order in which they stand."""
 
+import ast
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qkvdocs.lessons._claims import NOTHING, is_asserted, without_marks
+from qkvdocs.lessons._claims import NOTHING, asserted, normal, without_marks
 from qkvdocs.lessons._errors import LessonError
-from qkvdocs.lessons._fences import Fence, FenceError, read_fence
+from qkvdocs.lessons._fences import Fence, FenceError, fences, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.lessons._layout import lay_out
 from qkvdocs.lessons._reading import reading_minutes
@@ -212,7 +214,7 @@ class Runner:
             if len(span[1]) > 1 or not value:
                 return span[0]
             if value[1] == "minutes":
-                minutes = BLANK if self.blank else str(reading_minutes(self.page.source))
+                minutes = BLANK if self.blank else str(reading_minutes(self.page.source, self.fences))
                 self.page.entries.append(Entry(line, "reading minutes", minutes))
                 return minutes
             if value[1] in {"check", "asserted"}:
@@ -239,6 +241,19 @@ class Runner:
             raise self.page.error(line, "ValueError", "an inline value must end on its line")
         return without_marks(filled)
 
+    @functools.cached_property
+    def fences(self) -> list[Fence]:
+        """All fences of the page, also those below."""
+        try:
+            return list(fences(self.page.source))
+        except FenceError as error:
+            raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
+
+    @functools.cached_property
+    def asserted(self) -> set[str]:
+        """What the page's shown code asserts."""
+        return asserted(self.fences)
+
     def hold(self, kind: str, claim: str, line: int) -> None:
         """Hold a claim of the text against the state of the page, or against its assertions."""
         if not claim:
@@ -248,11 +263,9 @@ class Runner:
             self.page.entries.append(Entry(line, claim, reply["text"], kind="check"))
             return
         try:
-            found = is_asserted(claim, self.page.source)
+            found = normal(claim) in self.asserted
         except SyntaxError as error:
             raise self.page.error(line, "SyntaxError", f"{error.msg} in {claim!r}") from None
-        except FenceError as error:
-            raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
         if not found:
             raise self.page.error(
                 line, "ClaimError", f"no code that this page runs and shows asserts {claim!r}"
@@ -285,10 +298,30 @@ class Runner:
                 )
             return {**reply, "stdout": f"{reply['stdout']}{kind}: {message}"}
         if kind is not None:
+            message += self.way_out(reply, line)
             raise self.page.error(reply.get("line", line), kind, message, reply.get("way", ""))
         if re.search(r"\bnp\.(?:u?int|float|bool|complex|str)\w*\(", reply["stdout"]):
             raise self.page.error(line, "OutputError", "a bare numpy scalar was printed: print it with fmt()")
         return reply
+
+    def way_out(self, reply: Reply, line: int) -> str:
+        """Say where the page has a name that was not found, and what to do."""
+        if not (name := reply.get("name")):
+            return ""
+        if owners := [owner for owner in reply["owners"] if owner]:
+            own = f'session="{owners[0]}"'
+            return f". Session {owners[0]!r} has it: let this fence, or the one above this value, say {own}"
+        for fence in self.fences:
+            if name not in names_set(fence.code):
+                continue
+            at = self.page.first + fence.line
+            if not fence.runs and fence.language == "python":
+                return f'. The fence on line {at} sets it, and does not run: let it say exec="on"'
+            if fence.runs and at > line:
+                return f". The fence on line {at} sets it, below: a fence or value sees what stands above it"
+            if fence.runs and "session" not in fence.options:
+                return f". The fence on line {at} sets it, and has no session: only the values below it see its names"
+        return ""
 
     @contextmanager
     def alive(self, line: int) -> Iterator[Kernel]:
@@ -307,3 +340,20 @@ class Runner:
         """End the page's process."""
         if self.kernel:
             self.kernel.close()
+
+
+def names_set(code: str) -> set[str]:
+    """Tell which names code sets; none if it is no Python."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return set()
+    found = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+    return found

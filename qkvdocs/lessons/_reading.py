@@ -4,14 +4,14 @@ import re
 from collections.abc import Sequence
 from math import ceil
 
-from qkvdocs.lessons._fences import fences
+from qkvdocs.lessons._fences import Fence, fences
 
 WORDS_A_MINUTE = 200
 CODE_LINES_A_MINUTE = 20
 MARKUP = re.compile(r"`\{(?:python|check|asserted)\}[^`]*`|\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|[^\w'’\s-]")
 
 
-def reading_minutes(lines: Sequence[str]) -> int:
+def reading_minutes(lines: Sequence[str], among: Sequence[Fence] | None = None) -> int:
     """Estimate the reading time of a page.
 
     The words of the text at 200 a minute, values counted as one word each, plus the lines of code that are
@@ -19,6 +19,7 @@ def reading_minutes(lines: Sequence[str]) -> int:
 
     Args:
         lines: The page as it is written, without front matter.
+        among: Its fences, where they are known.
 
     Returns:
         Minutes, at least 1.
@@ -29,7 +30,7 @@ def reading_minutes(lines: Sequence[str]) -> int:
     """
     inside: set[int] = set()
     code = 0
-    for fence in fences(lines):
+    for fence in fences(lines) if among is None else among:
         inside.update(range(fence.line, fence.end + 1))
         if not fence.runs or "source" in fence.options:
             code += sum(bool(line.strip()) for line in fence.code.split("\n"))

@@ -1,10 +1,13 @@
 """Whatever is wrong on a page ends the build, names file and line first, and publishes nothing."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.project import Project, fence
+from qkvdocs.lessons import LessonError, Page
+from qkvdocs.lessons._page import run as run_parts
+from tests.project import ROOT, Project, fence
 
 PAGES = {
     "syntax error": (fence("x = = 1"), r"docs/index\.md:4: SyntaxError: invalid syntax"),
@@ -90,6 +93,26 @@ PAGES = {
         fence("print('````python exec=\"on\"\\nx = 1\\n````')"),
         r"docs/index\.md:3: FenceError: a fence must not print a fence that runs",
     ),
+    "forgotten exec": (
+        fence("x", 'session="a"'),
+        r"docs/index\.md:3: FenceError: session must stand with exec=\"on\", got a fence that does not run",
+    ),
+    "name of another session": (
+        fence("y = 1", 'exec="on" session="a"') + fence("y", 'exec="on" session="b"'),
+        r"docs/index\.md:7: NameError: name 'y' is not defined\. Session 'a' has it: .*",
+    ),
+    "value before its fence": (
+        "`{python} y`\n\n" + fence("y = 1"),
+        r"docs/index\.md:3: NameError: .*The fence on line 5 sets it, below: .*",
+    ),
+    "name of a fence that does not run": (
+        fence("y = 1", 'exec="no"') + fence("y"),
+        r"docs/index\.md:7: NameError: .*The fence on line 3 sets it, and does not run: let it say exec=.*",
+    ),
+    "name of a fence without a session": (
+        fence("y = 1") + fence("y"),
+        r"docs/index\.md:7: NameError: .*The fence on line 3 sets it, and has no session: .*",
+    ),
     "missing error": (
         fence("x = 1", 'exec="on" raises="ValueError"'),
         r"docs/index\.md:3: FenceError: must raise.*",
@@ -174,3 +197,33 @@ def test_a_right_page_is_published(project: Project) -> None:
     project.write(f"# Page\n\n{fence('x = 1')}\n`{{python}} x`\n")
 
     assert "<p>1</p>" in project.html()
+
+
+BROKEN = {
+    "misspelt option": ('```python exec="on" sesion="04"\nx = 1\n```', "FenceError"),
+    "unquoted option": ("```python exec=on\nx = 1\n```", "FenceError"),
+    "unknown language": ('```pyhton exec="on"\nx = 1\n```', "FenceError"),
+    "forgotten exec": ('```python session="04"\nx = 1\n```', "FenceError"),
+    "never closed": ('````python exec="on" session="04"\nx = 1', "FenceError"),
+    "name": ('```python exec="on" session="04"\nnothing_of_the_kind\n```', "NameError"),
+    "claim": ("larger `{check} 1 > 2`", "ClaimError"),
+    "value": ("`{r} x`", "ValueError"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_a_real_lesson_broken_anywhere_names_its_line(lesson: Path, kind: str, place: str) -> None:
+    """A real lesson has a reading time, formulas, marks and folds, which a small page lacks."""
+    lines = lesson.read_text("utf-8").split("\n")
+    heads = [at for at, line in enumerate(lines) if line.startswith("## ")]
+    at = {"first": heads[0], "middle": heads[len(heads) // 2], "last": heads[-1]}[place]
+    text, name = BROKEN[kind]
+    broken = [*lines[:at], *text.split("\n"), "", *lines[at:]]
+    run = 1 + at + (name == "NameError")
+
+    page = Page(lesson.relative_to(ROOT).as_posix(), ROOT, broken)
+    with pytest.raises(LessonError) as failure:
+        run_parts(page)
+
+    assert str(failure.value).startswith(f"docs/lessons/04-qkv-projections.md:{run}: {name}: ")
