@@ -92,7 +92,7 @@ def blind_spots(weights: QKVWeights, rotary: bool) -> list[str]:
     spots = []
     if not rotary and weights.b_K is not None:
         spots.append(
-            "attention: the key bias, since without rotary positions no output depends on it: compare keys with Project"
+            "attention: the key bias, since no output of plain attention depends on it: compare keys with Project"
         )
     if any(
         bias is not None and not np.any(bias) for bias in (weights.b_Q, weights.b_K, weights.b_V, weights.b_O)

@@ -72,7 +72,7 @@ _ALL = (
         ("Shujun-He/RibonanzaNet#7",)),
     Bug("key-bias", "A bias lost or invented", QUIET,
         "Load each bias that the file has, and no other.",
-        ("microsoft/unilm#510", "vllm-project/vllm#12342", "huggingface/transformers#43838")),
+        ("vllm-project/vllm#12342", "huggingface/transformers#43838")),
     Bug("key-transpose", "No transpose of K", NONSENSE,
         "Swap the last two axes of K: `q @ k.swapaxes(-1, -2)`. A reshape is no transpose.",
         ()),

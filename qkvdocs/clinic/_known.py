@@ -52,7 +52,7 @@ def masks(causal: bool) -> list[Fault]:
     faults = [
         Fault("mask-polarity", "the mask hides what it should show", "mask", "inverted"),
         Fault("causality", "the mask has no effect", "mask", "ignored"),
-        Fault("causality", "hidden scores are set to 0, which is a score like any other,", "mask", "zero"),
+        Fault("causality", "hidden scores are set to 0, which is a score like any other", "mask", "zero"),
         Fault("causality", "the mask is added as ones and zeros", "mask", "added"),
         Fault("causality", "the scores are multiplied by the mask", "mask", "times"),
         Fault(

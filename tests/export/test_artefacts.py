@@ -42,14 +42,15 @@ def pdf(made: Path) -> PdfReader:
 
 @pytest.fixture(scope="module")
 def texts(pdf: PdfReader) -> list[str]:
-    """Its words, page by page."""
-    return [page.extract_text() for page in pdf.pages]
+    """Its words, page by page; some fonts of a machine draw two letters as one sign."""
+    joined = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl"})
+    return [page.extract_text().translate(joined) for page in pdf.pages]
 
 
 @pytest.fixture(scope="module")
 def printed(texts: list[str]) -> str:
-    """All its words without white space, which a PDF does not keep."""
-    return re.sub(r"\s", "", "".join(texts))
+    """All its words without white space, which a PDF does not keep, and without the foot that may part a sentence."""
+    return re.sub(r"\s", "", "".join(re.sub(r"qkvdocs\s*\d+\s*$", "", text) for text in texts))
 
 
 def test_the_pdf_has_every_lesson_in_order(pdf: PdfReader) -> None:
@@ -78,7 +79,7 @@ def test_the_pdf_has_every_sum_and_every_answer(printed: str, site: Path) -> Non
     ]
     plain = [line.strip() for line in folded if re.fullmatch(r"    [\w ,.;:’]+", line)]
     assert len(plain) > 3
-    assert all(re.sub(r"\s", "", line) in printed for line in plain)
+    assert [line for line in plain if re.sub(r"\s", "", line) not in printed] == []
 
 
 def test_the_pdf_has_no_control_and_its_links_lead_out_or_within(pdf: PdfReader, printed: str) -> None:

@@ -1,5 +1,6 @@
 """No wait between the builder and its processes is without a limit, and no message is read by the wrong one."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -57,7 +58,8 @@ def test_a_page_that_stops_or_kills_its_parent_ends_in_a_message(
     assert forge.files
     monkeypatch.setattr(_forge, "ANSWER", 0.5)
     code = f"import os\nos.kill(os.getppid(), {int(signal_)})"
-    project.run(fence(code))
+    with contextlib.suppress(LessonError):  # a page whose parent is dead may die too
+        project.run(fence(code))
     if signal_ == signal.SIGKILL:  # it is found dead, and replaced
         forge.process.wait(5)
     else:
