@@ -25,9 +25,19 @@ def sdpa(x: Tensor, changed: Tensor, **mask: Any) -> Tensor:
 
 def layer(x: Tensor, changed: Tensor, **mask: Any) -> Tensor:
     """The same with torch's module, which has weights of its own."""
+    return module()(x[None], x[None], changed[None], **{"need_weights": False, **mask})[0][0]
+
+
+def one_tensor(x: Tensor, _: Tensor, **mask: Any) -> Tensor:
+    """The same as most call it: one tensor for all three arguments, which opens torch's fast path for inference."""
+    rows = x[None]
+    return module()(rows, rows, rows, **{"need_weights": False, **mask})[0][0]
+
+
+def module() -> torch.nn.MultiheadAttention:
+    """Give the same layer each time."""
     torch.manual_seed(7)
-    module = torch.nn.MultiheadAttention(WIDTH, 2, batch_first=True, dtype=torch.float64).eval()
-    return module(x[None], x[None], changed[None], **{"need_weights": False, **mask})[0][0]
+    return torch.nn.MultiheadAttention(WIDTH, 2, batch_first=True, dtype=torch.float64).eval()
 
 
 def seen(attend: Callable[..., Tensor], **mask: Any) -> np.ndarray:
@@ -97,6 +107,10 @@ def measurements() -> dict[str, Any]:
             "scaled_dot_product_attention": nothing_to_see(sdpa, attn_mask=empty),
             "nn.MultiheadAttention": nothing_to_see(layer, attn_mask=~empty),
             "nn.MultiheadAttention, weights too": nothing_to_see(layer, attn_mask=~empty, need_weights=True),
+            "nn.MultiheadAttention, one tensor": nothing_to_see(one_tensor, attn_mask=~empty),
+            "nn.MultiheadAttention, one tensor, weights too": nothing_to_see(
+                one_tensor, attn_mask=~empty, need_weights=True
+            ),
         },
     }
 
