@@ -57,10 +57,11 @@ def at_risk(path: Path, root: Path, runs: int = RUNS) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Run the search over all pages as a command."""
     parser = argparse.ArgumentParser(prog="qkvdocs noise", description=__doc__)
+    parser.add_argument("pages", nargs="*", type=Path, help="the Markdown files; all, if none is named")
     parser.add_argument("--runs", type=int, default=RUNS, help="how many times to disturb each page")
     given = parser.parse_args(arguments)
     root = Path.cwd()
-    paths = sorted(root.joinpath("docs").rglob("*.md"))
+    paths = [path.absolute() for path in given.pages] or sorted(root.joinpath("docs").rglob("*.md"))
     found = 0
     # Threads only wait: each page runs in processes of its own.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
