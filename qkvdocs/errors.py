@@ -19,15 +19,38 @@ class ShapeError(QKVError):
     """An array's shape, or a size, contradicts what it is used with."""
 
 
-class DTypeError(QKVError):
+def printable(text: str) -> str:
+    r"""Spell out what could act on a terminal or hide in a line: controls, line ends, directions, surrogates.
+
+    Args:
+        text: What a file says.
+
+    Returns:
+        One line that shows what it holds.
+
+    Examples:
+        >>> print(printable("attn\x1b[2J\n0 refused é"))
+        attn\x1b[2J\n0 refused é
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _FileError(QKVError):
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+class DTypeError(_FileError):
     """An argument is of a kind, or holds a value, that the mathematics is not defined for."""
 
 
-class CheckpointError(QKVError):
+class CheckpointError(_FileError):
     """A file is not a checkpoint, or is damaged, or may not be read."""
 
 
-class LayoutError(QKVError):
+class LayoutError(_FileError):
     """It is not known, or contradictory, how a checkpoint keeps its projections."""
 
 

@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
 
 from qkvdocs.errors import CheckpointError
-from qkvdocs.wild._formats import SUFFIXES, refuse_suffix
-from qkvdocs.wild._remote import RemoteFile, exists
+from qkvdocs.wild._formats import refuse_suffix, what_is_there
+from qkvdocs.wild._remote import WEB, RemoteFile, find
 from qkvdocs.wild._sources import LocalFile, Source
 
 INDEX = "model.safetensors.index.json"
 WHOLE = ("model.safetensors", "consolidated.safetensors", "diffusion_pytorch_model.safetensors")
 CONFIGS = ("config.json", "params.json")
-OTHERS = ("pytorch_model.bin", "model.gguf", "tf_model.h5", "flax_model.msgpack")
+OTHERS = ("pytorch_model.bin", "model.gguf", "tf_model.h5", "flax_model.msgpack", "adapter_model.safetensors")
 LARGEST_JSON = 32_000_000
 """Bytes of config.json or of the index; the largest published index is a third of that."""
 
@@ -32,6 +35,96 @@ class Files:
     """What config.json says; empty without one."""
 
 
+class Folder(Protocol):
+    """Where the files of a checkpoint stand."""
+
+    def open(self, name: str) -> Source:
+        """Open a file by its plain name."""
+
+    def has(self, name: str) -> bool:
+        """Ask whether there is such a file."""
+
+    def names(self) -> list[str]:
+        """List the files, as far as that can be known."""
+
+    def below(self) -> list[str]:
+        """List the files of the folders in it, as far as that can be known."""
+
+
+class LocalFolder:
+    """A folder on disk; a link may not lead out of it."""
+
+    def __init__(self, path: Path, named: str | None = None) -> None:
+        self.path, self.named = path, named
+        """The file that the caller named may be a link: it was meant."""
+
+    def open(self, name: str) -> Source:
+        """Open a file by its plain name."""
+        if name == self.named:
+            return LocalFile((self.path / name).resolve(), name)
+        return LocalFile(inside(self.path, name), name)
+
+    def has(self, name: str) -> bool:
+        """Ask whether there is such a file, or a link."""
+        return (self.path / name).is_symlink() or (self.path / name).exists()
+
+    def names(self) -> list[str]:
+        """List what stands in the folder."""
+        return sorted(path.name for path in self.path.iterdir())
+
+    def below(self) -> list[str]:
+        """List what stands in the folders in the folder."""
+        found: list[str] = []
+        for folder in sorted(path for path in self.path.iterdir() if path.is_dir() and not path.is_symlink()):
+            with suppress(OSError):
+                found += sorted(path.relative_to(self.path).as_posix() for path in folder.iterdir())
+        return found
+
+
+class RemoteFolder:
+    """A folder behind an address. Few servers list one, so known names are tried."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._opened: dict[str, RemoteFile | None] = {}
+
+    def open(self, name: str) -> Source:
+        """Open a file by its plain name."""
+        return self._find(name) or RemoteFile(self._address(name))
+
+    def has(self, name: str) -> bool:
+        """Ask whether there is such a file; its first bytes then are known."""
+        return self._find(name) is not None
+
+    def names(self) -> list[str]:
+        """Try the names that a checkpoint may have."""
+        return [name for name in WHOLE if self.has(name)][:1] or [name for name in OTHERS if self.has(name)]
+
+    def below(self) -> list[str]:
+        """Nothing: no server is asked for that."""
+        return []
+
+    def _find(self, name: str) -> RemoteFile | None:
+        if name not in self._opened:
+            self._opened[name] = find(self._address(name))
+        return self._opened[name]
+
+    def _address(self, name: str) -> str:
+        _check_plain(name)
+        return f"{self.address}/{quote(name) if self.address.startswith(WEB) else name}"
+
+
+class RemoteSingle(RemoteFolder):
+    """The folder of one file whose address was given, as it was given."""
+
+    def __init__(self, address: str, name: str) -> None:
+        super().__init__(urlsplit(address)._replace(query="", fragment="").geturl().rsplit("/", 1)[0])
+        self._named = name, address
+
+    def _address(self, name: str) -> str:
+        return self._named[1] if name == self._named[0] else super()._address(name)
+
+
 def find_files(address: str) -> Files:
     """Find the files of a checkpoint.
 
@@ -44,33 +137,43 @@ def find_files(address: str) -> Files:
     Raises:
         CheckpointError: If it is another kind of file, or the folder holds no checkpoint.
     """
-    refuse_suffix(address)
-    folder, name = address, ""
+    address = _path_of(address)
     if "://" in address:
-        folder = address.rstrip("/")
-        if folder.endswith(".safetensors"):
-            folder, name = folder.rsplit("/", 1)
-
-        def remote(child: str) -> str:
-            return f"{folder}/{child}"
-
-        return _lay_out(name, lambda child: RemoteFile(remote(child)), lambda child: exists(remote(child)))
+        name = urlsplit(address).path.rsplit("/", 1)[-1]
+        refuse_suffix(name)
+        if name.lower().endswith(".safetensors"):
+            return _lay_out(name, RemoteSingle(address, name))
+        return _lay_out("", RemoteFolder(address.rstrip("/")))
     try:
         path = Path(address)
         if path.is_dir():
-            return _lay_out("", lambda child: LocalFile(inside(path, child), child), _has(path), _glob(path))
+            return _lay_out("", LocalFolder(path))
+        refuse_suffix(address)
         if not path.exists():
             raise CheckpointError(f"{address} must be a .safetensors file or a folder, got nothing there")
-        parent = path.parent
+        return _lay_out(path.name, LocalFolder(path.parent, path.name))
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{address} must be a path that can be followed, got: {error}") from None
 
-    def local(child: str) -> LocalFile:
-        return LocalFile(path if child == path.name else inside(parent, child), child)
 
-    return _lay_out(path.name, local, _has(parent))
+def _path_of(address: str) -> str:
+    """Turn file://… into the path that it means: the rules of a local folder then hold for it."""
+    scheme, _, rest = address.partition("://")
+    if scheme.lower() not in ("file", "local") or not rest:
+        return address
+    host, slash, path = rest.partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise CheckpointError(f"{address} must be file:/// and an absolute path")
+    return url2pathname(f"/{path}")
+
+
+def _check_plain(name: str) -> None:
+    if not name or name != Path(name).name or name in {".", ".."} or set("\\\0") & set(name) or "::" in name:
+        raise CheckpointError(
+            f"a file of the index must be a plain name inside the folder, got {name[:200]!r}"
+        )
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -78,15 +181,15 @@ def inside(folder: Path, name: str) -> Path:
 
     A link may leave the folder in one case: from a snapshot of the Hugging Face cache to its blobs.
     """
-    if not name or name != Path(name).name or name in {".", ".."} or "\\" in name or "\0" in name:
-        raise CheckpointError(f"a file of the index must be a plain name inside the folder, got {name!r}")
+    _check_plain(name)
     try:
         home, target = folder.resolve(strict=True), (folder / name).resolve(strict=True)
     except FileNotFoundError:
         raise CheckpointError(f"{name} must be in the folder {folder}, got no such file") from None
     except (OSError, RuntimeError) as error:
         raise CheckpointError(f"{name} must be a file that can be followed, got: {error}") from None
-    homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
+    snapshots = next((parent for parent in home.parents if parent.name == "snapshots"), None)
+    homes = [home, snapshots.parent / "blobs"] if snapshots else [home]
     if target.parent not in homes:
         raise CheckpointError(
             f"{name} must stay inside the folder {folder}, got a link to {target}. Name the file itself"
@@ -94,38 +197,32 @@ def inside(folder: Path, name: str) -> Path:
     return target
 
 
-def _has(folder: Path) -> Callable[[str], bool]:
-    return lambda name: (folder / name).is_symlink() or (folder / name).exists()
-
-
-def _glob(folder: Path) -> list[str]:
+def _chosen(names: list[str]) -> list[str]:
     # Mistral's folders hold the same weights twice, and others keep strangers beside the model.
-    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    names = [name for name in names if name.endswith(".safetensors")]
     for kind in ("model.safetensors", "model-*-of-*.safetensors", "consolidated*.safetensors"):
         if chosen := [name for name in names if fnmatchcase(name, kind)]:
             return chosen
     return names
 
 
-def _lay_out(
-    name: str, open_: Callable[[str], Source], has: Callable[[str], bool], found: list[str] | None = None
-) -> Files:
-    config = next((read_json(open_(file), file) for file in CONFIGS if has(file)), {})
+def _lay_out(name: str, folder: Folder) -> Files:
+    config = next((read_json(folder.open(file), file) for file in CONFIGS if folder.has(file)), {})
     if name:
-        return Files([name], open_, None, config)
-    if has(INDEX):
-        weight_map = read_json(open_(INDEX), INDEX).get("weight_map")
+        return Files([name], folder.open, None, config)
+    if folder.has(INDEX):
+        weight_map = read_json(folder.open(INDEX), INDEX).get("weight_map")
         if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
             raise CheckpointError(
                 f"{INDEX} must map tensors to files, got the weight_map {str(weight_map)[:60]}"
             )
-        return Files(sorted(set(weight_map.values())), open_, weight_map, config)
-    names = found if found is not None else [file for file in WHOLE if has(file)][:1]
-    if not names:
-        others = [file for file in OTHERS if has(file)]
-        got = f"{others[0]}: {SUFFIXES[Path(others[0]).suffix]}" if others else "none"
-        raise CheckpointError(f"the folder must hold a .safetensors file, got {got}")
-    return Files(names, open_, None, config)
+        return Files(sorted(set(weight_map.values())), folder.open, weight_map, config)
+    held = folder.names()
+    if names := _chosen(held):
+        return Files(names, folder.open, None, config)
+    raise CheckpointError(
+        f"the folder must hold a .safetensors file, got {what_is_there(held, folder.below())}"
+    )
 
 
 def read_json(source: Source, name: str) -> dict[str, Any]:
@@ -133,9 +230,13 @@ def read_json(source: Source, name: str) -> dict[str, Any]:
     if source.size > LARGEST_JSON:
         raise CheckpointError(f"{name} must be at most {LARGEST_JSON} bytes long, got {source.size}")
     try:
-        content = json.loads(source.read(0, source.size).decode())
+        content = json.loads(source.read(0, source.size).decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name} must be JSON in UTF-8, got: {str(error)[:100]}") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{name} must hold a JSON object, got {type(content).__name__}")
     return content
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")

@@ -9,8 +9,11 @@ import numpy as np
 
 from qkvdocs.errors import CheckpointError
 
-# Without O_NONBLOCK a named pipe would wait for somebody to write to it.
-FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# Without O_NONBLOCK a named pipe would wait for somebody to write to it; with O_NOFOLLOW a link that takes the
+# file's place after it was followed is an error.
+FLAGS = os.O_RDONLY
+for flag in ("O_NONBLOCK", "O_BINARY", "O_NOFOLLOW"):
+    FLAGS |= getattr(os, flag, 0)
 
 
 class Source(Protocol):
@@ -27,7 +30,7 @@ class Source(Protocol):
 
 
 class LocalFile:
-    """A regular file on disk."""
+    """A regular file on disk; `path` must not be a link."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
@@ -40,7 +43,9 @@ class LocalFile:
         """Give the bytes from `start` up to `stop`."""
         with self._open() as file:
             file.seek(start)
-            return file.read(stop - start)
+            data = file.read(stop - start)
+            self._check(file)
+            return data
 
     def array(self, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         """Map the values that begin at byte `start`; what is never looked at is never read."""
@@ -59,12 +64,18 @@ class LocalFile:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             file.close()
             raise CheckpointError(f"{self.name} must be a regular file, got a folder, pipe or device")
-        if self._stamp and self._stamp != _stamp(file):
+        try:
+            self._check(file)
+        except CheckpointError:
             file.close()
-            raise CheckpointError(f"{self.name} must stay as it was when it was opened, got a changed file")
+            raise
         return file  # unbuffered, so a read asks for exactly its bytes
+
+    def _check(self, file: BinaryIO) -> None:
+        if self._stamp and self._stamp != _stamp(file):
+            raise CheckpointError(f"{self.name} must stay as it was when it was opened, got a changed file")
 
 
 def _stamp(file: BinaryIO) -> tuple[int, ...]:
     found = os.fstat(file.fileno())
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

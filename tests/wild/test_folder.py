@@ -168,6 +168,35 @@ def test_a_folder_of_pickles_is_named(tmp_path: Path) -> None:
         wild.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (["Llama-3.2-1B-Q4_K_M.gguf"], "GGUF, whose tensors"), (["ckpt.pt"], "ckpt.pt: a pickle.*weights_only=True"),
+        (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], "00001-of-00002.bin: a pickle"),
+        (["mp_rank_00"], "a Megatron checkpoint"), (["latest_checkpointed_iteration.txt", "iter_10"], "Megatron"),
+        (["model_optim_rng.pt"], "one rank of a Megatron checkpoint"),
+        (["__0_0.distcp", ".metadata"], "torch distributed checkpoint.*dcp_to_torch"),
+        (["_METADATA", "d"], "an Orbax checkpoint. Restore it"), (["model.onnx"], "ONNX, a graph"),
+        (["model_index.json", "unet", "vae"], "a diffusers pipeline. Give the folder of one of its models"),
+        (["model.ckpt.index", "model.ckpt.data-00000-of-00001"], "a TensorFlow checkpoint"),
+        (["openvino_model.bin", "openvino_model.xml"], "OpenVINO, a graph"), (["model.keras"], "a Keras archive"),
+        (["flax_model.msgpack"], "flax's msgpack.*from_flax=True"), (["weights.npz"], "numpy.load"),
+        (["readme.md"], "none among link, readme.md"), ([], "got none among link"),
+        (["readme.md", "checkpoint/_METADATA"], "checkpoint/_METADATA: an Orbax checkpoint"),
+        (["iter_10/mp_rank_00/w.bin"], "iter_10/mp_rank_00: a Megatron checkpoint"),
+        (["readme.md", "model/model.safetensors"], "one in model. Give that folder"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_another_format_gets_its_next_step(tmp_path: Path, names: list[str], match: str) -> None:
+    """Known by the names in it and in the folders in it; nothing is opened, and no link followed."""
+    (tmp_path / "link").symlink_to(Path(__file__).parent / "fixtures" / "gpt2")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(CheckpointError, match=rf"must hold a .safetensors file, .*{match}"):
+        wild.read(tmp_path)
+
+
 def test_a_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even its first byte."""
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
@@ -255,3 +284,10 @@ def test_arrays_are_read_only(make: Make) -> None:
     """They are windows into the file."""
     checkpoint = wild.Checkpoint(make({"a": random(2), "b": np.zeros(2, "<u2")}))
     assert not any(checkpoint[name].flags.writeable for name in checkpoint)
+
+
+def test_a_folder_may_be_named_like_a_file_of_another_format(make: Make) -> None:
+    """What it holds decides."""
+    folder = make(llama(), CONFIG)
+    named = folder.rename(folder.with_name("step=10.ckpt"))
+    assert len(wild.read(named)) == 1

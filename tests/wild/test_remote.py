@@ -2,8 +2,12 @@
 
 # one case a line
 
+import contextlib
+import json
+import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,10 +18,11 @@ import pytest
 
 from qkvdocs import wild
 from qkvdocs.errors import CheckpointError
+from qkvdocs.wild import _remote
 from tests.wild.conftest import CONFIG, FIXTURES, llama, random
 
 fsspec = pytest.importorskip("fsspec")
-pytest.importorskip("aiohttp")
+INDEX = "model.safetensors.index.json"
 Make = Callable[..., Path]
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -32,17 +37,9 @@ class Server(BaseHTTPRequestHandler):
     sent: ClassVar[list[tuple[str, int]]] = []
     protocol_version = "HTTP/1.1"
 
-    def do_HEAD(self) -> None:
-        """Answer with the size, unless that is what is being left out."""
-        self.answer(body=False)
-
     def do_GET(self) -> None:
-        """Answer with a range."""
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
         """Send what the manner says."""
-        path = self.folder / self.path.lstrip("/")
+        path, manner = self.folder / self.path.partition("?")[0].lstrip("/"), self.manner
         if not path.is_file():
             self.send_response(404)
             self.send_header("Content-Length", "0")
@@ -50,30 +47,57 @@ class Server(BaseHTTPRequestHandler):
             return
         data = path.read_bytes()
         asked = re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        status, first, last = 200, 0, len(data) - 1
-        if asked and self.manner != "ignores ranges":
-            status, first, last = 206, int(asked[1]), min(int(asked[2]), len(data) - 1)
+        assert asked
+        status, first, last = 206, int(asked[1]), min(int(asked[2]), len(data) - 1)
         part = data[first : last + 1]
-        if status == 206 and body and self.manner == "sends less":
-            part = part[:-1]
-        if status == 206 and body and self.manner == "sends more":
-            part = data[first:]
-        if self.manner == "breaks" and body:
+        later = first > 0 and path.suffix == ".safetensors"
+        told = f"bytes {first}-{last}/{len(data)}"
+        if manner == "ignores ranges":
+            status, part, told = 200, data, ""
+        elif manner == "breaks":
             status, part = 500, b""
+        elif manner == "sends on":
+            status, told = 302, ""
+        elif manner == "no range told":
+            told = ""
+        elif manner == "sends less" and later:
+            part = part[:-1]
+        elif manner == "another range" and later:
+            told = f"bytes {first + 8}-{last + 8}/{len(data) + 8}"
+        elif manner == "another size" and later:
+            told = f"bytes {first}-{last}/{len(data) + 1}"
         self.send_response(status)
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
-        if self.manner != "ignores ranges":
-            self.send_header("Accept-Ranges", "bytes")
-        if self.manner == "no size":
+        if manner == "sends on":
+            self.send_header("Location", f"file://{path}")
+        if told:
+            self.send_header("Content-Range", told)
+        if manner == "packs":
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("ETag", '"two"' if manner == "another tag" and later else '"one"')
+        self.send_header("Last-Modified", "later" if manner == "another date" and later else "once")
+        if manner == "drips in the header":
+            self.drip(b"X-Drip: " + b"x" * 10**6)
+        if manner in ("no size", "sends more"):
             self.send_header("Connection", "close")
             self.close_connection = True
         else:
             self.send_header("Content-Length", str(len(part)))
         self.end_headers()
-        if body:
-            self.sent.append((path.name, len(part)))
+        self.sent.append((path.name, len(part)))
+        if manner == "drips":
+            self.drip(part)
+        with contextlib.suppress(OSError):
             self.wfile.write(part)
+            for _ in range(10_000 if manner == "sends more" else 0):
+                self.wfile.write(bytes(1 << 16))  # 650 MB, unless the reader leaves
+
+    def drip(self, data: bytes) -> None:
+        """Send one byte now and then."""
+        with contextlib.suppress(OSError):
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(0.02)
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
@@ -88,7 +112,7 @@ def serve() -> Iterator[Callable[[Path, str], str]]:
         handler = type("Handler", (Server,), {"folder": folder, "manner": manner, "sent": []})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         start.sent = handler.sent  # type: ignore[attr-defined]
         return f"http://127.0.0.1:{server.server_port}"
 
@@ -117,15 +141,120 @@ def test_a_file_by_its_address(serve: Callable[..., str]) -> None:
     assert wild.read(address)["h.0.attn"].layout.family == "GPT-2"
 
 
-@pytest.mark.parametrize("manner", ["ignores ranges", "sends less", "sends more", "no size", "breaks"])
+UNTRUE = {
+    "ignores ranges": "with status 206 and its Content-Range, got status 200 .* Download the file",
+    "no range told": "with status 206 and its Content-Range, got status 206",
+    "another range": r"must answer the range \d+-\d+, got the range",
+    "another size": r"must stay as it was when it was opened = \d+, \"one\", once, got \d+",
+    "another tag": r'must stay as it was when it was opened = \d+, "one", once, got \d+, "two", once',
+    "another date": r'must stay as it was .* got \d+, "one", later',
+    "packs": "must answer with the file's own bytes, got them in 'gzip'",
+    "sends less": r"must answer range requests, got (EOFError|IncompleteRead)",
+    "sends on": "must answer range requests, got (HTTPError|URLError)",
+    "breaks": "must answer range requests, got HTTPError: HTTP Error 500",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("manner", UNTRUE)
 def test_a_server_that_does_not_mean_ranges_is_refused(
     make: Make, serve: Callable[..., str], manner: str
 ) -> None:
-    """By its address, and without fetching the file: three megabytes here, three hundred gigabytes elsewhere."""
+    """By its address, and without fetching the file: four megabytes here, three hundred gigabytes elsewhere."""
     folder = make({"embed.weight": random(1000, 1000), **llama()}, CONFIG)
     address = serve(folder, manner)
-    with pytest.raises(CheckpointError, match=r"http://127.0.0.1:\d+/\S+ must (answer|tell)"):
+    with pytest.raises(CheckpointError, match=UNTRUE[manner]):
         wild.read(address + "/model.safetensors")["layers.0.self_attn"]
+
+
+@pytest.mark.parametrize("manner", ["sends more", "no size"])
+def test_a_body_that_is_longer_than_asked_is_cut_off(
+    make: Make, serve: Callable[..., str], manner: str
+) -> None:
+    """Only what was asked is taken, and nobody waits for the rest."""
+    folder, start = make(llama(), CONFIG), time.perf_counter()
+    weights = wild.read(serve(folder, manner))["layers.0.self_attn"]
+    assert np.array_equal(weights.W_Q, wild.read(folder)["layers.0.self_attn"].W_Q)
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("manner", ["drips", "drips in the header"])
+def test_a_server_that_drips_has_a_limit(
+    make: Make, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    """Each byte comes in time, and all of them never would."""
+    monkeypatch.setattr(_remote, "PATIENCE", 0.3)
+    folder = make({**llama(), "x" * 9999: random(1)}, CONFIG)
+    with pytest.raises(CheckpointError, match=r"must answer \d+ bytes within \d+ s, got .* Try again"):
+        wild.read(serve(folder, manner))
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.safetensors", "/secret.safetensors", "a/b.safetensors", "..", "a::b"]
+)
+def test_an_index_that_points_outside_is_refused(make: Make, serve: Callable[..., str], name: str) -> None:
+    """Before it is asked for; over http, and by any other scheme."""
+    folder = make(llama(), CONFIG)
+    (folder / "in").mkdir()
+    for file in ("config.json", "model.safetensors"):
+        (folder / file).rename(folder / "in" / file)
+    (folder / "in" / "model.safetensors").rename(folder / "secret.safetensors")
+    (folder / "in" / INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
+    address = serve(folder)
+    memory = fsspec.filesystem("memory")
+    for file in (INDEX, "config.json"):
+        memory.pipe_file(f"/in/{file}", (folder / "in" / file).read_bytes())
+    for place in (address + "/in", "memory://in"):
+        with pytest.raises(CheckpointError, match="must be a plain name inside the folder"):
+            wild.read(place)
+    assert not [name for name, _ in serve.sent if "secret" in name]  # type: ignore[attr-defined]
+
+
+def test_a_name_of_an_index_is_no_address(make: Make, serve: Callable[..., str]) -> None:
+    """What a server would decode is sent as the characters that it is."""
+    folder = make(llama(), CONFIG, "%2e%2e%2fm?x#y.safetensors")
+    header = wild.Checkpoint(folder / "%2e%2e%2fm?x#y.safetensors")
+    (folder / INDEX).write_text(
+        json.dumps({"weight_map": dict.fromkeys(header, "%2e%2e%2fm?x#y.safetensors")})
+    )
+    with pytest.raises(CheckpointError, match="no such file"):  # this server decodes nothing
+        wild.read(serve(folder))
+
+
+def test_a_file_address_is_a_path(make: Make, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Under the rules of a folder on disk: no link leads out, and a pipe is refused at once."""
+    folder = make(llama(), CONFIG)
+    assert len(wild.read(folder.as_uri())) == len(wild.read(f"{folder.as_uri()}/model.safetensors")) == 1
+    secret = tmp_path_factory.mktemp("out") / "secret.safetensors"
+    (folder / "model.safetensors").rename(secret)
+    (folder / "model.safetensors").symlink_to(secret)
+    with pytest.raises(CheckpointError, match="must stay inside the folder"):
+        wild.read(folder.as_uri())
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="must be a regular file"):
+        wild.read(folder.as_uri())
+    with pytest.raises(CheckpointError, match="must be file:/// and an absolute path"):
+        wild.read("file://elsewhere/x")
+    with pytest.raises(CheckpointError, match="must be one address, got a chain"):
+        wild.read("simplecache::memory://m")
+
+
+def test_a_file_in_memory_that_changes_is_refused(make: Make) -> None:
+    """Schemes of fsspec too: the second file is not read by the first one's header."""
+    memory = fsspec.filesystem("memory")
+    folder = make(llama(), CONFIG)
+    for name in ("model.safetensors", "config.json"):
+        memory.pipe_file(f"/changing/{name}", (folder / name).read_bytes())
+    attentions = wild.read("memory://changing")
+    memory.pipe_file("/changing/model.safetensors", (folder / "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match="must stay as it was when it was opened"):
+        attentions["layers.0.self_attn"]
+
+
+def test_an_address_with_a_query(serve: Callable[..., str]) -> None:
+    """As sites give them for downloads."""
+    address = serve(FIXTURES / "gpt2") + "/model.safetensors?download=true"
+    assert wild.read(address)["h.0.attn"].layout.family == "GPT-2"
 
 
 def test_nothing_there(serve: Callable[..., str], tmp_path: Path) -> None:
@@ -153,4 +282,4 @@ def test_the_message_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra: the base install says how to get it."""
     monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
     with pytest.raises(CheckpointError, match=r"needs fsspec: pip install 'qkvdocs\[remote\]'"):
-        wild.read("https://example.org/model.safetensors")
+        wild.read("s3://example/model.safetensors")
