@@ -1,13 +1,13 @@
 # attend(q, k, v, mask).
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._contracts import Attend
-from qkvdocs.clinic._explain import Evidence, explain, findings, imprecise, measured
-from qkvdocs.clinic._faults import Ways, mix
+from qkvdocs.clinic._explain import NUDGE, Evidence, coarse, explain, findings, hidden, imprecise, measured
+from qkvdocs.clinic._faults import Fault, Ways, mix
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
 from qkvdocs.errors import ContractError
@@ -30,14 +30,14 @@ def examine_attend(contract: Attend, report: Report) -> None:
     for trial in trials:
         try:
             output = subject(NAMES, *trial)
-        except Exception as error:  # somebody's code may raise anything
-            failures.append(f"{_shapes(trial)}: it raised {type(error).__name__}: {error}")
+        except ContractError as error:
+            failures.append(error)
             continue
         ran.append(trial)
         outputs.append(output)
     if not ran:
-        raise ContractError(f"attend must take (q, k, v, mask), got {failures[0]}")
-    report.untested += [f"attend with {failure}" for failure in failures]
+        raise failures[0]
+    report.findings += [Finding(UNKNOWN, "attend", str(failure)) for failure in failures[:1]]
     if np.isfinite(outputs[0]).all() and distance(subject(NAMES, *ran[0]), outputs[0]) > max(
         RANDOM, subject.limit
     ):
@@ -50,15 +50,17 @@ def examine_attend(contract: Attend, report: Report) -> None:
                 f"attend must return shape (batch, n_heads, n_queries, d_head) = {wanted}, got {output.shape}"
             )
 
-    def simulate(ways: Ways, at: int) -> np.ndarray:
-        q, k, v, mask = ran[at]
+    def simulate(trial: Arguments, ways: Ways) -> np.ndarray:
+        q, k, v, mask = trial
         if contract.causal:
             mask = np.tri(q.shape[2], k.shape[2], k.shape[2] - q.shape[2], dtype=bool)
         return mix(q, k, v, mask, scale, ways)
 
-    evidence = Evidence(outputs, simulate, subject.limit)
+    evidence = Evidence(outputs, lambda ways, at: simulate(ran[at], ways), subject.limit)
     report.tried.append(f"attend: {', '.join(TRIED)}")
-    report.findings += _diagnose(contract, subject, evidence, ran, scale)
+    report.findings += _diagnose(contract, subject, evidence, ran, scale, simulate)
+    if evidence.off(Ways()) <= evidence.limit:
+        report.findings += coarse(subject, hidden(evidence, _faults(contract, scale)))
     subject.conduct(report)
 
 
@@ -84,28 +86,41 @@ def _trials(contract: Attend) -> Iterator[Arguments]:
     yield *arrays(d_head, d_head), None
 
 
-def _shapes(trial: Arguments) -> str:
-    q, k, _, mask = trial
-    return f"{q.shape[2]} queries and {k.shape[2]} keys{'' if mask is None else ' under a mask'}"
+def _faults(contract: Attend, scale: float) -> list[Fault]:
+    n_heads, n_kv_heads = contract.heads
+    return [
+        *_known.scales(n_heads, n_kv_heads, contract.d_head, n_heads * contract.d_head, scale),
+        *_known.axes(), *_known.masks(contract.causal), *_known.matches(),
+        *(_known.tiles() if n_kv_heads != n_heads else ()),
+        *(() if contract.causal else _known.undeclared()),
+    ]  # fmt: skip
 
 
 def _diagnose(
-    contract: Attend, subject: Subject, evidence: Evidence, ran: list[Arguments], scale: float
+    contract: Attend,
+    subject: Subject,
+    evidence: Evidence,
+    ran: list[Arguments],
+    scale: float,
+    simulate: Callable[[Arguments, Ways], np.ndarray],
 ) -> Iterator[Finding]:
     off = evidence.off(Ways())
     if off <= evidence.limit:
         return
-    n_heads, n_kv_heads = contract.heads
-    faults = [
-        *_known.scales(n_heads, n_kv_heads, contract.d_head, n_heads * contract.d_head, scale),
-        *_known.axes(), *_known.masks(contract.causal), *_known.matches(),
-        *(_known.tiles() if n_kv_heads != n_heads else ()),
-    ]  # fmt: skip
+    faults = _faults(contract, scale)
+
+    def nudge(ways: Ways) -> tuple[np.ndarray, np.ndarray]:
+        q, k, v, mask = ran[0]
+        nudged = (q * NUDGE, k * NUDGE, v * NUDGE, mask)
+        return subject(NAMES, *nudged) - evidence.observed[0], simulate(nudged, ways) - evidence.simulate(
+            ways, 0
+        )
+
     if sets := explain(evidence, faults):
         yield from findings(subject, evidence, sets)
     elif fault := measured(evidence):
         yield from findings(subject, evidence, [(fault,)])
-    elif (chosen := imprecise(evidence, faults)) is not None:
+    elif (chosen := imprecise(evidence, faults, nudge)) is not None:
         if chosen:
             yield from findings(subject, evidence, [chosen])
         said = (
@@ -120,6 +135,9 @@ def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: fl
     """Say what can be said where no known fault explains the numbers."""
     q, k, v, mask = ran[1] if len(ran) > 1 and not contract.causal else ran[0]
     base = subject(NAMES, q, k, v, mask)
+    if not np.isfinite(base).all():
+        yield Finding(UNKNOWN, subject.name, "the output holds NaN or inf for finite input")
+        return
     other = [array + np.array([0.0, 1.0]).reshape(2, 1, 1, 1) for array in (q, k, v)]
     if (moved := distance(subject(NAMES, *other, mask)[:1], base[:1])) > subject.limit:
         yield Finding(
@@ -130,11 +148,8 @@ def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: fl
         return
     doubled = subject(NAMES, q, k, 2 * v, mask)
     if (bent := distance(doubled, 2 * base)) > subject.limit:
-        yield Finding(
-            "values-match",
-            subject.name,
-            f"doubled values do not double the output: it is off by {fmt(bent)} of its largest entry",
-        )
+        said = f"doubled values do not double the output: it is off by {fmt(bent)} of its largest entry"
+        yield Finding(UNKNOWN, subject.name, said)
         return
     hidden = np.tri(q.shape[2], k.shape[2], k.shape[2] - q.shape[2], dtype=bool) if contract.causal else mask
     if hidden is not None:
@@ -151,13 +166,10 @@ def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: fl
             yield Finding("causality", subject.name, said)
             return
     ones = subject(NAMES, q, k, np.ones_like(v), mask)
-    if (uneven := distance(ones, np.ones_like(ones))) > subject.limit:
+    if distance(ones, np.ones_like(ones)) > subject.limit:
         low, high = fmt(float(np.nanmin(ones)), 3), fmt(float(np.nanmax(ones)), 3)
-        yield Finding(
-            "softmax-axis",
-            subject.name,
-            f"with values of 1 the output must be 1, and goes from {low} to {high}: off by {fmt(uneven, 3)}",
-        )
+        said = f"with values of 1 the output must be 1, and goes from {low} to {high}"
+        yield Finding(UNKNOWN, subject.name, f"{said}: the weights of a row do not sum to 1")
         return
     yield Finding(
         UNKNOWN,

@@ -1,12 +1,24 @@
 # attention(x), with weights that are known or without.
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._contracts import Attention, Step
-from qkvdocs.clinic._explain import Evidence, explain, findings, imprecise, measured
+from qkvdocs.clinic._explain import (
+    NUDGE,
+    Evidence,
+    Simulate,
+    coarse,
+    explain,
+    findings,
+    hidden,
+    imprecise,
+    measured,
+)
 from qkvdocs.clinic._faults import Fault, Ways, layer
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
@@ -25,11 +37,16 @@ def examine_attention(contract: Attention, report: Report) -> None:
     inputs = rows_for(contract)
     subject = Subject("attention", contract.function, contract.like, inputs[:1], first)
     outputs = [run(subject, x) for x in inputs]
+    for x, output in zip(inputs, outputs, strict=True):
+        check_rows(subject.name, output, x.shape, contract.weights)
     if distance(run(subject, inputs[0]), outputs[0]) > max(RANDOM, subject.limit):
         raise ContractError(
             "attention must give the same output for the same input, got another. Turn dropout off"
         )
-    behaviour = list(_behaviour(contract, subject, inputs[0], outputs[0]))
+    if not all(np.isfinite(output).all() for output in outputs):
+        behaviour = [Finding(UNKNOWN, "attention", "the output holds NaN or inf for finite rows")]
+    else:
+        behaviour = list(_behaviour(contract, subject, inputs[0], outputs[0]))
     plain = "causality" if contract.causal else "equivariance" if contract.rotary is None else ""
     report.tried.append(
         f"attention: {', '.join(filter(None, ('the batch', plain, 'damage to the input', 'dtype')))}"
@@ -44,7 +61,12 @@ def examine_attention(contract: Attention, report: Report) -> None:
         report.untested += blind_spots(contract.weights, contract.rotary is not None)
         evidence = evidence_of(contract, contract.weights, inputs, outputs, subject.limit)
         if evidence.off(Ways()) > evidence.limit:
-            report.findings += diagnose(contract, contract.weights, subject, evidence, behaviour)
+            report.findings += diagnose(
+                contract, contract.weights, subject, evidence, behaviour, inputs[0], lambda x: run(subject, x)
+            )
+        else:
+            faults = faults_of(contract, contract.weights)
+            report.findings += coarse(subject, hidden(evidence, faults, twin_of(contract, contract.weights)))
     subject.conduct(report)
 
 
@@ -55,19 +77,27 @@ def first(result: object) -> object:
 
 def run(subject: Subject, x: np.ndarray) -> np.ndarray:
     """Call a layer and hold it to its shape."""
-    try:
-        output = subject("x", x)
-    except Exception as error:
-        raise ContractError(
-            f"attention must take x of shape {x.shape}, it raised {type(error).__name__}: {error}"
-        ) from error
-    if output.shape[:2] != x.shape[:2]:
-        raise ContractError(
-            f"attention must return shape (batch, seq, d_model) = {x.shape}, got {output.shape}"
-        )
+    output = subject("x", x)
+    check_rows(subject.name, output, x.shape)
     return output
 
 
+def check_rows(
+    name: str, output: np.ndarray, shape: tuple[int, ...], weights: QKVWeights | None = None
+) -> None:
+    """Hold an output to one row a token, of the width that the weights say."""
+    symbols, width = "d_model", shape[-1]
+    if weights is not None and weights.W_O is None:
+        symbols, width = "n_heads * d_head", weights.n_heads * weights.d_head
+    elif weights is None and output.ndim == 3:
+        width = output.shape[-1]
+    if output.shape != (wanted := (*shape[:2], width)):
+        raise ContractError(
+            f"{name} must return shape (batch, seq, {symbols}) = {wanted}, got {output.shape}"
+        )
+
+
+@np.errstate(all="ignore")
 def rows_for(contract: Attention | Step) -> list[np.ndarray]:
     """Make token rows that are large enough for scores to differ."""
     rng = np.random.default_rng(11)
@@ -128,6 +158,23 @@ def evidence_of(
     return Evidence(outputs, simulate, limit)
 
 
+def twin_of(
+    contract: Attention | Step, weights: QKVWeights, calls: Sequence[tuple[int, ...]] = ()
+) -> Simulate:
+    """Compute the layer with weights and biases drawn at random, biases of 0 left as they are."""
+    rng = np.random.default_rng(17)
+    drawn: dict[str, Any] = {
+        name: rng.standard_normal(array.shape) * (weights.d_model**-0.5 if name.startswith("W") else 1.0)
+        for name, array in vars(weights).items()
+        if isinstance(array, np.ndarray) and (name.startswith("W") or array.any())
+    }
+    other = QKVWeights(**drawn, n_heads=weights.n_heads, n_kv_heads=weights.n_kv_heads)
+    inputs = rows_for(replace(contract, weights=other))
+    if calls:
+        inputs = [inputs[0]] * len(calls)
+    return evidence_of(contract, other, inputs, [], 0.0, lambda at: calls[at] if calls else ()).simulate
+
+
 def faults_of(contract: Attention | Step, weights: QKVWeights) -> list[Fault]:
     """List what may be wrong with a layer."""
     causal = isinstance(contract, Step) or contract.causal
@@ -138,9 +185,7 @@ def faults_of(contract: Attention | Step, weights: QKVWeights) -> list[Fault]:
     )
     biases = {"Q": weights.b_Q, "K": weights.b_K, "V": weights.b_V, "O": weights.b_O}
     biased = "".join(role for role, bias in biases.items() if bias is not None and np.any(bias))
-    masks = _known.masks(causal) if causal else [
-        Fault("equivariance", "the future is hidden although the layer is not causal", "mask", "triangle")
-    ]  # fmt: skip
+    masks = _known.masks(causal) if causal else _known.undeclared()[:1]
     return [
         *_known.scales(weights.n_heads, weights.n_kv_heads, weights.d_head, weights.d_model, scale),
         *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:], *_known.sources(),
@@ -158,16 +203,23 @@ def diagnose(
     subject: Subject,
     evidence: Evidence,
     behaviour: list[Finding],
+    x: np.ndarray,
+    again: Callable[[np.ndarray], np.ndarray],
 ) -> Iterator[Finding]:
     """Explain outputs that are wrong."""
     faults = faults_of(contract, weights)
+
+    def nudge(ways: Ways) -> tuple[np.ndarray, np.ndarray]:
+        nudged = evidence_of(contract, weights, [x * NUDGE], [], evidence.limit).simulate(ways, 0)
+        return again(x * NUDGE) - evidence.observed[0], nudged - evidence.simulate(ways, 0)
+
     if sets := explain(evidence, faults):
         yield from findings(subject, evidence, sets)
     elif fault := measured(evidence):
         yield from findings(subject, evidence, [(fault,)])
     elif behaviour:
         yield from behaviour
-    elif (chosen := imprecise(evidence, faults)) is not None:
+    elif (chosen := imprecise(evidence, faults, nudge)) is not None:
         if chosen:
             yield from findings(subject, evidence, [chosen])
         off = fmt(min(evidence.off(Ways()), LOOSE))
@@ -191,16 +243,22 @@ def _behaviour(contract: Attention, subject: Subject, x: np.ndarray, base: np.nd
         said = f"changing the second text moves the output of the first by {fmt(moved)} of its largest entry"
         yield Finding("batch-leak", subject.name, said)
         return
-    if contract.causal:
-        seq = x.shape[1]
-        for at in range(1, seq):
-            later = x.copy()
-            later[:, at] += step
-            if (moved := distance(run(subject, later)[:, :at], base[:, :at])) > subject.limit:
+    for at in range(1, x.shape[1]):
+        later = x.copy()
+        later[:, at] += step
+        if (moved := distance(run(subject, later)[:, :at], base[:, :at])) > subject.limit:
+            if contract.causal:
                 said = f"changing token {at} moves earlier outputs by {fmt(moved)} of their largest entry"
                 yield Finding("causality", subject.name, said)
                 return
-    elif contract.rotary is None:
+            break
+    else:
+        earlier = x.copy()
+        earlier[:, 0] += step
+        if not contract.causal and distance(run(subject, earlier)[:, 1:], base[:, 1:]) > subject.limit:
+            yield Finding("equivariance", subject.name, _known.undeclared()[0].says)
+            return
+    if not contract.causal and contract.rotary is None:
         order = np.random.default_rng(3).permutation(x.shape[1])
         if (moved := distance(run(subject, x[:, order]), base[:, order])) > subject.limit:
             said = f"the tokens in another order give other outputs: off by {fmt(moved)} of the largest entry"

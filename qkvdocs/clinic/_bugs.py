@@ -56,7 +56,7 @@ _ALL = (
         "Keep the dtype of the input, and let the scores and softmax have at least float32.",
         ("huggingface/transformers#48459",)),
     Bug("equivariance", "Order counts where it must not", QUIET,
-        "Remove the mask or the positions that an encoder's attention must not have.",
+        "Is the layer causal? Then declare causal=True. In an encoder, remove the mask or the positions.",
         ("huggingface/transformers#46077", "huggingface/transformers#42820")),
     Bug("fused-order", "A fused matrix cut in the wrong order", NONSENSE,
         "Cut the fused weight as its family stores it: in thirds, head by head or group by group.",

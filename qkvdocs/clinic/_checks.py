@@ -54,7 +54,7 @@ def examine_cache_bytes(contract: CacheBytes, report: Report) -> None:
                 right_bytes(config, batch, seq, itemsize),
             )
             ratios.append((config, got, wanted))
-    if (wrong := next((r for r in ratios if abs(r[1] / r[2] - 1) > 1e-6), None)) is None:
+    if (wrong := next((r for r in ratios if not abs(r[1] / r[2] - 1) <= 1e-6), None)) is None:
         return
     config, got, wanted = wrong
     says = next(
@@ -88,6 +88,9 @@ def _number(name: str, function: Callable[..., float], config: Config, *rest: in
 def examine_adapter_targets(contract: AdapterTargets, report: Report) -> None:
     """Look for targets that meet nothing, too much, or only some layers."""
     report.tried.append("adapter targets: each meets attention, nothing else, and every layer")
+    if not contract.targets:
+        said = "there are no targets, so nothing is adapted"
+        report.findings.append(Finding("adapter-targets", "adapter targets", said))
     attending = [name for name in contract.modules if _is_attention(name)]
     layers = {_number_in(name) for name in attending}
     for target in contract.targets:

@@ -6,12 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qkvdocs.clinic._arrays import HALVES
 from qkvdocs.clinic._faults import Fault, Ways
-from qkvdocs.clinic._report import Finding
+from qkvdocs.clinic._report import TOO_COARSE, Finding
 from qkvdocs.clinic._subject import LOOSE, Subject, distance
 from qkvdocs.numbers import fmt
 
 Simulate = Callable[[Ways, int], np.ndarray]
+NUDGE = 1 + 3e-5
+"""An input is multiplied by it: less than a half keeps, far more than float32 rounds."""
+JUMP = 0.1
+"""Above this share of the move, what is left is rounding."""
 
 
 class Evidence(NamedTuple):
@@ -37,6 +42,8 @@ class Evidence(NamedTuple):
 def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 2) -> list[tuple[Fault, ...]]:
     """Find all smallest sets of faults that give the observed outputs; none if no set does.
 
+    A set must also explain three quarters of what is off: where little is off, anything small fits.
+
     Args:
         evidence: The outputs.
         faults: What may be wrong.
@@ -45,12 +52,13 @@ def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 2) -> list[
     Returns:
         Sets of one size.
     """
+    enough = min(evidence.limit, evidence.off(Ways()) / 4)
     for size in range(1, most + 1):
         found = [
             chosen
             for chosen in combinations(faults, size)
             if len({fault.field for fault in chosen}) == size
-            and any(evidence.off(ways, evidence.limit) <= evidence.limit for ways in _variants(chosen))
+            and any(evidence.off(ways, enough) <= enough for ways in _variants(chosen))
         ]
         if found:
             return found
@@ -109,14 +117,67 @@ def measured(evidence: Evidence) -> Fault | None:
         )
         low, high = (low, thirds[1]) if better else (thirds[0], high)
     factor = float(np.exp((low + high) / 2))
-    if evidence.off(Ways(scale=factor)) > evidence.limit * 10:
+    # One number is fitted, so it must explain more than a fault that was known beforehand.
+    if not evidence.off(Ways(scale=factor)) <= min(evidence.limit, evidence.off(Ways()) / 10):
         return None
     return Fault("scale", f"the scores are {fmt(factor)} times what they should be", "scale", factor)
 
 
-def imprecise(evidence: Evidence, faults: Sequence[Fault]) -> tuple[Fault, ...] | None:
-    """Find what explains the outputs but for lost precision: nothing, or one fault."""
+def hidden(evidence: Evidence, faults: Sequence[Fault], twin: Simulate | None = None) -> list[str]:
+    """Name the bugs whose numbers fit outputs that fit the right ones.
+
+    Args:
+        evidence: Outputs that are right.
+        faults: What may be wrong.
+        twin: The same computation with other weights. What moves neither is no bug at all under the contract;
+            what moves only the twin is hidden by the weights.
+
+    Returns:
+        Names, in the order of the faults.
+    """
+    names: dict[str, None] = {}
+    for fault in faults:
+        ways = fault.apply(Ways())
+        if fault.bug in names or evidence.off(ways, evidence.limit) > evidence.limit:
+            continue
+        if any(
+            distance(simulate(ways, at), simulate(Ways(), at)) > least
+            for simulate, least in ((evidence.simulate, 1e-9), *(((twin, 1e-3),) if twin else ()))
+            for at in range(len(evidence.observed))
+        ):
+            names[fault.bug] = None
+    return list(names)
+
+
+def coarse(subject: Subject, bugs: Sequence[str]) -> Iterator[Finding]:
+    """Say that nothing can be said, and what to do."""
+    if bugs:
+        kind = subject.kind
+        below = (
+            f"in {kind.dtype} these would hide below {kind.limit:g} of the largest entry: {', '.join(bugs)}"
+        )
+        way_out = "run it in float32" if kind.dtype in HALVES else "draw weights and biases at random first"
+        yield Finding(TOO_COARSE, subject.name, f"{below}. To tell, {way_out}")
+
+
+def imprecise(
+    evidence: Evidence, faults: Sequence[Fault], nudge: Callable[[Ways], tuple[np.ndarray, np.ndarray]]
+) -> tuple[Fault, ...] | None:
+    """Find what explains the outputs but for lost precision: nothing, or one fault.
+
+    A function that loses precision answers a nudge of its input in jumps; a function that is another one, such
+    as a cap on the scores, answers it smoothly.
+
+    Args:
+        evidence: The outputs.
+        faults: What may be wrong.
+        nudge: How the first output moved when its input was nudged, and how it should have.
+
+    Returns:
+        The faults, or None where precision is not what was lost.
+    """
     for chosen in ((), *((fault,) for fault in faults)):
-        if min(evidence.off(ways, LOOSE) for ways in _variants(chosen)) <= LOOSE:
-            return chosen
+        for ways in _variants(chosen):
+            if evidence.off(ways, LOOSE) <= LOOSE and distance(*nudge(ways)) > JUMP:
+                return chosen
     return None

@@ -97,6 +97,10 @@ def _scores(q: np.ndarray, k: np.ndarray, v: np.ndarray, ways: Ways) -> np.ndarr
 
 def _masked(scores: np.ndarray, mask: np.ndarray | None, ways: Ways) -> tuple[np.ndarray]:
     n, m = scores.shape[-2:]
+    if ways.mask == "triangle" and mask is not None:
+        mask = mask & np.tri(n, m, m - n, dtype=bool)
+    elif "alone" in ways.mask or ways.mask == "triangle":
+        mask = np.tri(n, m, 0 if "corner" in ways.mask else m - n, dtype=bool)
     if mask is None or ways.mask in ("ignored", "after"):
         return (scores,)
     if ways.mask == "added":
@@ -183,6 +187,7 @@ def _recut(weights: QKVWeights, how: str) -> dict[str, np.ndarray]:
     return {role: flat[:, edges[i] : edges[i + 1]] for i, role in enumerate("QKV")}
 
 
+@np.errstate(all="ignore")
 def layer(
     x: np.ndarray, weights: QKVWeights, ways: Ways, *, causal: bool, rotary: Rotary | None,
     scale: float, calls: tuple[int, ...] = (),

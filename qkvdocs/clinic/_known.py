@@ -72,6 +72,14 @@ def masks(causal: bool) -> list[Fault]:
     return faults
 
 
+def undeclared() -> list[Fault]:
+    """What a causal function does that was not said to be one; the first fits layers too."""
+    says = "no query sees a later key: is it causal? Then declare causal=True"
+    return [
+        Fault("equivariance", says, "mask", mask) for mask in ("triangle", "triangle alone", "corner alone")
+    ]
+
+
 def tiles() -> list[Fault]:
     """Groups dealt out the wrong way."""
     what = {"kv": "key and value heads are", "k": "key heads are", "v": "value heads are"}

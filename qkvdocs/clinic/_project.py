@@ -1,16 +1,17 @@
 # project(x, weights): where each number of Q, K and V comes from.
 
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
-from qkvdocs.clinic._arrays import Kind, settle, to_numpy
+from qkvdocs.clinic._arrays import HALVES, Kind, read, settle, to_numpy
 from qkvdocs.clinic._contracts import Project, Rotary
 from qkvdocs.clinic._faults import rotated
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import distance
+from qkvdocs.clinic._subject import below, distance
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
@@ -19,6 +20,13 @@ TRIED = (
     "fused order, head split, shared, swapped and transposed weights, biases, one small layer, "
     "rotary style and offset"
 )
+
+SHARE = 0.1
+"""An accusation needs this share of a role's numbers, and three times what chance gives."""
+MOST = 0.9
+"""Above this share a role's numbers count as explained."""
+ALL = 0.99
+"""A rotation must explain this share: most of a head that is turned in part looks not turned at all."""
 
 
 class Source(NamedTuple):
@@ -47,32 +55,52 @@ def examine_project(contract: Project, report: Report) -> None:
     few = contract.n_kv_heads or contract.n_heads
     heads = {"Q": contract.n_heads, "K": few, "V": few}
     d_model, d_head = contract.d_model, contract.d_head
-    W = {role: rng.standard_normal((d_model, n * d_head)) for role, n in heads.items()}
+    # Rows and biases of one size: a lost bias shows at any width.
+    W = {role: rng.standard_normal((d_model, n * d_head)) / np.sqrt(d_model) for role, n in heads.items()}
     b = {role: rng.standard_normal(heads[role] * d_head) for role in WORDS if role.lower() in contract.bias}
     made = Layer(W, b, heads, d_head)
     x = rng.standard_normal((2, 5, d_model))
+    damaged: dict[str, float] = {}
 
     def call(kind: Kind) -> list[np.ndarray]:
-        return [to_numpy(part) for part in contract.function(kind.make(x), stored(contract, made, kind))]
+        rows, weights = kind.make(x), stored(contract, made, kind)
+        before = {"x": rows, **vars(weights)}
+        before = {name: to_numpy(array).copy() for name, array in before.items() if hasattr(array, "shape")}
+        result = contract.function(rows, weights)
+        for name, old in before.items():
+            new = to_numpy(rows if name == "x" else getattr(weights, name))
+            if not np.array_equal(old, new):
+                damaged[name] = float(np.abs(old - new).max()) if old.shape == new.shape else float("inf")
+        if len(parts := list(result)) != 3:
+            raise ContractError(f"project must return (Q, K, V), got {len(parts)} arrays")
+        return [read(role, part) for role, part in zip(WORDS, parts, strict=True)]
 
     kind = settle(contract.function, contract.like, call)
+    damaged.clear()
     try:
         got = dict(zip("QKV", call(kind), strict=True))
+    except ContractError:
+        raise
     except Exception as error:
         raise ContractError(
-            f"project must give (Q, K, V), it raised {type(error).__name__}: {error}"
+            f"project must return (Q, K, V) for x of shape {x.shape}, it raised {type(error).__name__}: {error}"
         ) from error
-    limit = max(1e-5, 200 * kind.eps)
     report.tried.append(f"project: {TRIED}")
+    report.untested += below("project", kind)
+    report.findings += [
+        Finding("in-place", "project", f"the call changes its argument {name}, by up to {fmt(amount)}")
+        for name, amount in damaged.items()
+    ]
     wanted = {role: _wanted(x, made, role, contract.rotary) for role in WORDS}
     for role, rows in got.items():
         if rows.shape != wanted[role].shape:
             raise ContractError(
                 f"{role} must have shape (batch, heads, seq, d_head) = {wanted[role].shape}, got {rows.shape}"
             )
-    if all(distance(got[role], wanted[role]) <= limit for role in WORDS):
-        return
-    report.findings += _diagnose(contract, got, wanted, made, x, limit)
+    if strange := [role for role, rows in got.items() if not np.isfinite(rows).all()]:
+        report.findings.append(Finding(UNKNOWN, "project", f"{strange[0]} holds NaN or inf for finite rows"))
+    elif any(distance(got[role], wanted[role]) > kind.limit for role in WORDS):
+        report.findings += _diagnose(contract, got, wanted, Table(x, made, kind.dtype), kind)
 
 
 def stored(contract: Project, made: Layer, kind: Kind) -> SimpleNamespace:
@@ -110,38 +138,47 @@ def _diagnose(
     contract: Project,
     got: dict[str, np.ndarray],
     wanted: dict[str, np.ndarray],
-    made: Layer,
-    x: np.ndarray,
-    limit: float,
+    table: "Table",
+    kind: Kind,
 ) -> Iterator[Finding]:
-    table = Table(x, made)
     proofs: dict[str, str] = {}
     made_from: dict[str, set[str]] = {}
     for role, rows in got.items():
-        off = distance(rows, wanted[role])
-        if contract.rotary and role != "V" and off > limit:
-            style, shift, turned_back = _unrotated(rows, contract.rotary, table, limit)
+        made_from[role] = {role}
+        if (off := distance(rows, wanted[role])) <= kind.limit:
+            continue
+        known = len(proofs)
+        if contract.rotary and role != "V":
+            style, shift, rows, share = _unrotated(rows, contract.rotary, table)
             away = f"off by {fmt(off)} of the largest entry"
-            if style != contract.rotary.style:
+            if share < ALL:
+                pass
+            elif style != contract.rotary.style:
                 said = f"{WORDS[role]} are rotated by {style or 'nothing'}, not by {contract.rotary.style}: {away}"
                 proofs.setdefault("rotary-style" if style else "rotary-offset", said)
             elif shift:
-                proofs.setdefault(
-                    "rotary-offset", f"{WORDS[role]} are rotated {shift:+d} position off: {away}"
-                )
-            rows = turned_back
-        elif contract.rotary and role != "V":
-            made_from[role] = {role}
-            continue
-        found = table.look_up(rows, limit)
-        made_from[role] = {source.role for source in found.values() if source.way != "small"} or {role}
+                said = f"{WORDS[role]} are rotated {shift:+d} position off: {away}"
+                proofs.setdefault("rotary-offset", said)
+        found = table.look_up(rows)
+        enough = max(SHARE, 3 * table.chance(rows)) * rows.size
+        counts = Counter(source.role for source in found.values() if source.way != "small")
+        made_from[role] = {source for source, count in counts.items() if count >= enough} or {role}
+        accused: dict[str, list[tuple[int, ...]]] = {}
         for at, source in found.items():
-            for bug in _wrong(contract, at, role, source):
-                proofs.setdefault(bug, _proof(role, at, source, off))
-        if len(found) < 0.9 * rows.size and off > limit:
+            for bug in _wrong(contract, at, role, source, rows.shape):
+                accused.setdefault(bug, []).append(at)
+        # A bare reshape moves numbers in one way, and must account for all that have moved.
+        moved = sum(_moved(at, source) for at, source in found.items())
+        if "head-split" in accused and len(accused["head-split"]) < MOST * moved:
+            accused[UNKNOWN] = accused.pop("head-split")
+        for bug, places in accused.items():
+            if len(places) >= enough:
+                proofs.setdefault(bug, _proof(role, places[0], found[places[0]], off))
+        if len(found) < MOST * rows.size or len(proofs) == known == 0:
             strange = f"{rows.size - len(found)} of {rows.size} numbers belong to no column"
+            way_out = ". Run it in float32 to have it named" if kind.dtype in HALVES else ""
             proofs.setdefault(
-                UNKNOWN, f"{WORDS[role]} are off by {fmt(off)} of their largest entry: {strange}"
+                UNKNOWN, f"{WORDS[role]} are off by {fmt(off)} of their largest entry: {strange}{way_out}"
             )
     if len(proofs) > 1:
         proofs.pop(UNKNOWN, None)
@@ -158,8 +195,16 @@ def _diagnose(
         yield Finding(bug, "project", proof, also if bug == "fused-order" else ())
 
 
-def _wrong(contract: Project, at: tuple[int, ...], role: str, source: Source) -> Iterator[str]:
+def _moved(at: tuple[int, ...], source: Source) -> bool:
+    return at[1:] != (source.head, source.token, source.entry)
+
+
+def _wrong(
+    contract: Project, at: tuple[int, ...], role: str, source: Source, shape: tuple[int, ...]
+) -> Iterator[str]:
+    """Name what would bring a number here; `shape` is that of the role."""
     batch, head, token, entry = at
+    _, n_heads, seq, d_head = shape
     if source.way == "small":
         yield "shared-linear"
         return
@@ -169,12 +214,20 @@ def _wrong(contract: Project, at: tuple[int, ...], role: str, source: Source) ->
         yield "key-bias"
     if source.batch != batch:
         yield "batch-leak"
-    if source.token != token:
-        yield "head-split"
+    here, there = (token, head, entry), (source.token, source.head, source.entry)
+    if source.role == role and there == here:
+        return
+    at_token, column = divmod((head * seq + token) * d_head + entry, n_heads * d_head)
+    viewed = (at_token, *divmod(column, d_head))
+    fast = (token, *divmod(entry * n_heads + head, d_head))
+    if there == viewed or (source.role == role and there == fast and not contract.fused):
+        yield "head-split" if there != here else "roles"
+    elif source.token != token:
+        yield UNKNOWN
     elif source.role != role:
         yield "roles"
-    elif (source.head, source.entry) != (head, entry):
-        yield "fused-order" if contract.fused else "head-split"
+    else:
+        yield "fused-order" if contract.fused else UNKNOWN
 
 
 def _proof(role: str, at: tuple[int, ...], source: Source, off: float) -> str:
@@ -191,8 +244,9 @@ def _proof(role: str, at: tuple[int, ...], source: Source, off: float) -> str:
 class Table:
     """All numbers that a projection of these rows can hold, each with its source."""
 
-    def __init__(self, x: np.ndarray, made: Layer) -> None:
+    def __init__(self, x: np.ndarray, made: Layer, dtype: str) -> None:
         self.d_head = made.d_head
+        self.tolerance = 1e-9 if dtype == "float64" else 1e-6
         self.ways: list[tuple[str, str]] = []
         parts = []
         for role, weight in made.W.items():
@@ -217,7 +271,9 @@ class Table:
                 for h in range(made.heads[role])
             ]
             options.append(("small", np.concatenate(slices, -1)))
-            for way, values in options:
+            for i, (way, values) in enumerate(options):
+                if any(np.allclose(values, other, 1e-12, 1e-12) for _, other in options[:i]):
+                    continue  # at small sizes two ways are one
                 self.ways.append((way, role))
                 parts.append(values)
         self.shapes = [part.shape for part in parts]
@@ -233,34 +289,33 @@ class Table:
         way, role = self.ways[part]
         return Source(way, batch, token, role, column // self.d_head, column % self.d_head)
 
-    def near(self, rows: np.ndarray, limit: float) -> np.ndarray:
+    def near(self, rows: np.ndarray) -> np.ndarray:
         """For each number the place of the nearest one in the table, or -1."""
-        tolerance = min(limit, 1e-6) * float(np.abs(rows).max())
         right = np.clip(np.searchsorted(self.sorted, rows), 1, len(self.sorted) - 1)
         left = right - 1
         nearest = np.where(np.abs(self.sorted[left] - rows) <= np.abs(self.sorted[right] - rows), left, right)
+        tolerance = self.tolerance * float(np.abs(rows).max())
         return np.where(np.abs(self.sorted[nearest] - rows) <= tolerance, self.order[nearest], -1)
 
-    def look_up(self, rows: np.ndarray, limit: float) -> dict[tuple[int, ...], Source]:
-        """Find the source of each number; those of no source, or of a rare one, are left out."""
-        found = {
-            at: self.source(int(place)) for at, place in np.ndenumerate(self.near(rows, limit)) if place >= 0
-        }
-        counts: dict[tuple[str, str], int] = {}
-        for source in found.values():
-            counts[source.way, source.role] = counts.get((source.way, source.role), 0) + 1
-        common = {key for key, count in counts.items() if count >= 0.03 * rows.size}
-        return {at: source for at, source in found.items() if (source.way, source.role) in common}
+    def chance(self, rows: np.ndarray) -> float:
+        """Give the share of numbers that meet the table by chance: of those moved by a few tolerances."""
+        away = 8 * self.tolerance * float(np.abs(rows).max())
+        return float(np.mean([self.near(rows + away) >= 0, self.near(rows - away) >= 0]))
+
+    def look_up(self, rows: np.ndarray) -> dict[tuple[int, ...], Source]:
+        """Find the source of each number; those of none are left out."""
+        return {at: self.source(int(place)) for at, place in np.ndenumerate(self.near(rows)) if place >= 0}
 
 
-def _unrotated(rows: np.ndarray, rotary: Rotary, table: Table, limit: float) -> tuple[str, int, np.ndarray]:
-    """Turn rows back in the way that makes them numbers of the table."""
+def _unrotated(rows: np.ndarray, rotary: Rotary, table: Table) -> tuple[str, int, np.ndarray, float]:
+    """Turn rows back in the way that makes most of them numbers of the table; give that share, less chance."""
     other = "pairs" if rotary.style == "halves" else "halves"
     positions = np.arange(rows.shape[2])
-    best: tuple[int, str, int, np.ndarray] = (-1, "", 0, rows)
+    best: tuple[str, int, np.ndarray, float] = ("", 0, rows, -1.0)
     for style, shift in ((rotary.style, 0), (other, 0), ("", 0), (rotary.style, 1), (rotary.style, -1)):
         back = rotated(rows, -(positions + shift), rotary, style) if style else rows
-        matched = int((table.near(back, limit) >= 0).sum())
-        if matched > best[0]:
-            best = matched, style, shift, back
-    return best[1:]
+        chance = table.chance(back)
+        matched = (float((table.near(back) >= 0).mean()) - chance) / (1 - chance) if chance < 1 else 0.0
+        if matched > best[3]:
+            best = style, shift, back, matched
+    return best

@@ -5,6 +5,9 @@ from qkvdocs.clinic._bugs import BUGS
 UNKNOWN = "unexplained"
 """The answer where something is wrong and no known bug explains it."""
 
+TOO_COARSE = "too coarse to judge"
+"""The answer where the right numbers and those of a known bug both fit what came out."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -16,7 +19,7 @@ class Finding:
     """
 
     bug: str
-    """Its name in `BUGS`, or `unexplained`."""
+    """Its name in `BUGS`, or `unexplained`, or `too coarse to judge`."""
     contract: str
     """What was examined: attend, attention, project, step …"""
     sentence: str
@@ -34,7 +37,7 @@ class Finding:
 
     @property
     def advice(self) -> str:
-        """How to mend it and where it happened; empty for what is unexplained."""
+        """How to mend it and where it happened; empty for what is no bug of the catalogue."""
         if self.bug not in BUGS:
             return ""
         bug = BUGS[self.bug]

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from qkvdocs.clinic._arrays import Kind, dtype_of, settle, to_numpy
+from qkvdocs.clinic._arrays import HALVES, Kind, dtype_of, read, settle, to_numpy
 from qkvdocs.clinic._report import Finding, Report
+from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
 LOOSE = 5e-3
@@ -34,18 +35,27 @@ class Subject:
     @property
     def limit(self) -> float:
         """The share of the largest entry by which a right answer may be off."""
-        return max(1e-5, 200 * self.kind.eps)
+        return self.kind.limit
 
     def __call__(self, names: str, *arguments: Any) -> np.ndarray:
         """Call it; `names` are those of the arguments, for the record of damage."""
         handed = given(self.kind, arguments)
         before = [None if item is None else to_numpy(item).copy() for item in handed]
-        result = self.pick(self.function(*handed))
+        try:
+            result = self.pick(self.function(*handed))
+        except ContractError:
+            raise
+        except Exception as error:  # somebody's code may raise anything
+            form = ", ".join(map(_form, names.split(), arguments))
+            raise ContractError(
+                f"{self.name} must take {form}, it raised {type(error).__name__}: {error}"
+            ) from error
+        output = read(self.name, result)
         for name, old, item in zip(names.split(), before, handed, strict=True):
             if old is not None and not np.array_equal(old, new := to_numpy(item)):
                 self.damaged[name] = float(np.abs(old.astype(float) - new.astype(float)).max())
         self.returned = dtype_of(result)
-        return to_numpy(result)
+        return output
 
     def conduct(self, report: Report) -> None:
         """Report damage to the input and a dtype that changed."""
@@ -53,11 +63,26 @@ class Subject:
             report.findings.append(Finding(
                 "in-place", self.name, f"the call changes its argument {name}, by up to {fmt(amount)}"
             ))  # fmt: skip
-        order = ("float64", "float32", "bfloat16", "float16")
+        wider = {"float32": ("float64",), "bfloat16": ("float64", "float32")}.get(
+            self.returned, () if self.returned == "float64" else ("float64", "float32", "bfloat16", "float16")
+        )
         known = any(finding.bug == "dtype-loss" for finding in report.findings)
-        if not known and self.returned in order and self.kind.dtype in order[: order.index(self.returned)]:
+        if not known and self.kind.dtype in wider and self.kind.dtype != self.returned:
             said = f"{self.kind.dtype} goes in and {self.returned} comes out"
             report.findings.append(Finding("dtype-loss", self.name, said))
+        report.untested += below(self.name, self.kind)
+
+
+def _form(name: str, argument: Any) -> str:
+    return f"{name} of shape {argument.shape}" if isinstance(argument, np.ndarray) else f"{name} {argument}"
+
+
+def below(name: str, kind: Kind) -> list[str]:
+    """Say what half precision cannot show."""
+    if kind.dtype not in HALVES:
+        return []
+    share = f"what moves the output by less than {kind.limit:g} of its largest entry, lost precision too"
+    return [f"{name}: {share}, since {kind.dtype} keeps no more: run it in float32"]
 
 
 def given(kind: Kind, arguments: Sequence[Any]) -> list[Any]:
@@ -65,6 +90,7 @@ def given(kind: Kind, arguments: Sequence[Any]) -> list[Any]:
     return [kind.make(item) if isinstance(item, np.ndarray) else item for item in arguments]
 
 
+@np.errstate(all="ignore")
 def distance(got: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference as a share of the largest entry; NaN counts as equal to NaN."""
     if got.shape != wanted.shape or (np.isnan(got) != np.isnan(wanted)).any():

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from qkvdocs.clinic import BUGS, Attend, Attention, Rotary, assert_healthy, examine
+from qkvdocs.clinic import (
+    BUGS,
+    AdapterTargets,
+    Attend,
+    Attention,
+    CacheBytes,
+    Rotary,
+    assert_healthy,
+    examine,
+)
 from qkvdocs.core import QKVWeights, attend, attention, causal_mask
 from qkvdocs.errors import ContractError
 from tests.clinic import bugs_held_out, bugs_open, right
@@ -121,3 +130,20 @@ def test_nothing_to_examine() -> None:
 def test_rotary_defaults_are_those_of_llama() -> None:
     """Halves, base ten thousand."""
     assert Rotary() == Rotary("halves", 10000.0)
+
+
+@name(
+    "contract",
+    [
+        Attend(lambda q, k, v, mask: np.full(q.shape, np.nan)),
+        Attend(lambda q, k, v, mask: np.full(q.shape, np.inf)),
+        Attend(lambda q, k, v, mask: attend(q, k, v).context if mask is None else 1 / 0),
+        Attention(lambda x: x * np.nan, d_model=8),
+        CacheBytes(lambda config, batch, seq, itemsize: float("nan")),
+        AdapterTargets([], ["layers.0.self_attn.q_proj"]),
+    ],
+    ids=["nan", "inf", "raises under a mask", "layer of nan", "nan bytes", "no targets"],
+)
+def test_what_could_not_be_seen_is_not_healthy(contract: Attend | Attention) -> None:
+    """Each of these was healthy once."""
+    assert examine(contract).findings
