@@ -7,17 +7,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from qkvdocs.checks._check import check
 from qkvdocs.export import export
-from qkvdocs.lessons import LessonError
+from qkvdocs.lessons import LessonError, read_utf8
 from qkvdocs.publish import publish
 
 NOTICE = {
     "NO_MKDOCS_2_WARNING": "1"
 }  # Material's banner about its end of life: README says what we do about it
-WARNING = re.compile(r"^WARNING\s+-\s+(.*)$", re.M)
+WARNING = re.compile(r"^WARNING\s+-\s+(.*(?:\n[ \t]+.*)*)", re.M)
+OMITTED = re.compile(r'The following pages exist in the docs directory, but are not included in the "nav".*')
 
 
 def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) -> int:
@@ -32,6 +34,13 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
     Returns:
         The exit code.
     """
+    try:
+        for path in sorted((root / "docs").rglob("*")):
+            if path.suffix in {".md", ".toml"}:
+                read_utf8(path, root)
+    except LessonError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
     with tempfile.TemporaryDirectory(prefix=f".{site.name}-", dir=site.parent) as folder:
         made, blank = Path(folder, "site"), Path(folder, "blank")
         # The second build runs nothing; it takes the other core meanwhile.
@@ -47,7 +56,7 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
             print(error, file=sys.stderr)  # noqa: T201
             return 1
         report, errors = check(made, blank, root / "docs")
-        if errors or (warnings := WARNING.findall(log)):
+        if errors or (warnings := list(_warnings(log))):
             print(*(errors or warnings), sep="\n", file=sys.stderr)  # noqa: T201
             return 1
         publish(made)
@@ -73,6 +82,16 @@ def _failure(log: str) -> str:
     lines = log.rstrip().split("\n")
     named = [at for at, line in enumerate(lines) if re.match(r"[\w./-]+\.md:\d+: ", line)]
     return "\n".join(lines[named[0] :] if named else lines)
+
+
+def _warnings(log: str) -> Iterator[str]:
+    """Give what the builder warned of; a page that no reader would find, as an error of that page."""
+    for warning in WARNING.findall(log):
+        if not OMITTED.match(warning):
+            yield warning
+            continue
+        for name in re.findall(r"^\s+- (.+)$", warning, re.M):
+            yield f"docs/{name}:1: NavError: a page must be in the menu: add {name} under nav in mkdocs.yml"
 
 
 def _replace(made: Path, site: Path) -> None:

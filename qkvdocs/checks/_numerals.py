@@ -9,14 +9,14 @@ import ast
 import re
 import tomllib
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
-from qkvdocs.checks._html import PageReader, Words, built_pages, find_line, source_file
+from qkvdocs.checks._html import Lines, PageReader, Words, built_pages, find_line, source_file
 from qkvdocs.lessons import LessonError, fences
 
 NUMERAL = re.compile(r"[\w.\-]*\d[\w.\-]*|[²³¹⁰-⁹₀-₉¼-¾⅐-⅞]+")
@@ -24,6 +24,7 @@ TEX_NUMERAL = re.compile(r"[A-Za-z]*_?\d[\d.]*")
 IDENTIFIER = re.compile(r"[A-Za-z_][\w.\-/]*$")
 """A whole string of this form names something: a tensor, a file, an encoding."""
 DATE = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
+RULE = "compute it, cite it, or list it"
 COUNTS = "two three four five six seven eight nine ten eleven twelve twenty hundred thousand million billion"
 UNITS = (
     *(
@@ -158,27 +159,42 @@ def check_numerals(site: Path, blank: Path, docs: Path) -> tuple[dict[str, Count
         if not (page.has_content and blanks[name].has_content):
             errors.append(LessonError(_name(source, docs), 1, "PageError", f"{name} must have an article"))
         errors += _code_errors(source, docs, allowed)
+        lines, drawings = Lines(source), defaultdict[int, list[tuple[str, Words]]](list)
         for words in blanks[name].words:
             if words.kind == "cited":
                 errors += _bad_citation(words, source, docs)
             for kind, text in typed(words, allowed):
                 here[kind] += 1
-                if kind in {"typed", "counted"}:
-                    errors.append(_typed_error(kind, text, words, source, docs))
+                if kind in {"typed", "counted"} and words.drawing:
+                    drawings[words.drawing].append((text, words))
+                elif kind in {"typed", "counted"}:
+                    where = f"is typed in “{_excerpt(text, words)}”"
+                    way = f"{RULE} in docs/numerals.toml" if kind == "typed" else "compute it with word()"
+                    message = f"{text!r} {where}: {way}"
+                    errors.append(_typed(lines.take(text, words.text), message, source, docs))
+        errors += (_typed_in_drawing(found, lines, source, docs) for found in drawings.values())
     return counts, errors
 
 
-def _typed_error(kind: str, text: str, words: Words, source: Path, docs: Path) -> LessonError:
-    line = find_line(source, text, words.text)
-    excerpt = " ".join(words.text.split())
-    at = max(0, excerpt.find(text) - 30)
-    where = f"in “{excerpt[at : at + 60 + len(text)]}”"
-    rule = (
-        "compute it, cite it, or list it in docs/numerals.toml"
-        if kind == "typed"
-        else "compute it with word()"
+def _typed_in_drawing(found: list[tuple[str, Words]], lines: Lines, source: Path, docs: Path) -> LessonError:
+    """A drawing is made at one place, so it is one error."""
+    around = " ".join(words.text for _, words in found)
+    line = min(lines.take(text, around) for text, _ in found)
+    texts = ", ".join(map(repr, dict.fromkeys(text for text, _ in found)))
+    message = (
+        f"{texts} typed in a drawing: print its fence from one that runs, or {RULE} in docs/numerals.toml"
     )
-    return LessonError(_name(source, docs), line, "TypedNumber", f"{text!r} is typed {where}: {rule}")
+    return _typed(line, message, source, docs)
+
+
+def _typed(line: int, message: str, source: Path, docs: Path) -> LessonError:
+    return LessonError(_name(source, docs), line, "TypedNumber", message)
+
+
+def _excerpt(text: str, words: Words) -> str:
+    run = " ".join(words.text.split())
+    at = max(0, run.find(text) - 30)
+    return run[at : at + 60 + len(text)]
 
 
 def _code_errors(source: Path, docs: Path, allowed: Allowed) -> list[LessonError]:

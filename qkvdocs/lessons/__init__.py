@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qkvdocs.lessons._errors import LessonError
+from qkvdocs.lessons._errors import LessonError, read_utf8
 from qkvdocs.lessons._extension import Lessons, accept, draw
 from qkvdocs.lessons._fences import Fence, FenceError, fences
 from qkvdocs.lessons._forge import Limits, Mode
@@ -20,6 +20,7 @@ __all__ = [
     "accept",
     "draw",
     "fences",
+    "read_utf8",
     "run_page",
 ]
 

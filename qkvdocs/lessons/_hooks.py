@@ -13,7 +13,7 @@ from mkdocs.utils.meta import get_data
 from qkvdocs.errors import QKVError
 from qkvdocs.lessons import Lessons, _extension
 from qkvdocs.lessons._ahead import Ahead
-from qkvdocs.lessons._errors import LessonError
+from qkvdocs.lessons._errors import LessonError, read_utf8
 from qkvdocs.lessons._page import Reply
 from qkvdocs.lessons._recall import Asked, Recall
 from qkvdocs.lessons._site import date_of, finish
@@ -42,7 +42,7 @@ def on_files(files: Any, config: Any) -> None:
     clean = NormalizeWhitespace(Markdown()).run
     pages = []
     for path in (Path(file.abs_src_path) for file in files.documentation_pages()):
-        body, _ = get_data(path.read_text("utf-8-sig"))
+        body, _ = get_data(read_utf8(path, docs.parent))
         pages.append(_extension.asked_by(path, docs, clean(body.split("\n")), limits))
     if _ahead:
         _ahead.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qkvdocs.lessons._claims import NOTHING, asserted, normal, without_marks
-from qkvdocs.lessons._errors import LessonError
+from qkvdocs.lessons._errors import LessonError, read_utf8
 from qkvdocs.lessons._fences import Fence, FenceError, fences, read_fence
 from qkvdocs.lessons._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.lessons._layout import lay_out
@@ -87,7 +87,7 @@ def run_page(path: Path, root: Path, limits: Limits | None = None, mode: Mode | 
     Raises:
         LessonError: If anything on the page fails.
     """
-    page = Page(path.relative_to(root).as_posix(), root, path.read_text("utf-8").split("\n"))
+    page = Page(path.relative_to(root).as_posix(), root, read_utf8(path, root).split("\n"))
     if page.source[0].rstrip() == "---" and "---" in page.source[1:]:
         page.first = page.source.index("---", 1) + 2
         page.source = page.source[page.first - 1 :]

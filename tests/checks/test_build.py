@@ -44,9 +44,22 @@ WRONG = {
         '## By hand {.worked}\n\n[9](https://example.org "seen 2026-11-21"){.cited}',
         r"docs/index\.md:5: CitationError: a cited fact must not stand in a worked section",
     ),
+    "two typed numbers": (
+        "It is `{python} 15` and\n15 or\n15 again.",
+        r"docs/index\.md:4: TypedNumber: '15' is typed in .*\n"
+        r"docs/index\.md:5: TypedNumber: '15' is typed in .*",
+    ),
+    "typed beside code": (
+        fence("x = 15", 'exec="on" source="above"') + "\nIt is 15.",
+        r"docs/index\.md:7: TypedNumber: '15' is typed in “It is 15\.”: .*",
+    ),
+    "typed in a diagram": (
+        "```mermaid\nflowchart LR\n  a[15 rows] -->|16| b[17]\n```",
+        r"docs/index\.md:5: TypedNumber: ('1[567]'(, )?){3} typed in a drawing: .*",
+    ),
     "page outside the navigation is fine, its error is not": (
         fence("1 / 0"),
-        r"docs/index\.md:4: ZeroDivisionError.*",
+        r"(?s)docs/index\.md:4: ZeroDivisionError.*",
     ),
 }
 
@@ -68,7 +81,7 @@ def test_a_failed_build_leaves_the_site_alone(project: Project, kind: str, flags
 
     done = project.command("qkvdocs", "build", *flags)
 
-    assert re.fullmatch(first_line, done.stderr.split("\n")[0]), done.stderr
+    assert re.fullmatch(first_line, done.stderr.strip()), done.stderr
     assert done.returncode == 1
     assert published(project) == "the old page"
     assert sorted(path.name for path in project.root.iterdir()) == ["docs", "mkdocs.yml", "site"]
@@ -100,6 +113,36 @@ def test_a_warning_of_the_builder_fails(project: Project) -> None:
 
     assert done.returncode == 1
     assert "missing.md" in done.stderr
+
+
+def test_a_page_that_is_in_no_menu_is_named(project: Project) -> None:
+    """Nobody would find it."""
+    settings = project.root / "mkdocs.yml"
+    settings.write_text(settings.read_text() + "nav: [index.md]\nvalidation: {omitted_files: warn}\n")
+    project.write("# Page\n")
+    project.write("# More\n", "more/page.md")
+
+    done = project.command("qkvdocs", "build")
+
+    assert done.stderr == (
+        "docs/more/page.md:1: NavError: a page must be in the menu: add more/page.md under nav in mkdocs.yml\n"
+    )
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("name", ["other.md", "claims.toml"])
+def test_a_file_of_another_encoding_is_named(project: Project, name: str) -> None:
+    """With the line, and in one line."""
+    project.write("# Page\n")
+    (project.root / "docs" / name).write_bytes(b"# Page\n\ncaf\xe9\n")
+
+    done = project.command("qkvdocs", "build")
+
+    assert (
+        done.stderr
+        == f"docs/{name}:3: EncodingError: the file must be UTF-8, got byte 0xe9: save it as UTF-8\n"
+    )
+    assert done.returncode == 1
 
 
 def test_a_swap_that_is_cut_short_loses_nothing(tmp_path: Path) -> None:
