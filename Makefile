@@ -1,4 +1,4 @@
-# `make serve` and `make test` need Python 3.11 or later, pip and make; nothing else.
+# `make serve` and `make test` need Python 3.11 to 3.14, pip and make; nothing else.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ export NO_MKDOCS_2_WARNING := 1
 .DEFAULT_GOAL := help
 
 $(VENV)/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qkvdocs needs Python 3.11 or later: make PYTHON=python3.12 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15) and "qkvdocs needs Python 3.11 to 3.14: make PYTHON=python3.13 …")'
 	@echo "Making the environment in $(VENV): a minute or two, once."
 	@# --without-pip: Debian keeps ensurepip in a package of its own; the machine's pip serves as well.
 	@$(PYTHON) -m venv --without-pip $(VENV)
@@ -20,7 +20,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts changes test check format lesson ledger noise mutants heads parity
+.PHONY: help serve build runtime offline artefacts changes test check format lesson ledger noise mutants heads parity pythons
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ ledger: $(VENV)/installed ## write what the pages show now into tests/ledger/
 
 noise: $(VENV)/installed ## find shown digits that another processor could flip
 	@$(BIN)/python -m qkvdocs noise $(NOISE)
+
+pythons: $(VENV)/installed ## run the engine's tests and a build on the oldest and newest Python found; compare the sites
+	@$(BIN)/python -m tests.pythons
 
 mutants: $(VENV)/installed ## break the core and the page's script on purpose: the tests must notice (about ten minutes)
 	@$(BIN)/python tests/core/mutants.py $(MUTANTS)

@@ -54,7 +54,7 @@ def faults(text: str) -> Iterator[str]:
         yield "publishes without running code"
     needed = [step.get("run") for name in publish.get("needs", ()) for step in jobs[name]["steps"]]
     if any("if" in jobs[name] for name in publish.get("needs", ())) or not {
-        f"make {name}" for name in ("runtime", "test", "check", "artefacts", "parity")
+        f"make {name}" for name in ("runtime", "test", "check", "artefacts", "pythons", "parity")
     } <= set(needed):
         yield "publishes what is green only"
 
@@ -94,8 +94,8 @@ def test_the_workflow_keeps_the_rules() -> None:
         ("    environment:\n", "    env:\n", "publishes from an environment of its own"),
         ("      pages: write", "      contents: write\n      pages: write", "publishes from an environment of its own"),
         ("      - id: deployment\n", "      - run: make x\n      - id: deployment\n", "publishes without running code"),
-        ("needs: [check, parity]", "needs: [parity]", "publishes what is green only"),
-        ("    needs: [check, parity]\n", "", "publishes what is green only"),
+        ("needs: [check, pythons, parity]", "needs: [pythons, parity]", "publishes what is green only"),
+        ("    needs: [check, pythons, parity]\n", "", "publishes what is green only"),
         ("      - run: make test\n", "", "publishes what is green only"),
         ("      - run: make test\n", "      - run: make test TEST=docs\n", "publishes what is green only"),
     ],
