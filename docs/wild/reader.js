@@ -1,31 +1,52 @@
 // Reads checkpoints in the browser. The rows, names and limits come from the Python atlas as data.
 const fail = why => { throw new Error(why) }
 const natural = n => Number.isSafeInteger(n) && n >= 0
+const put = (map, key, value) => map.get(key)?.push(value) ?? map.set(key, [value])
 const object = x => x && typeof x === 'object' && !Array.isArray(x)
+const WORD = /"(?:[^"\\]|\\.)*"/g, LONE = /[\ud800-\udfff]/u
+
+// What could act on a reader or hide in a line is spelt out, as the command spells it.
+export const printable = text => String(text).replace(/[\p{C}\p{Z}]/gu, c => c === ' ' ? c : { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c] ??
+  (n => n < 256 ? `\\x${n.toString(16).padStart(2, 0)}` : n < 65536 ? `\\u${n.toString(16).padStart(4, 0)}` : `\\U${n.toString(16).padStart(8, 0)}`)(c.codePointAt(0)))
+
+// The page stays alive: long work stops every so often.
+let since = 0, turns = 0
+const late = () => !(++turns % 256) && performance.now() - since > 20
+const pause = async () => { await new Promise(done => setTimeout(done)); since = performance.now() }
+
+const decode = (bytes, what) => {
+  try { return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) } catch { fail(`${what} must be UTF-8`) }
+}
+
+export async function readConfig(file, atlas) {
+  if (file.size > atlas.largest_json) fail(`${file.name} must be at most ${atlas.largest_json} bytes long, got ${file.size}`)
+  const text = decode(await file.arrayBuffer(), file.name)
+  let found
+  try {
+    JSON.parse(text)
+    // JavaScript has one kind of number: 4.0 is made a word, so that it is no count.
+    found = JSON.parse(text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g, w => w[0] === '"' || /^-?\d+$/.test(w) ? w : `"${w}"`))
+  } catch { fail(`${file.name} must be JSON`) }
+  return object(found) ? found : fail(`${file.name} must hold a JSON object`)
+}
 
 export async function readHeader(file, atlas) {
-  const head = new Uint8Array(await file.slice(0, 8).arrayBuffer())
-  const start = new TextDecoder('latin1').decode(head)
-  if (start.startsWith('version ')) fail('a Git LFS pointer, not the file it points to')
-  if (start.startsWith('GGUF')) fail('GGUF, whose tensors are mostly quantised')
-  if (start.startsWith('PK\x03\x04') || head[0] === 0x80 && head[1] < 6) fail('a pickle, which is never opened')
+  for (const [suffix, what] of Object.entries(atlas.suffixes)) if (file.name.toLowerCase().endsWith(suffix)) fail(`${file.name} must be a .safetensors file, got ${what}`)
+  const head = new Uint8Array(await file.slice(0, 64).arrayBuffer()), start = String.fromCharCode(...head)
   const length = head.length < 8 ? Infinity : Number(new DataView(head.buffer).getBigUint64(0, true))
+  if (!(8 + length <= file.size && start[8] === '{')) for (const [begin, what] of Object.entries(atlas.starts))
+    if (start.startsWith(begin)) fail(`${file.name} must be a .safetensors file, got ${what}`)
   if (length > file.size - 8) fail(`the header must fit the file of ${file.size} bytes: cut short, or no .safetensors file`)
   if (length > atlas.largest_header) fail(`the header must have at most ${atlas.largest_header} bytes, got ${length}`)
-  let text, found
-  try { text = new TextDecoder('utf-8', { fatal: true }).decode(await file.slice(8, 8 + length).arrayBuffer()) } catch { fail('the header must be UTF-8') }
-  try { found = JSON.parse(text) } catch { fail('the header must be JSON') }
-  if (!object(found)) fail('the header must be a JSON object')
+  const entries = await scan(decode(await file.slice(8, 8 + length).arrayBuffer(), 'the header'))
   const tensors = new Map(), base = 8 + length
-  for (const [name, entry] of Object.entries(found)) {
-    if (name === '__metadata__') continue
-    const { dtype, shape, data_offsets: at } = object(entry) ? entry : {}
-    if (!Array.isArray(shape) || shape.length > 32 || !shape.every(natural) || !Array.isArray(at) || at.length !== 2 || !at.every(natural))
-      fail(`${name} must have a shape and two offsets, in sizes from 0`)
+  for (const [name, entry] of entries) {
+    const { dtype, shape, at } = describe(name, entry)
     if (!Object.hasOwn(atlas.bits, dtype)) fail(`${name} must have a known dtype, got ${dtype}`)
     const bits = shape.reduce((a, b) => a * BigInt(b), BigInt(atlas.bits[dtype]))
     if (bits !== 8n * (BigInt(at[1]) - BigInt(at[0]))) fail(`${name} must take ${bits / 8n} bytes, got ${at[1]} - ${at[0]}`)
     tensors.set(name, { name, dtype, shape, begin: base + at[0], end: base + at[1] })
+    if (late()) await pause()
   }
   let end = base
   for (const t of [...tensors.values()].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
@@ -36,64 +57,261 @@ export async function readHeader(file, atlas) {
   return tensors
 }
 
+// JSON of one form, character by character: JSON.parse keeps the last of two names and does not say so.
+async function scan(text) {
+  let at = 0
+  const wrong = () => fail(`the header must be JSON {name: {"dtype": …, "shape": […], "data_offsets": [begin, end]}, …}, got ${text.slice(at, at + 60)}`)
+  const skip = () => { while (' \t\r\n'.includes(text[at] ?? '?')) at++ }
+  const take = c => { skip(); if (text[at] !== c) wrong(); at++ }
+  const word = () => {
+    skip()
+    const from = at
+    if (text[at] !== '"') wrong()
+    for (at++; text[at] !== '"'; at++) {
+      if (!(text.charCodeAt(at) >= 32)) wrong()
+      if (text[at] !== '\\') continue
+      if (text[++at] === 'u' && /^[0-9a-fA-F]{4}$/.test(text.slice(at + 1, at + 5))) at += 4
+      else if (!(text[at] && '"\\/bfnrt'.includes(text[at]))) wrong()
+    }
+    const said = JSON.parse(text.slice(from, ++at))
+    return LONE.test(said) ? fail('the header must be UTF-8') : said
+  }
+  const pairs = async each => {
+    take('{')
+    skip()
+    for (let n = 0; n || text[at] !== '}'; n++) {
+      const name = word()
+      take(':')
+      skip()
+      each(name)
+      if (late()) await pause()
+      skip()
+      if (text[at] === '}') break
+      take(',')
+    }
+    at++
+  }
+  const found = new Map()
+  let metadata = null
+  if (text[0] !== '{') wrong()
+  await pairs(name => {
+    if (name === '__metadata__') { if (metadata) fail(`the header must name each tensor once, got ${name} twice`); metadata = at }
+    else if (found.has(name)) fail(`the header must name each tensor once, got ${name} twice`)
+    if (text[at] !== '{') wrong()
+    if (name === '__metadata__') return strings()
+    const end = text.indexOf('}', at)
+    const entry = text.slice(at, end + 1)
+    if (end < 0 || entry.length > 4098 || entry.lastIndexOf('{') > 0) wrong()
+    found.set(name, entry)
+    at = end + 1
+  })
+  if (!/^ *$/.test(text.slice(at))) wrong()
+  return found
+  function strings() {
+    take('{')
+    skip()
+    for (let n = 0; n || text[at] !== '}'; n++) {
+      word(); take(':'); word(); skip()
+      if (text[at] === '}') break
+      take(',')
+    }
+    at++
+  }
+}
+
+function describe(name, entry) {
+  let found
+  try { found = JSON.parse(entry) } catch { found = {} }
+  const { dtype, shape, data_offsets: at } = found
+  const keys = [...entry.matchAll(/"(?:[^"\\]|\\.)*"(?=\s*:)/g)].map(key => key[0])
+  if (keys.length !== 3 || Object.keys(found).length !== 3 || /[^\s\d{}[\]:,]/.test(entry.replace(WORD, '')) || typeof dtype !== 'string' ||
+    !Array.isArray(shape) || shape.length > 32 || !shape.every(natural) || !Array.isArray(at) || at.length !== 2 || !at.every(natural))
+    fail(`${name} must be described as {"dtype": …, "shape": […], "data_offsets": [begin, end]} with sizes from 0`)
+  return { dtype, shape, at }
+}
+
 const counts = (part, { n_heads }) => object(part) && [...n_heads, 'decoder_attention_heads'].some(n => n in part)
+const levels = new WeakMap()
+function partsOf(level, names) {
+  if (!levels.has(level)) levels.set(level, Object.entries(level)
+    .filter(([, v]) => object(v) && (counts(v, names) || Object.values(v).some(w => counts(w, names))))
+    .map(([key, v]) => [key.replace(/_config$/, ''), v])
+    .map(([key, v]) => [key, [key, ...names.also_called[key] ?? []].filter(Boolean).map(w => '.' + w.replaceAll('_', '.')), v]))
+  const found = levels.get(level)
+  return found.length > names.widest ? fail(`config.json must have at most ${names.widest} parts side by side, got ${found.length}`) : found
+}
 
 function facts(config, path, names) {
-  let models = []
-  for (let part = config; part;) {
-    if (part !== config) config = { ...Object.fromEntries(Object.entries(config).filter(([, v]) => !object(v))), ...part }
-    if (typeof part.model_type === 'string') models.push(part.model_type)
-    const parts = Object.entries(config).filter(([, v]) => object(v) && (counts(v, names) || Object.values(v).some(w => counts(w, names))))
-      .map(([name, v]) => [name.replace(/_config$/, ''), v])
-    const named = parts.find(([name]) => [name, ...names.also_called[name] ?? []].some(w => new RegExp(`(^|[._])${w.replace(/\W/g, '\\$&')}`).test(path)))
-    part = (named ?? names.default.map(d => parts.find(([name]) => name === d)).find(Boolean))?.[1]
+  const chain = [config], part = [], place = `.${path}`.replaceAll('_', '.')
+  for (;;) {
+    const parts = partsOf(chain[0], names)
+    const step = parts.find(([, words]) => words.some(w => place.includes(w))) ?? names.default.map(d => parts.find(([key]) => key === d)).find(Boolean)
+    if (!step) break
+    chain.unshift(step[2])
+    part.push(step[0])
+    if (chain.length > names.deepest) fail(`config.json must nest at most ${names.deepest} parts, got more`)
   }
-  const count = (list, from = config) => {
-    const name = list.find(n => from[n] != null)
+  const value = name => { for (const [n, level] of chain.entries()) if (Object.hasOwn(level, name) && !(n && object(level[name]))) return level[name] }
+  const models = chain.map(level => level.model_type).filter(m => typeof m === 'string').reverse()
+  let staged = false
+  const count = (list, get = value) => {
+    const name = list.find(n => get(n) != null)
     if (!name) return null
-    let value = from[name]
-    const staged = Array.isArray(value), stage = path.match(/\d+/)
-    if (staged) value = value[stage?.[0]]
-    if (!Number.isInteger(value) || value < 1) fail(`${name} must be an integer of at least 1, got ${JSON.stringify(value)}`)
-    count.staged = staged
-    return value
+    let found = get(name)
+    staged = Array.isArray(found)
+    if (staged) found = found[path.match(/\d+/)?.[0]]
+    if (!Number.isInteger(found) || found < 1) fail(`${name} in config.json must be an integer of at least 1, got ${JSON.stringify(found)?.slice(0, 60)}`)
+    return found
   }
   const side = path.toLowerCase().includes('decoder') ? 'decoder' : 'encoder'
-  const q = count([`${side}_attention_heads`, `num_${side}_attention_heads`, ...names.n_heads]), staged = count.staged
+  const q = count([`${side}_attention_heads`, `num_${side}_attention_heads`, ...names.n_heads]), first = staged
   let kv
-  if (models.some(m => names.multi_query.includes(m)) && config.new_decoder_architecture !== true) {
-    if (typeof config.multi_query !== 'boolean') fail('multi_query must be true or false')
-    kv = config.multi_query ? 1 : q
-  } else kv = count(['kv_n_heads'], config.attn_config ?? {}) ?? count(names.n_kv_heads) ?? q
-  return { q, kv, d_model: staged ? null : count(names.d_model), d_head: count(names.d_head), models }
+  if (models.some(m => names.multi_query.includes(m)) && value('new_decoder_architecture') !== true) {
+    if (typeof value('multi_query') !== 'boolean') fail('multi_query in config.json must be true or false')
+    kv = value('multi_query') ? 1 : q
+  } else kv = count(['kv_n_heads'], n => value('attn_config')?.[n]) ?? count(names.n_kv_heads) ?? q
+  const own = chain.find(level => counts(level, names)) ?? {}
+  const layers = [`${side}_layers`, `num_${side}_layers`, `${side}_num_hidden_layers`, ...names.layers].map(n => own[n]).find(Number.isInteger) ?? null
+  return { q, kv, d_model: first ? null : count(names.d_model), d_head: count(names.d_head), models, layers, part: part.join('.'), value }
 }
 
-export function findModules(tensors, config, atlas, given) {
-  const found = new Map(), refused = new Map(), taken = new Set()
-  const weight = n => n.replace('{}', 'weight'), join = (p, n) => p ? `${p}.${n}` : n
-  const paths = end => [...tensors.keys()].filter(k => k === end || k.endsWith('.' + end)).map(k => k.slice(0, -end.length - 1))
-  const known = path => { try { return facts(config, path, atlas.names).models } catch { return [config.model_type] } }
-  for (const strict of [true, false]) for (const row of atlas.layouts) {
-    const [first, ...rest] = Object.keys(row.tensors).map(weight)
-    for (const path of paths(first)) {
-      const has = n => tensors.has(join(path, n)), key = join(path, first)
-      if (taken.has(key) || found.has(path) || !rest.every(has) || !row.out.map(weight).some(has)) continue
-      if (!strict) refused.set(path, `the order inside ${key} must be known from the model_type, got ${known(path).join(' / ') || 'no config'}`)
-      else if (row.models.length && !known(path).some(m => row.models.includes(m))) continue
-      else found.set(path, row)
-      taken.add(key)
-    }
+function kindOf(path, f, { cross, towers, encoders, stepwise }) {
+  const low = path.toLowerCase(), own = f.models.at(-1) ?? ''
+  if (cross.some(w => low.includes(w))) return 'cross'
+  if (f.value('is_decoder') === true || stepwise.some(m => f.models.includes(m))) return 'self'
+  if (towers.some(w => `${low} ${f.part}`.includes(w)) || ['vision', 'encoder'].some(w => own.includes(w)) || encoders.some(m => f.models.includes(m))) return 'encoder'
+  return f.value('is_encoder_decoder') === true && !low.includes('decoder') ? 'encoder' : 'self'
+}
+
+// The modules that a tensor may belong to, from the inside out.
+const last = path => path.slice(path.lastIndexOf('.') + 1)
+function cuts(name) {
+  const list = []
+  for (let at = name.length; list.length < 4 && at > 0;) {
+    at = name.lastIndexOf('.', at - 1)
+    if (at === 0) break
+    list.push(name.slice(0, Math.max(at, 0)))
   }
-  for (const [end, why] of Object.entries(atlas.breaks)) for (const path of paths(weight(end)))
-    if (!found.has(path)) refused.set(path, `no single projection: ${why}`)
-  const plans = []
-  for (const [path, row] of found) try { plans.push(plan(tensors, path, row, config, atlas, given)) } catch (e) { refused.set(path, e.message) }
-  return { plans, refused }
+  return list
 }
 
-function plan(tensors, path, row, config, atlas, given) {
+export async function findModules(tensors, config, atlas, given) {
+  const found = new Map(), refused = new Map(), used = new Set(), held = new Map(), under = new Map(), known = new Map()
+  const weight = n => n.replace('{}', 'weight'), join = (p, n) => p ? `${p}.${n}` : n
+  for (const name of tensors.keys()) {
+    for (const path of cuts(name)) {
+      put(under, path, name)
+      if (!Object.hasOwn(atlas.mixers, last(path))) put(held, name.slice(path && path.length + 1), path)
+    }
+    if (late()) await pause()
+  }
+  const factsOf = path => {
+    if (!known.has(path)) try { known.set(path, facts(config, path, atlas.names)) } catch (error) { known.set(path, error) }
+    const f = known.get(path)
+    if (f instanceof Error) throw f
+    return f
+  }
+  const types = path => { try { return factsOf(path).models } catch { return typeof config.model_type === 'string' ? [config.model_type] : [] } }
+  const rows = atlas.layouts.map(row => ({ row, ins: Object.keys(row.tensors).map(weight), outs: row.out.map(weight) }))
+  const names = (path, { ins, outs }) => [...ins, ...outs].map(end => join(path, end)).filter(name => tensors.has(name))
+  const holds = ({ row }, path) => !row.models.length || types(path).some(m => row.models.includes(m))
+  const claim = (path, r) => { for (const name of names(path, r)) used.add(name) }
+  for (const strict of [true, false]) for (const r of rows) for (const path of held.get(r.ins[0]) ?? []) {
+    if (late()) await pause()
+    const has = end => tensors.has(join(path, end)), key = join(path, r.ins[0])
+    if (used.has(key) || found.has(path) || !r.ins.every(has) || !r.outs.some(has) || strict && !holds(r, path)) continue
+    if (strict) found.set(path, r.row)
+    else if (!refused.has(path)) refused.set(path, `the order inside ${key} must be known from the model_type, got ${types(path).join(' / ') || 'no config.json that names one'}`)
+    claim(path, r)
+  }
+  for (const [end, why] of Object.entries(atlas.breaks)) for (const path of held.get(end) ?? []) if (!found.has(path) && !used.has(join(path, end))) {
+    if (!refused.has(path)) refused.set(path, `${join(path, end)} must be one projection, got ${why}`)
+    for (const name of under.get(path)) used.add(name)
+    if (late()) await pause()
+  }
+  const kind = path => path.replace(/\d+/g, '#'), kinds = new Map([...found].map(([path, row]) => [kind(path), row])), best = new Map()
+  for (const r of rows) for (const end of r.ins) for (const path of held.get(end) ?? []) {
+    if (late()) await pause()
+    if (found.has(path) || refused.has(path) || used.has(join(path, end))) continue
+    const alike = kinds.get(kind(path)) === r.row
+    if (r.ins.filter(e => tensors.has(join(path, e))).length < 2 && !alike || !holds(r, path)) continue
+    const score = names(path, r).length + 100 * alike
+    if (score > (best.get(path)?.score ?? 0)) best.set(path, { score, r })
+  }
+  for (const [path, { r }] of best) {
+    const there = names(path, r)
+    if (there.some(name => used.has(name))) continue
+    claim(path, r)
+    const missing = [...r.ins, ...r.outs.some(e => there.includes(join(path, e))) ? [] : [r.outs[0]]].filter(e => !there.includes(join(path, e)))
+    refused.set(path, `${path || 'the file'} must have ${missing.join(', ')} too, as ${r.row.family} has`)
+  }
+  const there = path => found.has(path) || refused.has(path), above = new Set([...found.keys(), ...refused.keys()].flatMap(cuts)), unknown = new Set()
+  const named = new RegExp(atlas.named, 'i')
+  for (const [name, { shape }] of tensors) {
+    if (late()) await pause()
+    const path = [2, 3].includes(shape.length) ? cuts(name).find(p => named.test(last(p)) && !Object.hasOwn(atlas.mixers, last(p))) : ''
+    if (path && !above.has(path) && ![path, ...cuts(path)].some(there)) unknown.add(path)
+  }
+  for (const path of unknown) refused.set(path, `${path} must have projections under names that the atlas knows`)
+  const plans = []
+  for (const [path, row] of found) {
+    try { plans.push(plan(tensors, path, row, factsOf, atlas, given)) } catch (e) { refused.set(path, e.message) }
+    if (late()) await pause()
+  }
+  const order = new Map(plans.map(p => [p, p.path.replace(/\d+/g, n => n.padStart(9, 0))]))
+  plans.sort((a, b) => order.get(a) < order.get(b) ? -1 : 1)
+  return { plans, refused, layers: await countLayers(tensors, [...plans.map(p => p.path), ...refused.keys()], factsOf, atlas) }
+}
+
+// Layers without attention: of another kind, or missing though the others are there.
+async function countLayers(tensors, paths, factsOf, atlas) {
+  const place = name => {
+    const parts = name.split('.', 13), at = parts.slice(0, -1).findIndex(p => /^\d{1,6}$/.test(p))
+    return at < 0 ? null : [parts.slice(0, at).join('.'), +parts[at], parts.slice(at + 1)]
+  }
+  const stacks = new Map(), told = [], UNKNOWN = 'no attention that is known', f = path => { try { return factsOf(path) } catch { return null } }
+  for (const path of paths) {
+    const found = place(path + '.')
+    if (late()) await pause()
+    if (!found) continue
+    if (!stacks.has(found[0])) stacks.set(found[0], { path, seen: new Set(), held: new Map(), nested: !found[0].endsWith('block') && found[2].some(p => /^\d+$/.test(p)) })
+    stacks.get(found[0]).seen.add(found[1])
+  }
+  for (const name of tensors.keys()) {
+    const found = place(name), stack = found && stacks.get(found[0])
+    if (stack && !stack.held.has(found[1])) stack.held.set(found[1], null)
+    const mixer = stack && found[2].slice(0, 4).find(p => Object.hasOwn(atlas.mixers, p))
+    if (mixer) stack.held.set(found[1], atlas.mixers[mixer])
+    if (late()) await pause()
+  }
+  const longest = new Map()
+  for (const [stem, s] of stacks) {
+    const known = f(s.path), key = `${known?.part} ${s.path.toLowerCase().includes('decoder')}`
+    if (!s.nested && known?.layers != null && !(longest.get(key)?.size >= s.held.size)) longest.set(key, { size: s.held.size, stem, layers: known.layers })
+  }
+  for (const [stem, s] of stacks) {
+    const groups = new Map()
+    for (const [number, mixer] of s.held) if (!s.seen.has(number) && (mixer || !s.nested)) {
+      const declared = ['layer_types', 'layers_block_type', 'block_types'].map(n => f(s.path)?.value(n)?.[number]).find(k => typeof k === 'string' && (!k.includes('attention') || k.includes('linear')))
+      const what = mixer ?? (declared ? `${declared.slice(0, 40)}, as config.json says` : UNKNOWN)
+      put(groups, what, number)
+      if (late()) await pause()
+    }
+    for (const [what, numbers] of groups) told.push({ stem, numbers, what, accounted: what !== UNKNOWN })
+    const counted = [...longest.values()].find(l => l.stem === stem)?.layers
+    let most = -1, there = 0
+    for (const number of s.held.keys()) { most = Math.max(most, number); there += counted == null || number < counted }
+    const missing = (counted ?? most + 1) - there
+    if (missing > 0) told.push({ stem, numbers: [], what: `${missing} layers are not in the file, though ${counted == null ? 'the others are numbered so' : `config.json gives ${counted}`}` })
+  }
+  return told
+}
+
+function plan(tensors, path, row, factsOf, atlas, given) {
   const at = n => tensors.get(path ? `${path}.${n}` : n)
-  const f = given?.q ? { ...given, kv: given.kv || given.q } : facts(config, path, atlas.names)
+  let f
+  try { f = factsOf(path) } catch (error) { if (!given?.q) throw error; f = { models: [], part: '', value: () => undefined } }
+  if (given?.q) f = { ...f, q: given.q, kv: given.kv || given.q, d_model: null, d_head: null }
   if (!f.q) fail('head counts must be known: add config.json, or give them')
   const count = { q: f.q, g: f.q, k: f.kv, v: f.kv }, widths = {}, pieces = [], rows = {}
   const blocks = { n_heads: f.q, n_kv_heads: f.kv }[row.blocks] ?? row.blocks
@@ -126,8 +344,12 @@ function plan(tensors, path, row, config, atlas, given) {
   if (rows.k !== rows.q || rows.v !== rows.q || k !== v || o !== rows.q) fail('W_Q, W_K, W_V and W_O must share d_model')
   if (f.d_model && f.d_model !== rows.q) fail(`rows must have the width that config.json gives = ${f.d_model}, got ${rows.q}`)
   if (f.d_head && f.d_head !== q / f.q) fail(`heads must have the width that config.json gives = ${f.d_head}, got ${q / f.q}`)
-  const bytes = atlas.bits[pieces[0].dtype] / 8
-  return { path, row, pieces, widths, rows, biases: [...'qkvog'].filter(r => biases.includes(r)).join(''), n_heads: f.q, n_kv_heads: f.kv, d_head: q / f.q, d_model: rows.q, cache: (k + v) * bytes }
+  const kind = kindOf(path, f, atlas.kinds), ranks = f.d_model / q
+  if (!f.d_head && f.d_model % f.q === 0 && kind !== 'cross' && ranks > 1 && Number.isInteger(ranks) && f.q % ranks === 0)
+    fail(`W_Q must have the width that config.json gives = ${f.d_model}, got ${q}. Is it one of ${ranks} ranks of a model that was cut? Join the ranks first`)
+  const bytes = (k + v) * atlas.bits[pieces[0].dtype] / 8
+  return { path, row, kind, pieces, widths, rows, biases: [...'qkvog'].filter(r => biases.includes(r)).join(''), n_heads: f.q, n_kv_heads: f.kv, d_head: q / f.q, d_model: rows.q,
+    cache: kind === 'self' ? bytes : 0, source: kind === 'cross' ? bytes : 0 }
 }
 
 // Which role owns output number n of a piece: the place inside its block decides.

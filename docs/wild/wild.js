@@ -1,6 +1,11 @@
 // Tables that sort and filter, and the page that opens a checkpoint. Without script both stay readable.
-import { findModules, owner, readHeader, sample } from './reader.js'
-const $ = (tag, props = {}, ...kids) => { const e = Object.assign(document.createElement(tag), props); e.append(...kids); return e }
+import { findModules, owner, printable, readConfig, readHeader, sample } from './reader.js'
+const $ = (tag, props = {}, ...kids) => {
+  const e = Object.assign(document.createElement(tag), props, props.textContent == null ? {} : { textContent: printable(props.textContent) })
+  e.append(...kids)
+  return e
+}
+const MOST = 300
 
 for (const table of document.querySelectorAll('table[id]')) for (const [at, th] of [...table.tHead.rows[0].cells].entries()) {
   const button = $('button', { type: 'button', textContent: th.textContent, title: 'Sort' })
@@ -31,39 +36,37 @@ if (form) {
     try {
       const file = files.find(f => !f.name.endsWith('.json')), json = files.find(f => f.name.endsWith('.json'))
       if (!file) throw new Error('choose a .safetensors file')
-      if (/\.(bin|pt|pth|ckpt|pkl)$/i.test(file.name)) throw new Error('a pickle, which is never opened')
-      if (json?.size > 32e6) throw new Error('config.json is too long')
-      let config = {}
-      try { if (json) config = JSON.parse(await json.text()) } catch { throw new Error('config.json must be JSON') }
-      if (!config || typeof config !== 'object' || Array.isArray(config)) throw new Error('config.json must hold a JSON object')
+      const config = json ? await readConfig(json, atlas) : {}
       const tensors = await readHeader(file, atlas)
       const given = +field('heads').value ? { q: +field('heads').value, kv: +field('kv').value || 0, models: [] } : null
-      const { plans, refused } = findModules(tensors, config, atlas, given)
-      if (mine === run) show(file, plans, refused, tensors.size)
+      const found = await findModules(tensors, config, atlas, given)
+      if (mine === run) show(file, found, tensors.size)
     } catch (error) {
       if (mine === run) say($('p', { className: 'wild-error', textContent: `Refused: ${error.message}` }))
     }
   }
-  const show = (file, plans, refused, count) => {
-    const choice = $('select', { name: 'module' }, ...plans.map((p, n) => $('option', { value: n, textContent: p.path })))
-    const body = $('div'), total = plans.reduce((n, p) => n + p.cache, 0)
+  const show = (file, { plans, refused, layers }, count) => {
+    const few = plans.slice(0, MOST), choice = $('select', { name: 'module' }, ...few.map((p, n) => $('option', { value: n, textContent: p.path })))
+    const body = $('div'), sum = key => plans.reduce((n, p) => n + p[key], 0), source = sum('source')
     choice.onchange = () => detail(file, plans[choice.value], body)
-    say($('p', { textContent: `${count} tensors, ${plans.length} attention modules read, ${refused.size} refused; ${total} cache bytes a token in all.` }))
-    if (plans.length) { report.append($('label', {}, 'Module ', choice), body); choice.onchange() }
-    if (refused.size) report.append($('details', { open: !plans.length }, $('summary', { textContent: 'Refused' }),
-      $('ul', {}, ...[...refused].map(([path, why]) => $('li', { textContent: `${path}: ${why}` })))))
+    say($('p', { textContent: `${count} tensors, ${plans.length} attention modules read, ${refused.size} refused; ${sum('cache')} cache bytes a token in ${refused.size || layers.some(l => !l.accounted) ? 'the modules read' : 'all'}${source ? `, and ${source} once a text for each of its rows` : ''}.` }))
+    if (layers.length) report.append($('ul', {}, ...layers.slice(0, MOST).map(l => $('li', { textContent: `${l.stem}${l.numbers.length ? `.{${l.numbers.slice(0, 12).join(', ')}${l.numbers.length > 12 ? ', …' : ''}}` : ''}: ${l.what}` }))))
+    if (plans.length) { report.append($('label', {}, 'Module ', choice, plans.length > few.length ? ` and ${plans.length - few.length} more` : ''), body); choice.onchange() }
+    const why = [...refused].slice(0, MOST).map(([path, reason]) => $('li', { textContent: `${path}: ${reason}` }))
+    if (refused.size > MOST) why.push($('li', { textContent: `and ${refused.size - MOST} more` }))
+    if (refused.size) report.append($('details', { open: !plans.length }, $('summary', { textContent: 'Refused' }), $('ul', {}, ...why)))
   }
   const detail = async (file, plan, body) => {
     const rows = [['layout', plan.row.family], ['heads', `${plan.n_heads} query, ${plan.n_kv_heads} key and value, d_head ${plan.d_head}`],
       ...Object.entries(plan.widths).map(([r, w]) => [`W_${r.toUpperCase()}`, `${plan.rows[r]} × ${w}`]),
-      ['biases', [...plan.biases].map(r => `b_${r.toUpperCase()}`).join(' ') || 'none'], ['cache', `${plan.cache} bytes a token`]]
+      ['biases', [...plan.biases].map(r => `b_${r.toUpperCase()}`).join(' ') || 'none'], ['cache', { encoder: 'none: an encoder sees all positions at once', cross: `${plan.source} bytes for each row that it looks at, kept once a text`, self: `${plan.cache} bytes a token` }[plan.kind]]]
     const table = $('table', {}, ...rows.map(([a, b]) => $('tr', {}, $('th', { textContent: a, scope: 'row' }), $('td', { textContent: b }))))
     const box = $('div', {}, table)
     body.replaceChildren(box)
     for (const piece of plan.pieces) {
       const line = `${piece.name}, ${piece.shape.join(' × ')} ${piece.columns ? '(in, out)' : '(out, in)'}, ${piece.dtype}: ${[...piece.roles].join(' ').toUpperCase()}`
       const canvas = $('canvas', { role: 'img' })
-      canvas.setAttribute('aria-label', line)
+      canvas.setAttribute('aria-label', printable(line))
       box.append($('figure', {}, canvas, $('figcaption', { textContent: line })))
       try { paint(canvas, plan, piece, await sample(file, piece, atlas.bits[piece.dtype])) } catch { canvas.replaceWith('The file has changed. Choose it again.') }
     }

@@ -129,13 +129,34 @@ BREAKS: dict[str, str] = {
     "kv_a_proj_with_mqa.{}": LATENT,
     "kv_b_proj.{}": LATENT,
     "query_key.{}": "a shared matrix for queries and keys (Reformer)",
+    "receptance.{}": "the time mixing of RWKV, which keeps a state and has no queries",
     "conv_qkv.{}": "a convolution instead of a projection",
     "convolution_projection_query.{}": "a convolution before the projection (CvT)",
-    "qkv_proj.weight_packed": "a quantised weight",
-    "q_proj.qweight": "a weight quantised by GPTQ or AWQ",
-    "q_proj.lora_A.weight": "an adapter, which is added to a checkpoint and is none itself",
-    "q_proj.base_layer.weight": "a weight inside an adapter. Merge the adapter first",
     "q_content_proj.{}": SUM,
     "sa_qcontent_proj.{}": SUM,
 }
 """Tensor names of attention that has no W_Q, W_K and W_V to give, and why."""
+
+ADAPTER = "an adapter, which is added to a checkpoint and is none itself. Merge it into its base first"
+WRAPPED = "a weight inside an adapter. Merge the adapter first"
+PACKED = "a weight quantised {}: it means nothing without its scales. Use the checkpoint before quantisation"
+ADDED: dict[str, str] = {
+    "qweight": PACKED.format("by GPTQ or AWQ"),
+    "weight_packed": PACKED.format("by compressed-tensors"),
+    "lora_A.weight": ADAPTER,
+    "lora_A.default.weight": ADAPTER,
+    "lora_down.weight": ADAPTER,
+    "lora.down.weight": ADAPTER,
+    "base_layer.weight": WRAPPED,
+}
+"""What stands behind the name of any projection that is quantised or adapted, and what it is."""
+
+DELTA = "linear attention (a gated delta rule), which keeps a state and no keys and values of its own"
+SPACE = "a state-space mixer, which has no keys and values"
+MIXERS: dict[str, str] = {
+    "linear_attn": DELTA, "linear_attention": DELTA, "gated_delta_net": DELTA, "delta_net": DELTA, "kda": DELTA,
+    "mamba": SPACE, "mamba2": SPACE, "ssm": SPACE, "mamba_decoder": SPACE, "A_log": SPACE,
+    "conv": "a short convolution", "short_conv": "a short convolution", "rg_lru": "a recurrent block (RG-LRU)",
+    "rwkv": "RWKV's time mixing", "mlstm_layer": "an xLSTM block, which keeps a state",
+}  # fmt: skip
+"""Modules that do in some layers what attention does in others, and what they are."""

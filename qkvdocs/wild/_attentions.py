@@ -1,17 +1,17 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
 
 import numpy as np
 from jaxtyping import Num
 
 from qkvdocs.core import QKVWeights
-from qkvdocs.errors import LayoutError, QKVError
-from qkvdocs.wild._atlas import ATLAS
+from qkvdocs.errors import LayoutError, QKVError, printable
+from qkvdocs.wild._atlas import ADDED, ATLAS
 from qkvdocs.wild._checkpoint import Checkpoint, Progress
-from qkvdocs.wild._config import Facts, facts
+from qkvdocs.wild._config import Facts
 from qkvdocs.wild._find import find_modules
+from qkvdocs.wild._layers import Layers, count_layers
 from qkvdocs.wild._layout import Layout
 from qkvdocs.wild._plan import Plan, make_plan
 from qkvdocs.wild._split import split
@@ -47,7 +47,7 @@ class Attentions(Mapping[str, Projections]):
     """The attention modules of a checkpoint by name; each is read when it is asked for.
 
     Modules that look like attention and cannot be read safely stand in `refused` with the reason; to ask for
-    one raises that reason.
+    one raises that reason. Printed, it says what was read, what was not, and which layers have no attention.
 
     Examples:
         >>> attentions = read("tests/wild/fixtures/whisper")
@@ -65,6 +65,18 @@ class Attentions(Mapping[str, Projections]):
         """Module -> what will be cut from where; nothing is read for it."""
         self.refused = refused
         """Module -> why it is not given."""
+        self.layers: list[Layers] = count_layers(checkpoint, plans, refused)
+        """Layers without attention: of another kind, or missing."""
+
+    def __repr__(self) -> str:
+        """Say what was read and what was not."""
+        lines = [f"<Attentions: {len(self.plans)} modules read, {len(self.refused)} refused>"]
+        lines += [f"  {path}: {plan.layout.family}, {plan.layout.cut}" for path, plan in self.plans.items()][
+            :MOST
+        ]
+        lines += [f"  {path}: refused: {error}" for path, error in self.refused.items()][:MOST]
+        lines += [f"  {layers.text}" for layers in self.layers]
+        return "\n".join(map(printable, lines))
 
     def __getitem__(self, path: str) -> Projections:
         if path in self.refused:
@@ -92,6 +104,10 @@ class Attentions(Mapping[str, Projections]):
         return len(self.plans)
 
 
+MOST = 8
+"""Modules of a kind that are printed; all are there."""
+
+
 def read(
     address: str | PathLike[str],
     *,
@@ -117,7 +133,7 @@ def read(
 
     Raises:
         CheckpointError: If a file is of another kind, damaged, or outside the folder.
-        LayoutError: If there is no attention module at all.
+        LayoutError: If there is no attention module, or none that can be read.
 
     Examples:
         >>> attentions = read("tests/wild/fixtures/gpt2")
@@ -126,6 +142,23 @@ def read(
         >>> attentions["h.0.attn"].W_K.shape
         (16, 16)
     """
+    attentions = look(address, layout=layout, n_heads=n_heads, n_kv_heads=n_kv_heads, progress=progress)
+    if not attentions:
+        path, error = next(iter(attentions.refused.items()))
+        count = len(attentions.refused)
+        raise type(error)(f"{error}" + (f" ({count} modules are refused, the first is {path})" * (count > 1)))
+    return attentions
+
+
+def look(
+    address: str | PathLike[str],
+    *,
+    layout: Layout | None = None,
+    n_heads: int | None = None,
+    n_kv_heads: int | None = None,
+    progress: Progress | None = None,
+) -> Attentions:
+    """Do what `read` does, and give the reasons where nothing can be read."""
     for name, value in (("n_heads", n_heads), ("n_kv_heads", n_kv_heads)):
         if value is not None and (type(value) is not int or value < 1):
             raise LayoutError(f"{name} must be an integer of at least 1, got {value!r}")
@@ -134,15 +167,16 @@ def read(
     plans: dict[str, Plan] = {}
     for path, row in found.items():
         try:
-            known = _facts(checkpoint.config, path, n_heads, n_kv_heads)
+            known = _facts(checkpoint, path, n_heads, n_kv_heads)
             plans[path] = make_plan(checkpoint, path, row, known)
         except QKVError as error:
             refused[path] = error
     if not plans and not refused:
+        added = (what for name in checkpoint for end, what in ADDED.items() if name.endswith(f".{end}"))
         some = ", ".join(sorted(checkpoint)[:3]) or "none"
         raise LayoutError(
             f"{address} must hold an attention module that the atlas knows, "
-            f"got {len(checkpoint)} tensors: {some} …"
+            f"got {next(added, f'{len(checkpoint)} tensors')}: {some} …"
         )
     order = {name: at for at, name in enumerate(sorted([*plans, *refused], key=_natural))}
     return Attentions(
@@ -152,11 +186,16 @@ def read(
     )
 
 
-def _facts(config: dict[str, Any], path: str, n_heads: int | None, n_kv_heads: int | None) -> Facts:
+def _facts(checkpoint: Checkpoint, path: str, n_heads: int | None, n_kv_heads: int | None) -> Facts:
     if n_heads is None:
-        known = facts(config, path)
+        known = checkpoint.facts(path)
         return known if n_kv_heads is None else replace(known, n_kv_heads=n_kv_heads)
-    return Facts(n_heads, n_heads if n_kv_heads is None else n_kv_heads, None, None, ())
+    given = Facts(n_heads, n_heads if n_kv_heads is None else n_kv_heads, None, None)
+    try:
+        known = checkpoint.facts(path)
+    except QKVError:
+        return given
+    return replace(known, n_heads=given.n_heads, n_kv_heads=given.n_kv_heads, d_model=None, d_head=None)
 
 
 def _natural(path: str) -> list[tuple[int, str]]:

@@ -5,10 +5,26 @@ from os import PathLike, fspath
 import numpy as np
 
 from qkvdocs.errors import CheckpointError, DTypeError
+from qkvdocs.wild._config import Config, Facts
 from qkvdocs.wild._dtypes import NUMPY, widen_bf16
 from qkvdocs.wild._folder import find_files
 from qkvdocs.wild._header import Tensor, read_header
 from qkvdocs.wild._sources import Source
+
+DEEPEST = 4
+"""Names below a module that count as its own; no layout declares longer ones."""
+
+
+def endings(name: str) -> Iterator[tuple[str, str]]:
+    """Cut a tensor's name into a module and what is below it, each way that a layout could mean."""
+    at = len(name)
+    for _ in range(DEEPEST):
+        at = name.rfind(".", 0, at)
+        if at != 0:
+            yield name[: max(at, 0)], name[at + 1 :]
+        if at <= 0:
+            return
+
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what comes next."""
@@ -38,6 +54,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         files = find_files(fspath(address))
         self.config = files.config
         """What config.json says; empty without one."""
+        self._known: Config | None = None
         self._places: dict[str, tuple[Source, Tensor]] = {}
         self._below: defaultdict[str, list[str]] | None = None
         by_file = defaultdict(list)
@@ -57,7 +74,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
             raise CheckpointError(f"{source.name} must hold {name}, as the index says, got no such tensor")
         if name in self._places:
             first = self._places[name][0].name
-            raise CheckpointError(f"{name} must stand in one file, got it in {first} and {source.name}")
+            raise CheckpointError(
+                f"{name} must stand in one file, got it in {first} and {source.name}. "
+                "Two checkpoints, or ranks of a model that was cut: give one file, or join the ranks first"
+            )
         self._places[name] = source, tensor
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -83,15 +103,20 @@ class Checkpoint(Mapping[str, np.ndarray]):
         """Say where a tensor stands, and its dtype and shape as stored, without reading it."""
         return self._places[name][1]
 
+    def facts(self, path: str) -> Facts:
+        """Say what config.json tells about a module."""
+        if self._known is None:
+            self._known = Config(self.config)
+        return self._known.facts(path)
+
     def under(self, path: str) -> list[str]:
-        """List the tensors of a module and of the modules below it."""
+        """List the tensors of a module and of the modules below it, up to four names deep."""
         if self._below is None:
             self._below = defaultdict(list)
             for name in self._places:
-                parts = name.split(".")
-                for length in range(len(parts)):
-                    self._below[".".join(parts[:length])].append(name)
-        return self._below[path]
+                for above, _ in endings(name):
+                    self._below[above].append(name)
+        return self._below.get(path, [])
 
     def file(self, name: str) -> str:
         """Say in which file a tensor stands."""

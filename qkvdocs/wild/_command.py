@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from qkvdocs.errors import QKVError
-from qkvdocs.wild._attentions import Attentions, read
-from qkvdocs.wild._report import lines, report
+from qkvdocs.errors import QKVError, printable
+from qkvdocs.wild._attentions import Attentions, look
+from qkvdocs.wild._report import cache_bytes, lines, report
 
 PATIENCE = 0.5
 """Seconds without a word before progress is shown."""
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         arguments: The words after `wild`.
 
     Returns:
-        0 if modules were read, 1 if the file was refused, 2 for a wrong call.
+        0 if every layer is accounted for, 1 if the file, a module or a layer is not, 2 for a wrong call.
     """
     parser = argparse.ArgumentParser(
         prog="qkvdocs wild", description="Show where a checkpoint keeps its projections."
@@ -44,27 +44,29 @@ def main(arguments: list[str]) -> int:
         return int(stop.code or 0)
     progress = Progress()
     try:
-        attentions = read(
+        attentions = look(
             wanted.path, n_heads=wanted.n_heads, n_kv_heads=wanted.n_kv_heads, progress=progress
         )
         found = report(attentions)
-        found["modules"] = [m for m in found["modules"] if fnmatchcase(m["module"], wanted.module)]
-        found["cache_bytes_per_token"] = sum(m["cache_bytes_per_token"] for m in found["modules"])
+        if wanted.module != "*":
+            for part in ("modules", "refused"):
+                found[part] = [m for m in found[part] if fnmatchcase(m["module"], wanted.module)]
+            found |= {"other_layers": [], **cache_bytes(found["modules"])}
         if wanted.values:
             add_values(attentions, found, progress)
     except (QKVError, OSError, MemoryError) as error:
         progress.clear()
-        sys.stderr.write(f"qkvdocs wild: {error or type(error).__name__}\n")
+        sys.stderr.write(f"qkvdocs wild: {printable(str(error) or type(error).__name__)}\n")
         return 1
     except KeyboardInterrupt:
         progress.clear()
         return 130
     progress.clear()
-    text = json.dumps(found, indent=1, ensure_ascii=False) if wanted.json else "\n".join(lines(found))
-    sys.stdout.write(
-        text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n"
-    )
-    return 0 if found["modules"] else 1
+    text = json.dumps(found, indent=1, allow_nan=False) if wanted.json else "\n".join(lines(found))
+    coding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(coding, "replace").decode(coding) + "\n")
+    whole = all(layers["accounted_for"] for layers in found["other_layers"])
+    return 0 if found["modules"] and not found["refused"] and whole else 1
 
 
 def add_values(attentions: Attentions, found: dict[str, object], progress: "Progress") -> None:
@@ -76,9 +78,14 @@ def add_values(attentions: Attentions, found: dict[str, object], progress: "Prog
         weights = attentions[module["module"]]
         arrays = {name: getattr(weights, name) for name in module["shapes"]}
         module["values"] = {
-            name: {"largest": float(np.abs(array).max()), "finite": bool(np.isfinite(array).all())}
+            name: {"largest": _largest(array), "finite": bool(np.isfinite(array).all())}
             for name, array in arrays.items()
         }
+
+
+def _largest(array: np.ndarray) -> float:
+    """Give the largest finite entry: JSON has no other numbers."""
+    return float(np.max(np.abs(array), initial=0, where=np.isfinite(array)))
 
 
 class Progress:
@@ -90,7 +97,7 @@ class Progress:
     def __call__(self, done: int, total: int, name: str) -> None:
         """Say how far it is."""
         if sys.stderr.isatty() and time.monotonic() - self.since > PATIENCE:
-            sys.stderr.write(f"\r\x1b[K{done} of {total}: {name[-60:]}")
+            sys.stderr.write(f"\r\x1b[K{done} of {total}: {printable(name)[-60:]}")
             sys.stderr.flush()
             self.shown = True
 

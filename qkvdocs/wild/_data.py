@@ -3,9 +3,12 @@
 import json
 from dataclasses import asdict
 
-from qkvdocs.wild import _config
-from qkvdocs.wild._atlas import ATLAS, BREAKS
+from qkvdocs.wild import _config, _kinds
+from qkvdocs.wild._atlas import ATLAS, MIXERS
 from qkvdocs.wild._dtypes import BITS, FLOATS
+from qkvdocs.wild._find import NAMED, breaks
+from qkvdocs.wild._folder import LARGEST_JSON
+from qkvdocs.wild._formats import STARTS, SUFFIXES
 from qkvdocs.wild._header import LARGEST
 from qkvdocs.wild._plan import SCALES
 
@@ -15,7 +18,7 @@ def atlas_json() -> str:
 
     Returns:
         An object with the layouts, the names that head counts have in config.json, the dtypes and their
-        bits, and what breaks the rule.
+        bits, what breaks the rule, and which other formats are refused.
 
     Examples:
         >>> data = json.loads(atlas_json())
@@ -24,7 +27,17 @@ def atlas_json() -> str:
     """
     data = {
         "layouts": [asdict(row) for row in ATLAS],
-        "breaks": BREAKS,
+        "breaks": breaks(ATLAS),
+        "mixers": MIXERS,
+        "named": NAMED.pattern.replace(r"\Z", "$"),
+        "kinds": {
+            "cross": _kinds.CROSS,
+            "towers": _kinds.TOWERS,
+            "encoders": sorted(_kinds.ENCODERS),
+            "stepwise": sorted(_kinds.STEPWISE),
+        },
+        "suffixes": SUFFIXES,
+        "starts": {start.decode("latin-1"): what for start, what in STARTS.items()},
         "names": {
             "n_heads": _config.HEADS,
             "n_kv_heads": _config.KV_HEADS,
@@ -33,11 +46,16 @@ def atlas_json() -> str:
             "multi_query": _config.MULTI_QUERY,
             "also_called": _config.ALSO_CALLED,
             "default": _config.DEFAULT,
+            "layers": _config.LAYERS,
+            "deepest": _config.DEEPEST,
+            "widest": _config.WIDEST,
         },
         "bits": BITS,
         "floats": FLOATS,
         "scales": SCALES,
         "largest_header": LARGEST,
+        "largest_json": LARGEST_JSON,
     }
-    # Without a "<" it can stand inside a page's script element.
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # Without a "<" it can stand inside a page's script element, and no page holds a control character.
+    return "".join(c if c.isprintable() and c != "<" else f"\\u{ord(c):04x}" for c in text)

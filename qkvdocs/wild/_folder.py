@@ -139,7 +139,10 @@ def find_files(address: str) -> Files:
     """
     address = _path_of(address)
     if "://" in address:
-        name = urlsplit(address).path.rsplit("/", 1)[-1]
+        try:
+            name = urlsplit(address).path.rsplit("/", 1)[-1]
+        except ValueError as error:
+            raise CheckpointError(f"{address} must be an address, got: {error}") from None
         refuse_suffix(name)
         if name.lower().endswith(".safetensors"):
             return _lay_out(name, RemoteSingle(address, name))
@@ -186,7 +189,7 @@ def inside(folder: Path, name: str) -> Path:
         home, target = folder.resolve(strict=True), (folder / name).resolve(strict=True)
     except FileNotFoundError:
         raise CheckpointError(f"{name} must be in the folder {folder}, got no such file") from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{name} must be a file that can be followed, got: {error}") from None
     snapshots = next((parent for parent in home.parents if parent.name == "snapshots"), None)
     homes = [home, snapshots.parent / "blobs"] if snapshots else [home]

@@ -20,7 +20,8 @@ PAIR = SPACE + STRING + SPACE + b":" + SPACE + STRING + SPACE
 NAME = re.compile(SPACE + b"(" + STRING + b")" + SPACE + b":" + SPACE)
 ENTRY = re.compile(rb"\{[^{}]{0,4096}+\}")
 METADATA = re.compile(rb"\{(?:" + PAIR + b"(?:," + PAIR + b")*+)?+" + SPACE + rb"\}")
-SPELT = re.compile(rb"(?:\\u[0-9a-fA-F]{4})++|\\.")
+WHOLE = re.compile(rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u(?=[dD][c-fC-F]))*+", re.S)
+"""Escapes of characters, where each half of a surrogate pair has its other half."""
 MARK = re.compile(SPACE + b"([,}])")
 
 
@@ -87,9 +88,7 @@ def _parse(file: str, text: bytes) -> dict[str, bytes]:
             raise _unreadable(file, text, key.start(1))
         if name == "__metadata__":
             seen_metadata = True
-            for spelt in (b'"%s"' % found[0] for found in SPELT.finditer(body[0])):
-                _decode(file, spelt)
-            _decode(file, b'"%s"' % body[0].translate(None, b'"\\\t\r\n'))
+            _check_text(file, body[0])
         else:
             entries[name] = body[0]
         at, mark = after.end(), after[1]
@@ -105,6 +104,15 @@ def _decode(file: str, literal: bytes) -> str:
     except (UnicodeError, ValueError):
         raise CheckpointError(f"the header of {file} must be UTF-8, got the name {literal[:60]!r}") from None
     return str(name)
+
+
+def _check_text(file: str, text: bytes) -> None:
+    try:
+        text.decode()
+        if not WHOLE.fullmatch(text):
+            raise ValueError("half a character")
+    except ValueError:
+        raise CheckpointError(f"the header of {file} must be UTF-8, got the metadata {text[:60]!r}") from None
 
 
 def _unreadable(file: str, text: bytes, at: int) -> CheckpointError:

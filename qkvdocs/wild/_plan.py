@@ -8,6 +8,7 @@ from qkvdocs.errors import DTypeError, LayoutError
 from qkvdocs.wild._checkpoint import Checkpoint
 from qkvdocs.wild._config import Facts
 from qkvdocs.wild._dtypes import FLOATS
+from qkvdocs.wild._kinds import Kind, kind_of
 from qkvdocs.wild._layout import Layout
 
 SCALES = ("weight_scale", "weight_scale_inv", "weight.absmax", "weight_packed", "qweight", "scales", "SCB")
@@ -48,6 +49,8 @@ class Plan:
     pieces: tuple[Piece, ...]
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """W_Q, b_Q, … -> shape."""
+    kind: Kind = "self"
+    """`self` for keys and values of earlier tokens, `cross` for those of something else, or `encoder`."""
     others: tuple[str, ...] = ()
     """Further tensors of the module, such as norms: what else happens to q and k."""
 
@@ -74,9 +77,13 @@ class Plan:
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes that one token adds to a cache of keys and values in the stored dtype."""
+        """Bytes of one token's keys and values in the stored dtype; 0 for an encoder, which keeps none.
+
+        A `self` module's cache grows by that with each token. A `cross` module keeps it for each row that it
+        looks at, once a text.
+        """
         item = {"F64": 8, "F32": 4}.get(self.pieces[0].dtype, 2)
-        return (self.widths["k"] + self.widths["v"]) * item
+        return 0 if self.kind == "encoder" else (self.widths["k"] + self.widths["v"]) * item
 
 
 def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -> Plan:
@@ -95,7 +102,7 @@ def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -
         LayoutError: If shapes, head counts and layout contradict each other.
         DTypeError: If a weight is quantised or no float.
     """
-    first = dotted(path, next(iter(layout.tensors))).format("weight")
+    first = dotted(path, next(iter(layout.tensors)).format("weight"))
     if known.n_heads is None or known.n_kv_heads is None:
         raise LayoutError(
             f"n_heads must be known to cut {first}, got no config.json that says it. "
@@ -109,7 +116,9 @@ def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -
     others = _others(checkpoint, path, pieces)
     _check_quantised(pieces, others)
     names = {role: piece.name for piece in pieces if piece.letter == "W" for role in piece.roles}
-    plan = Plan(path, layout, known.n_heads, known.n_kv_heads, tuple(pieces), shapes, others)
+    plan = Plan(
+        path, layout, known.n_heads, known.n_kv_heads, tuple(pieces), shapes, kind_of(path, known), others
+    )
     _check_shapes(plan, names)
     _check_config(plan, names["q"], known)
     return plan
@@ -121,11 +130,11 @@ def dotted(path: str, name: str) -> str:
 
 
 def _pieces(checkpoint: Checkpoint, path: str, layout: Layout, blocks: int) -> list[Piece]:
-    out = next(name for name in layout.out if dotted(path, name).format("weight") in checkpoint)
+    out = next(name for name in layout.out if dotted(path, name.format("weight")) in checkpoint)
     pieces = []
     for template, roles in [*layout.tensors.items(), (out, "o")]:
         for kind, letter in (("weight", "W"), ("bias", "b")):
-            name = dotted(path, template).format(kind)
+            name = dotted(path, template.format(kind))
             if name not in checkpoint or (kind == "bias" and "{}" not in template):
                 continue
             tensor = checkpoint.tensor(name)
@@ -176,8 +185,8 @@ def _product(sizes: tuple[int, ...]) -> int:
 
 def _others(checkpoint: Checkpoint, path: str, pieces: list[Piece]) -> tuple[str, ...]:
     used = {piece.name for piece in pieces}
-    near = checkpoint.under(path) if path else [name for name in checkpoint if "." not in name]
-    return tuple(sorted(name for name in near if name not in used))
+    near = checkpoint.under(path)
+    return tuple(sorted(name for name in near if name not in used and (path or "." not in name)))
 
 
 def _check_quantised(pieces: list[Piece], others: tuple[str, ...]) -> None:
@@ -241,7 +250,23 @@ def _check_config(plan: Plan, name: str, known: Facts) -> None:
             f"{name} must take rows of the width that config.json gives = {known.d_model}, "
             f"got {plan.d_model}. Its head counts may be another module's: give n_heads and n_kv_heads"
         )
-    if known.d_head is not None and known.d_head != plan.d_head:
+    whole = known.d_head
+    if whole is None and known.d_model is not None and known.d_model % plan.n_heads == 0:
+        whole = known.d_model // plan.n_heads
+    if whole is None or whole == plan.d_head or (known.d_head is None and plan.kind == "cross"):
+        return
+    # A rank of a tensor-parallel model holds whole heads, and fewer of them than config.json counts.
+    ranks, rest = divmod(whole, plan.d_head)
+    cut = ""
+    if ranks > 1 and not rest and plan.n_heads % ranks == 0:
+        held = f"with {plan.n_heads // ranks} of {plan.n_heads} heads"
+        cut = f". Is it one of {ranks} ranks of a model that was cut, {held}? Join the ranks first"
+    if known.d_head is not None:
         raise LayoutError(
-            f"{name} must have heads of the width that config.json gives = {known.d_head}, got {plan.d_head}"
+            f"{name} must have heads of the width that config.json gives = {whole}, got {plan.d_head}{cut}"
+        )
+    if cut:
+        raise LayoutError(
+            f"{name} must have the width n_heads * (hidden_size / n_heads) = {known.d_model}, where config.json "
+            f"gives no head_dim, got {plan.widths['q']}{cut}. If its heads are narrow, give n_heads and n_kv_heads"
         )

@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
+from qkvdocs.errors import printable
 from qkvdocs.wild._attentions import Attentions
+from qkvdocs.wild._layers import few
 from qkvdocs.wild._plan import Plan
 
 
@@ -14,14 +16,36 @@ def report(attentions: Attentions) -> dict[str, Any]:
         attentions: What `read` gave.
 
     Returns:
-        Values that JSON can hold: the modules, those refused with the reason, and the cache bytes of a token.
+        Values that JSON can hold: the modules, those refused with the reason, layers without attention, and
+        the cache bytes: of a token, and of a row that cross-attention looks at.
     """
     modules = [describe(attentions, plan) for plan in attentions.plans.values()]
+    kind = attentions.checkpoint.config.get("model_type")
+    layers = [
+        {
+            "stack": found.stem,
+            "layers": list(found.numbers),
+            "count": found.count,
+            "what": found.what,
+            "tensors": list(found.tensors),
+            "accounted_for": found.accounted,
+        }
+        for found in attentions.layers
+    ]
     return {
-        "model_type": attentions.checkpoint.config.get("model_type"),
+        "model_type": kind if isinstance(kind, str) else None,
         "modules": modules,
         "refused": [{"module": path, "why": str(error)} for path, error in attentions.refused.items()],
-        "cache_bytes_per_token": sum(module["cache_bytes_per_token"] for module in modules),
+        "other_layers": layers,
+        **cache_bytes(modules),
+    }
+
+
+def cache_bytes(modules: list[dict[str, Any]]) -> dict[str, int]:
+    """Add up what a cache holds."""
+    return {
+        name: sum(module[name] for module in modules)
+        for name in ("cache_bytes_per_token", "cache_bytes_per_source_token")
     }
 
 
@@ -48,7 +72,9 @@ def describe(attentions: Attentions, plan: Plan) -> dict[str, Any]:
         "n_kv_heads": plan.n_kv_heads,
         "d_head": plan.d_head,
         "d_model": plan.d_model,
-        "cache_bytes_per_token": plan.cache_bytes,
+        "kind": plan.kind,
+        "cache_bytes_per_token": 0 if plan.kind == "cross" else plan.cache_bytes,
+        "cache_bytes_per_source_token": plan.cache_bytes if plan.kind == "cross" else 0,
         "also_in_the_module": list(plan.others),
     }
 
@@ -69,11 +95,16 @@ def lines(found: dict[str, Any]) -> list[str]:
         text += [*_paragraph(alike), ""]
     for refused in found["refused"]:
         text += [f"{refused['module']}: refused", f"  {refused['why']}", ""]
-    count, total = len(found["modules"]), found["cache_bytes_per_token"]
-    return [
-        *text,
-        f"{count} modules read, {len(found['refused'])} refused; {total} cache bytes a token in all",
-    ]
+    for layers in found["other_layers"]:
+        named = few(map(str, layers["layers"]), layers["count"])
+        text += [f"{layers['stack']}.{{{named}}}: {layers['what']}"]
+        text += [f"  instead  {few(layers['tensors'])}"] * bool(layers["tensors"]) + [""]
+    total, source = found["cache_bytes_per_token"], found["cache_bytes_per_source_token"]
+    whole = not found["refused"] and all(layers["accounted_for"] for layers in found["other_layers"])
+    cache = f"{total} cache bytes a token in {'all' if whole else 'the modules read'}"
+    cache += f", and {source} once a text for each of its rows" if source else ""
+    text.append(f"{len(found['modules'])} modules read, {len(found['refused'])} refused; {cache}")
+    return list(map(printable, text))
 
 
 def _likeness(module: dict[str, Any]) -> str:
@@ -104,8 +135,18 @@ def _paragraph(alike: list[dict[str, Any]]) -> list[str]:
     rows += [
         f"  biases   {biases}",
         f"  heads    {heads}",
-        f"  cache    {first['cache_bytes_per_token']} bytes a token",
+        f"  cache    {_cache(first)}",
     ]
     if first["also_in_the_module"]:
-        rows.append(f"  beside   {', '.join(first['also_in_the_module'])}")
+        rows.append(f"  beside   {few(first['also_in_the_module'])}")
     return rows
+
+
+def _cache(module: dict[str, Any]) -> str:
+    if module["kind"] == "encoder":
+        return "none: an encoder sees all positions at once"
+    if module["kind"] == "cross":
+        return (
+            f"{module['cache_bytes_per_source_token']} bytes for each row that it looks at, kept once a text"
+        )
+    return f"{module['cache_bytes_per_token']} bytes a token"

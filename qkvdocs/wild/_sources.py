@@ -60,10 +60,10 @@ class LocalFile:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise CheckpointError(f"{self.name} must be a file that can be read, got: {reason}") from None
-        file = os.fdopen(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            file.close()
+            os.close(descriptor)
             raise CheckpointError(f"{self.name} must be a regular file, got a folder, pipe or device")
+        file = os.fdopen(descriptor, "rb", buffering=0)
         try:
             self._check(file)
         except CheckpointError:

@@ -1,6 +1,7 @@
 """How far the atlas reaches: every model type of the pinned transformers, on the meta device."""
 
 import json
+import re
 import warnings
 from collections import Counter
 from typing import Any
@@ -12,22 +13,26 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from qkvdocs import wild
 from qkvdocs.errors import QKVError
-from qkvdocs.wild._config import facts
 from qkvdocs.wild._find import find_modules
 from qkvdocs.wild._header import Tensor
-from qkvdocs.wild._plan import make_plan
+from qkvdocs.wild._layers import count_layers
+from qkvdocs.wild._plan import Plan, make_plan
 
 ATTENTIVE = ("attn", "attention", "q_proj", "query", "qkv")
 """What a tensor name must contain for its model to count as one with attention."""
+SQUEEZE = re.compile(r"\battention\.\d+\.")
+"""RegNet's squeeze-and-excitation, two convolutions that weigh channels, bears the name too."""
 STATES = ("read", "in part", "refused", "not recognised", "no attention", "not built", "no model of its own")
 
 
 class Names(wild.Checkpoint):
     """A checkpoint of which nothing but names and shapes exists."""
 
-    def __init__(self, config: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
-        self.config = config
-        self._below = None
+    def __init__(
+        self, config: dict[str, Any], shapes: dict[str, tuple[int, ...]], causal: dict[str, bool]
+    ) -> None:
+        self.config, self.causal = config, causal
+        self._below = self._known = None
         self._places = {name: (None, Tensor("F32", shape, 0, 0)) for name, shape in shapes.items()}
 
 
@@ -38,7 +43,20 @@ def names_on_disk(model_type: str) -> Names:
         model = transformers.AutoModel.from_config(config)
     state = revert_weight_conversion(model, model.state_dict())
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    return Names(json.loads(config.to_json_string()), shapes)
+    causal = {
+        name: bool(part.is_causal) for name, part in model.named_modules() if hasattr(part, "is_causal")
+    }
+    return Names(json.loads(config.to_json_string()), shapes, causal)
+
+
+def count_kinds(checkpoint: Names, plans: dict[str, Plan]) -> Counter[str]:
+    """Count the modules whose class says whether it is causal, and that this agrees with their kind."""
+    found: Counter[str] = Counter()
+    for path, plan in plans.items():
+        says = {causal for name, causal in checkpoint.causal.items() if f"{name}.".startswith(f"{path}.")}
+        if len(says) == 1:
+            found["same" if (plan.kind == "self") in says else "differ"] += 1
+    return found
 
 
 def look(model_type: str) -> dict[str, Any]:
@@ -56,21 +74,27 @@ def look(model_type: str) -> dict[str, Any]:
         }
     found, refused = find_modules(checkpoint)
     rows: Counter[str] = Counter()
+    plans: dict[str, Plan] = {}
     for path, layout in found.items():
         try:
-            make_plan(checkpoint, path, layout, facts(checkpoint.config, path))
+            plans[path] = make_plan(checkpoint, path, layout, checkpoint.facts(path))
         except QKVError as error:
             refused[path] = error
         else:
             rows[layout.family] += 1
-    attentive = any(word in name for name in checkpoint for word in ATTENTIVE)
+    attentive = any(word in SQUEEZE.sub("", name) for name in checkpoint for word in ATTENTIVE)
     seen = {(True, False): "read", (True, True): "in part", (False, True): "refused"}
     state = seen.get((bool(rows), bool(refused)), "not recognised" if attentive else "no attention")
     why = next((str(error) for error in refused.values()), "")
+    layers = count_layers(checkpoint, plans, refused)
+    kinds = count_kinds(checkpoint, plans)
     return {
         "state": state,
         "modules": rows.total(),
         "refused": len(refused),
+        "other": sorted({found.what for found in layers if found.accounted}),
+        "not_counted": sum(found.count for found in layers if not found.accounted),
+        "kinds": [kinds["same"], kinds["differ"]],
         "layouts": sorted(rows),
         "why": why,
     }

@@ -12,6 +12,7 @@ import torch
 
 from qkvdocs import wild
 from qkvdocs.core import attend, merge_heads
+from qkvdocs.wild._attentions import look
 from tests.parity.families import LAYER, Family
 from tests.parity.models import build, inputs
 from tests.parity.rebuild import angles, rms, rotate
@@ -67,7 +68,7 @@ def errors(cls: str, changes: dict[str, Any], dtype: torch.dtype) -> dict[str, f
     x = spy.kwargs["hidden_states"].numpy()[0]
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        assert "latent attention" in str(wild.read(folder).refused[LAYER])
+        assert "latent attention" in str(look(folder).refused[LAYER])
         checkpoint = wild.Checkpoint(folder)
         parts = {name: np.array(part) for name, part in split_latent(checkpoint, x).items()}
         W_O = np.array(checkpoint[f"{LAYER}.o_proj.weight"].T)

@@ -124,5 +124,5 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_command, "read", interrupt)
+    monkeypatch.setattr(_command, "look", interrupt)
     assert run("anything") == 130

@@ -291,3 +291,14 @@ def test_a_folder_may_be_named_like_a_file_of_another_format(make: Make) -> None
     folder = make(llama(), CONFIG)
     named = folder.rename(folder.with_name("step=10.ckpt"))
     assert len(wild.read(named)) == 1
+
+
+def test_what_cannot_be_a_file_is_named(make: Make, tmp_path: Path) -> None:
+    """A folder of the name, and a name that no file system holds."""
+    (tmp_path / "whole" / "model.safetensors").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors must be a regular file, got a folder"):
+        wild.read(tmp_path / "whole")
+    folder = make(llama(), CONFIG)
+    (folder / "model.safetensors.index.json").write_text(r'{"weight_map": {"a": "\ud800.safetensors"}}')
+    with pytest.raises(CheckpointError, match=r"\\ud800.safetensors must be a file that can be followed"):
+        wild.read(folder)

@@ -1,16 +1,20 @@
 """The header is read as if an enemy had written it: each lie is refused, at once and without memory."""
 # ruff: noqa: E501  # one hostile file a line
 
+import contextlib
 import json
 import time
 import tracemalloc
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from qkvdocs import wild
-from qkvdocs.errors import CheckpointError
-from tests.wild.conftest import raw
+from qkvdocs.errors import CheckpointError, QKVError
+from qkvdocs.wild._attentions import look
+from qkvdocs.wild._report import lines, report
+from tests.wild.conftest import CONFIG, raw
 
 ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 
@@ -146,3 +150,72 @@ def test_an_empty_header_is_a_checkpoint_of_nothing(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(raw(b"{}"))
     assert len(wild.Checkpoint(path)) == 0
+
+
+def nested(depth: int, size: int) -> str:
+    """Give a config of parts within parts, with much beside each."""
+    inner = json.dumps(CONFIG)
+    for _ in range(depth):
+        inner = '{"text_config":' + inner + f',"x":"{"x" * size}"}}'
+    return inner
+
+
+def tensors(names: Iterable[str]) -> bytes:
+    """Give a file of matrices without a byte of data."""
+    return raw({name: {"dtype": "F32", "shape": [0, 0], "data_offsets": [0, 0]} for name in names})
+
+
+def modules(paths: Iterable[object]) -> bytes:
+    """Give a file of attention modules."""
+    return tensors(f"{path}.{role}_proj.weight" for path in paths for role in "qkvo")
+
+
+def metadata(text: bytes) -> bytes:
+    """Give a file of nothing but a remark."""
+    return raw(b'{"__metadata__":{"a":"%s"}}' % text)
+
+
+def parts(count: int) -> str:
+    """Give a config of many parts side by side."""
+    return json.dumps({f"part{n}_config": CONFIG for n in range(count)})
+
+
+SHAPES: dict[str, Callable[[int], tuple[bytes, str]]] = {
+    "100 kB of dots in one name": lambda n: (modules(["." * 4000 * n]), json.dumps(CONFIG)),
+    "5 MB of escapes in metadata": lambda n: (metadata(rb"\u00e9\n" * 25_000 * n), "{}"),
+    "5 MB of surrogate pairs": lambda n: (metadata(rb"\ud83d\ude00" * 17_000 * n), "{}"),
+    "modules within modules": lambda n: (
+        modules(".".join("a" * depth) for depth in range(1, int(90 * n**0.5))), json.dumps(CONFIG)),
+    "many modules, a config of many parts": lambda n: (modules(range(40 * n)), parts(400 * n)),
+    "many modules, a long list": lambda n: (
+        modules(range(40 * n)), json.dumps({**CONFIG, "num_attention_heads": [["x" * 1000] * 20 * n]})),
+    "parts within parts": lambda n: (modules(range(12 * n)), nested(400, 400 * n)),
+    "attention of unknown names": lambda n: (tensors(f"a.{k % 9}.attn.{k}.x" for k in range(200 * n)), "{}"),
+    "one module of many tensors": lambda n: (
+        tensors([*(f"a.{r}_proj.weight" for r in "qkvo"), *(f"a.{k}" for k in range(200 * n))]), json.dumps(CONFIG)),
+    "layers without end": lambda n: (
+        modules(range(12 * n)), json.dumps({**CONFIG, "num_hidden_layers": 10**18})),
+}  # fmt: skip
+"""Each took a minute or more, or memory without end, where something was quadratic; size -> header, config."""
+
+
+def open_shape(name: str, size: int, folder: Path) -> tuple[float, int]:
+    """Say how many seconds of computing a shape takes, and how many bytes it has."""
+    content, config = SHAPES[name](size)
+    (folder / "model.safetensors").write_bytes(content)
+    (folder / "config.json").write_text(config)
+    start = time.process_time()
+    with contextlib.suppress(QKVError):
+        lines(report(look(folder)))
+    return time.process_time() - start, len(content) + len(config)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_no_shape_of_header_or_config_takes_long(name: str, tmp_path: Path) -> None:
+    """In time or memory; `benchmarks/shapes.py` holds that both grow with the size alone."""
+    assert open_shape(name, 25, tmp_path)[0] < 5
+    tracemalloc.start()
+    _, size = open_shape(name, 5, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30 * size + 5_000_000

@@ -3,6 +3,7 @@
 # ruff: noqa: E501  # one case a line
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from qkvdocs import wild
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import CheckpointError, DTypeError, LayoutError, QKVError, ShapeError
-from qkvdocs.wild import ATLAS, Layout, Projections
+from qkvdocs.wild import ATLAS, Layout, Projections, _attentions
+from qkvdocs.wild._attentions import look
 from tests.wild.conftest import CONFIG, FIXTURES, llama, random
 
 Make = Callable[..., Path]
@@ -111,7 +113,9 @@ def test_no_two_rows_claim_the_same_file() -> None:
 
 
 def test_the_atlas_is_data() -> None:
-    """It survives JSON, so that the browser page reads the same rows."""
+    """It survives JSON, so that the browser page reads the same rows; a page may hold the text as it is."""
+    assert wild.atlas_json().isprintable()
+    assert "<" not in wild.atlas_json()
     rows = json.loads(json.dumps([asdict(row) for row in ATLAS]))
     as_tuples = ("out", "columns", "models")
     assert (
@@ -206,14 +210,44 @@ def test_an_ambiguous_name_of_an_unknown_model_is_refused(
     make: Make, name: str, config: dict[str, object]
 ) -> None:
     """ChatGLM and Qwen reuse names of GPT-NeoX and GPT-2 with another order: the message says how to go on."""
-    attentions = wild.read(make(fused(name, 24), {**config, "num_attention_heads": 4}))
+    attentions = look(make(fused(name, 24), {**config, "num_attention_heads": 4}))
     got = config.get("model_type", "no config.json that names one")
     with pytest.raises(
         LayoutError,
-        match=rf"the order inside at.{name}.weight must be known from the model_type, one of .*, got {got}. If you know the order, declare it: read\(",
+        match=rf"the order inside at.{name}.weight must be known from the model_type, one of .*, got {got}. If it is cut as .* declare that: read\(",
     ):
         attentions["at"]
     assert "at" not in attentions
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row.family) for row in ATLAS if row.fused and row.models]
+)
+def test_the_suggested_layout_reads_the_file(make: Make, row: Layout) -> None:
+    """Word for word: a bare file, refused, gives what it takes to read it."""
+    weights = layer(bias=row.bias, gate=row.gated)
+    stored = {f"at.{name}": array for name, array in wild.fuse(weights, row).items()}
+    folder = make(stored, {"model_type": "unheard-of"})
+    alone = tuple(other for other in ATLAS if other.family == row.family)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_attentions, "ATLAS", alone)  # otherwise a row of the same names may come first
+        with pytest.raises(LayoutError, match="must be known from the model_type") as told:
+            wild.read(folder)
+    suggested = eval(re.search(r"layout=(Layout\(.*\))\)", str(told.value))[1], {"Layout": Layout})
+    assert_same(weights, wild.read(folder, layout=suggested, n_heads=4)["at"])
+
+
+def test_nothing_read_is_never_silent(make: Make) -> None:
+    """A bare GPT-2 file raises its reason, and says of how many modules it is true."""
+    module = {f"h.{n}.attn.{name}": a for n in (0, 1) for name, a in wild.fuse(layer(), ATLAS[0]).items()}
+    with pytest.raises(
+        LayoutError,
+        match=r"h\.0\.attn\.c_attn\.weight must be known.*columns=\('c_attn\.\{\}', 'c_proj\.\{\}'\).*\(2 modules are refused, the first is h\.0\.attn\)",
+    ):
+        wild.read(make(module))
+    shown = repr(look(make(module)))
+    assert "0 modules read, 2 refused" in shown
+    assert "h.1.attn: refused: the order inside" in shown
 
 
 REFUSED = {
@@ -240,9 +274,8 @@ REFUSED = {
 def test_contradictions_name_tensor_rule_and_both_numbers(make: Make, case: str) -> None:
     """Between config and shapes; found when the file is opened, before a matrix is read."""
     changes, match = REFUSED[case]
-    attentions = wild.read(make(llama(), {**CONFIG, **changes}))
     with pytest.raises(LayoutError, match=match):
-        attentions["layers.0.self_attn"]
+        wild.read(make(llama(), {**CONFIG, **changes}))
 
 
 SHAPES = {
@@ -261,14 +294,13 @@ SHAPES = {
 def test_impossible_shapes_are_refused(make: Make, case: str) -> None:
     """With the tensor's name as it stands in the file."""
     name, shape, match = SHAPES[case]
-    attentions = wild.read(make({**llama(), f"layers.0.self_attn.{name}": random(*shape)}, CONFIG))
     with pytest.raises(LayoutError, match=match):
-        attentions["layers.0.self_attn"]
+        wild.read(make({**llama(), f"layers.0.self_attn.{name}": random(*shape)}, CONFIG))
 
 
 def test_a_fused_width_that_no_head_divides(make: Make) -> None:
     """The rule is written out: query heads and twice the key heads."""
-    attentions = wild.read(make(fused("qkv_proj", 20), {**CONFIG, "model_type": "phi3"}))
+    attentions = look(make(fused("qkv_proj", 20), {**CONFIG, "model_type": "phi3"}))
     with pytest.raises(
         LayoutError,
         match=r"at.qkv_proj.weight must be a multiple of n_heads \+ n_kv_heads \+ n_kv_heads = 8, got 20",
@@ -316,7 +348,7 @@ def test_multi_query_is_one_key_head(make: Make, multi_query: bool, count: int) 
 
 def test_broken_rules_are_named(make: Make) -> None:
     """Latent attention has no W_K to give, and says so."""
-    attentions = wild.read(make({"layers.0.self_attn.kv_a_proj_with_mqa.weight": random(2, 2)}, {}))
+    attentions = look(make({"layers.0.self_attn.kv_a_proj_with_mqa.weight": random(2, 2)}, {}))
     assert "a norm stands between two matrices, so there is no single W_K" in str(
         attentions.refused["layers.0.self_attn"]
     )

@@ -283,3 +283,10 @@ def test_the_message_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
     with pytest.raises(CheckpointError, match=r"needs fsspec: pip install 'qkvdocs\[remote\]'"):
         wild.read("s3://example/model.safetensors")
+
+
+@pytest.mark.parametrize("address", ["http://[::1/x.safetensors", "https://[/folder"])
+def test_what_is_no_address_is_named(address: str) -> None:
+    """By its own words, before anybody is asked."""
+    with pytest.raises(CheckpointError, match="must be an address, got: Invalid IPv6 URL"):
+        wild.read(address)

@@ -1,0 +1,150 @@
+# Layers are counted: a layer that config.json promises and the file lacks, and one without attention that is known.
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from qkvdocs.errors import QKVError
+from qkvdocs.wild._atlas import MIXERS
+from qkvdocs.wild._checkpoint import Checkpoint
+from qkvdocs.wild._config import Facts
+
+SHOWN = 12
+"""Numbers, or names, that are listed before the rest is only counted."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Some layers of one stack that have no attention module."""
+
+    stem: str
+    """What stands before their numbers."""
+    numbers: tuple[int, ...]
+    count: int
+    what: str
+    tensors: tuple[str, ...] = ()
+    """What the first of them has instead, counted from the layer."""
+    accounted: bool = False
+    """Whether it is known what they are."""
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        has = f": {few(self.tensors)}" if self.tensors else ""
+        return f"{self.stem}.{{{few(map(str, self.numbers), self.count)}}}: {self.what}{has}"
+
+
+def count_layers(
+    checkpoint: Checkpoint, plans: Mapping[str, object], refused: Mapping[str, object]
+) -> list[Layers]:
+    """Account for each layer of each stack that has attention somewhere.
+
+    Args:
+        checkpoint: The names, and config.json.
+        plans: Modules that are read.
+        refused: Modules that are not.
+
+    Returns:
+        The layers that neither names.
+    """
+    attentive: dict[str, set[int]] = defaultdict(set)
+    first: dict[str, str] = {}
+    for path in (*plans, *refused):
+        if place := _place(path):
+            attentive[place[0]].add(place[1])
+            first.setdefault(place[0], path)
+    held: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in checkpoint:
+        if (place := _place(name)) and place[0] in attentive:
+            held[place[0]][place[1]].append(place[2])
+    found: list[Layers] = []
+    nests = {stem: _nested(stem, path) for stem, path in first.items()}
+    whole = _main_stacks(checkpoint, {stem: path for stem, path in first.items() if not nests[stem]}, held)
+    for stem, nested in nests.items():
+        found += _others(stem, attentive[stem], held[stem], _facts(checkpoint, first[stem]), nested)
+        found += _missing(stem, held[stem], whole.get(stem))
+    return found
+
+
+def _nested(stem: str, path: str) -> bool:
+    """Say whether the numbers count stages that hold layers; T5 numbers the parts of a layer."""
+    below = path[len(stem) :].lstrip(".").partition(".")[2]
+    return not stem.endswith("block") and any(part.isdecimal() for part in below.split(".", 12))
+
+
+def _facts(checkpoint: Checkpoint, path: str) -> Facts | None:
+    try:
+        return checkpoint.facts(path)
+    except QKVError:
+        return None
+
+
+def _main_stacks(
+    checkpoint: Checkpoint, first: Mapping[str, str], held: Mapping[str, Mapping[int, list[str]]]
+) -> dict[str, int]:
+    """Say how many layers each stack must have: of all stacks that one count may mean, the longest."""
+    longest: dict[tuple[str, bool], tuple[int, str, int]] = {}
+    for stem, path in first.items():
+        if (known := _facts(checkpoint, path)) and known.n_layers is not None:
+            side = known.part, "decoder" in path.lower()
+            longest[side] = max(longest.get(side, (0, "", 0)), (len(held[stem]), stem, known.n_layers))
+    return {stem: count for _, stem, count in longest.values()}
+
+
+def _place(name: str) -> tuple[str, int, str] | None:
+    """Cut a name at its first number: what stands before, the number, the rest."""
+    parts = name.split(".", 12)
+    for at, part in enumerate(parts[:-1] if len(parts) > 1 else ()):
+        if part.isascii() and part.isdigit() and len(part) < 7:
+            return ".".join(parts[:at]), int(part), ".".join(parts[at + 1 :])
+    return None
+
+
+def _others(
+    stem: str, attentive: set[int], held: Mapping[int, list[str]], known: Facts | None, nested: bool
+) -> Iterable[Layers]:
+    groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for number in sorted(set(held) - attentive):
+        what, told = _mixer(held[number])
+        if not told and nested:  # stages of convolutions, numbered as those of attention
+            continue
+        if not told and (kind := _declared(known, number)):
+            what, told = f"{kind}, as config.json says", True
+        groups[what, told].append(number)
+    for (what, told), numbers in groups.items():
+        mixed = [name for name in held[numbers[0]] if not told or _mixer([name])[1]]
+        yield Layers(stem, tuple(numbers[:SHOWN]), len(numbers), what, tuple(sorted(mixed)), told)
+
+
+def _declared(known: Facts | None, number: int) -> str:
+    for name in ("layer_types", "layers_block_type", "block_types"):
+        kinds = known.values.get(name) if known else None
+        kind = kinds[number] if isinstance(kinds, list) and number < len(kinds) else None
+        if isinstance(kind, str) and ("attention" not in kind or "linear" in kind):
+            return kind[:40]
+    return ""
+
+
+def _mixer(names: Iterable[str]) -> tuple[str, bool]:
+    for name in names:
+        for part in name.split(".", 4)[:4]:
+            if part in MIXERS:
+                return MIXERS[part], True
+    return "no attention that is known", False
+
+
+def _missing(stem: str, held: Mapping[int, list[str]], counted: int | None) -> Iterable[Layers]:
+    expected = max(held, default=-1) + 1 if counted is None else counted
+    missing = max(0, expected - sum(number < expected for number in held))
+    if missing:
+        numbers = (number for number in range(expected) if number not in held)
+        listed = tuple(number for number, _ in zip(numbers, range(SHOWN), strict=False))
+        told = "the others are numbered so" if counted is None else f"config.json gives {expected} layers"
+        yield Layers(stem, listed, missing, f"not in the file, though {told}")
+
+
+def few(words: Iterable[str], count: int | None = None) -> str:
+    """List some words, and count the rest."""
+    listed = list(words)
+    rest = (len(listed) if count is None else count) - min(SHOWN, len(listed))
+    return ", ".join(listed[:SHOWN]) + (f" and {rest} more" if rest else "")
