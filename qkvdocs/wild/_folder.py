@@ -232,8 +232,9 @@ def read_json(source: Source, name: str) -> dict[str, Any]:
     """Read a small JSON object."""
     if source.size > LARGEST_JSON:
         raise CheckpointError(f"{name} must be at most {LARGEST_JSON} bytes long, got {source.size}")
+    text = source.read(0, source.size)
     try:
-        content = json.loads(source.read(0, source.size).decode(), parse_constant=_no_constant)
+        content = json.loads(text.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name} must be JSON in UTF-8, got: {str(error)[:100]}") from None
     if not isinstance(content, dict):

@@ -1,11 +1,14 @@
 # One file behind an address, read by ranges: over http with the standard library, which shows each answer's own
 # words about the file; by any other scheme through fsspec, an optional extra that is loaded on first use.
 
+import http.client
 import queue
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib import request
 from urllib.error import HTTPError
@@ -53,12 +56,20 @@ class RemoteFile:
 
 
 def _web(address: str, start: int, stop: int, known: State | None) -> tuple[bytes, State]:
+    opened: list[http.client.HTTPConnection] = []
+
+    def hang_up() -> None:
+        for connection in opened:
+            if connection.sock:
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
     def get() -> tuple[bytes, State]:
         words = {"Range": f"bytes={start}-{stop - 1}", "User-Agent": "qkvdocs"}
         asked = request.Request(address, headers=words)  # noqa: S310  # the opener has no file:
         until = time.monotonic() + PATIENCE + (stop - start) / SLOWEST
         try:
-            answer = _opener().open(asked, timeout=PATIENCE)
+            answer = _opener(opened).open(asked, timeout=PATIENCE)
         except HTTPError as error:
             error.close()
             if error.code in (404, 410):
@@ -71,14 +82,33 @@ def _web(address: str, start: int, stop: int, known: State | None) -> tuple[byte
             _check_same(address, known, state)
             return _body(answer, min(stop, state[0]) - start, until), state
 
-    return _answered(address, stop - start, get)
+    return _answered(address, stop - start, get, hang_up)
 
 
-def _opener() -> request.OpenerDirector:
-    opener = request.OpenerDirector()  # none for file: and ftp:, to which a server could send us on
+def _opener(opened: list[http.client.HTTPConnection]) -> request.OpenerDirector:
+    """Open http and https alone, not file: and ftp:, to which a server could send us on; note each connection."""
+
+    class Web(request.AbstractHTTPHandler):
+        def connect(self, *args: Any, **kwargs: Any) -> http.client.HTTPConnection:
+            opened.append(http.client.HTTPConnection(*args, **kwargs))
+            return opened[-1]
+
+        def connect_safely(self, *args: Any, **kwargs: Any) -> http.client.HTTPConnection:
+            opened.append(http.client.HTTPSConnection(*args, **kwargs))
+            return opened[-1]
+
+        def http_open(self, asked: request.Request) -> http.client.HTTPResponse:
+            return self.do_open(self.connect, asked)
+
+        def https_open(self, asked: request.Request) -> http.client.HTTPResponse:
+            return self.do_open(self.connect_safely, asked)
+
+        http_request = https_request = request.AbstractHTTPHandler.do_request_
+
+    opener = request.OpenerDirector()
     for handler in (
-        request.ProxyHandler, request.HTTPHandler, request.HTTPSHandler, request.HTTPRedirectHandler,
-        request.HTTPDefaultErrorHandler, request.HTTPErrorProcessor, request.UnknownHandler,
+        request.ProxyHandler, Web, request.HTTPRedirectHandler, request.HTTPDefaultErrorHandler,
+        request.HTTPErrorProcessor, request.UnknownHandler,
     ):  # fmt: skip
         opener.add_handler(handler())
     return opener
@@ -177,7 +207,9 @@ def _filesystem(address: str) -> Any:
     return system
 
 
-def _answered(address: str, size: int, get: Callable[[], Got]) -> Got:
+def _answered(
+    address: str, size: int, get: Callable[[], Got], hang_up: Callable[[], None] = lambda: None
+) -> Got:
     """Wait for an answer in another thread: a slow name or a header that drips has no limit of its own."""
     replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -187,11 +219,12 @@ def _answered(address: str, size: int, get: Callable[[], Got]) -> Got:
         except BaseException as error:  # handed over
             replies.put((None, error))
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, name="wild", daemon=True).start()
     limit = PATIENCE + size / SLOWEST
     try:
         found, error = replies.get(timeout=limit + 1)
     except queue.Empty:
+        hang_up()
         found, error = None, TimeoutError("no whole answer")
     if error is None:
         return found  # type: ignore[no-any-return]

@@ -64,6 +64,8 @@ class Server(BaseHTTPRequestHandler):
             part = part[:-1]
         elif manner == "another range" and later:
             told = f"bytes {first + 8}-{last + 8}/{len(data) + 8}"
+        elif manner == "another range of JSON" and last > 31:
+            told = f"bytes 0-31/{len(data)}"
         elif manner == "another size" and later:
             told = f"bytes {first}-{last}/{len(data) + 1}"
         self.send_response(status)
@@ -186,6 +188,10 @@ def test_a_server_that_drips_has_a_limit(
     folder = make({**llama(), "x" * 9999: random(1)}, CONFIG)
     with pytest.raises(CheckpointError, match=r"must answer \d+ bytes within \d+ s, got .* Try again"):
         wild.read(serve(folder, manner))
+    until = time.monotonic() + 2
+    while any(thread.name == "wild" for thread in threading.enumerate()):
+        assert time.monotonic() < until, "nobody goes on waiting"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -290,3 +296,10 @@ def test_what_is_no_address_is_named(address: str) -> None:
     """By its own words, before anybody is asked."""
     with pytest.raises(CheckpointError, match="must be an address, got: Invalid IPv6 URL"):
         wild.read(address)
+
+
+def test_what_is_wrong_with_an_answer_is_told_as_such(make: Make, serve: Callable[..., str]) -> None:
+    """And not as a fault of the JSON that it was to be."""
+    folder = make(llama(), json.dumps({**CONFIG, "x": "x" * 99}))
+    with pytest.raises(CheckpointError, match=r"^http://\S+/config.json must answer the range"):
+        wild.read(serve(folder, "another range of JSON"))
