@@ -65,6 +65,34 @@ def test_memory_keeps_its_budget_and_does_not_grow_with_the_file() -> None:
     assert max(grown) < 1.05 * min(grown)
 
 
+def test_each_kind_of_layer_is_accounted_for() -> None:
+    """Hybrids name their other layers; the models whose configs count otherwise are listed, and may only shrink."""
+    coverage = PARITY["coverage"]
+    for name in ("qwen3_next", "qwen3_5_text", "olmo_hybrid"):
+        assert coverage[name]["state"] == "read"
+        assert "linear attention" in coverage[name]["other"][0]
+    assert coverage["regnet"]["state"] == "no attention"
+    miscounted = {name for name, row in coverage.items() if row.get("not_counted")}
+    assert miscounted == {
+        "grounding-dino", "hrm_text", "mask2former", "mm-grounding-dino", "oneformer", "xclip",
+    }  # fmt: skip
+
+
+DIFFER = {
+    "bigbird_pegasus", "bridgetower", "lightglue", "muse_glimmer_assistant", "nllb-moe", "pegasus_x", "pi0",
+    "seamless_m4t_v2", "t5gemma2",
+}  # fmt: skip
+"""Decoders whose mask comes from outside their attention, and cross-attention that bears the name of a causal class."""
+
+
+def test_kinds_agree_with_what_the_classes_say() -> None:
+    """By the token or not at all: `is_causal` says it for most modules, and these models' classes mean otherwise."""
+    kinds = {name: row["kinds"] for name, row in PARITY["coverage"].items() if "kinds" in row}
+    same, differ = map(sum, zip(*kinds.values(), strict=True))
+    assert same > 50 * differ
+    assert {name for name, (_, differ) in kinds.items() if differ} == DIFFER
+
+
 def test_masks_were_asked_of_the_pinned_torch() -> None:
     """A new pin means a new recording."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
