@@ -1,13 +1,32 @@
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
+from qkvdocs.clinic._declared import (
+    DEEPEST,
+    check_callables,
+    check_choice,
+    check_flags,
+    check_fused,
+    check_heads,
+    check_layer,
+    check_names,
+    check_rotary,
+    check_scale,
+    check_size,
+    refuse,
+)
 from qkvdocs.core import QKVWeights
 
 
 @dataclass(frozen=True)
 class Rotary:
     """How queries and keys are turned by position.
+
+    Raises:
+        ContractError: If a field is none of what it says.
 
     Source:
         Su et al. 2021, "RoFormer", section 3.4.2.
@@ -24,6 +43,15 @@ class Rotary:
     width: int | None = None
     """How many entries of each head turn, from the first on; None means all."""
 
+    def __post_init__(self) -> None:
+        check_choice("style", self.style, ("halves", "pairs"))
+        if not isinstance(self.base, Real) or isinstance(self.base, bool) or not 0 < self.base < math.inf:
+            raise refuse("base", "be a finite number above 0", self.base)
+        if self.width is not None:
+            check_size("width", self.width, 2, DEEPEST)
+            if self.width % 2:
+                raise refuse("width", "be even", self.width)
+
 
 @dataclass(frozen=True)
 class Attend:
@@ -31,6 +59,9 @@ class Attend:
 
     Queries come at (batch, n_heads, n_queries, d_head), keys and values at (batch, n_kv_heads, n_keys,
     d_head). The mask is bool, (n_queries, n_keys), True = may attend, or None.
+
+    Raises:
+        ContractError: If a field is none of what it says.
 
     Examples:
         >>> Attend(lambda q, k, v, mask: v, d_head=4).heads
@@ -52,6 +83,12 @@ class Attend:
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
 
+    def __post_init__(self) -> None:
+        check_callables(self, "function")
+        check_heads(self)
+        check_flags(self, "causal")
+        check_scale(self.scale)
+
     @property
     def heads(self) -> tuple[int, int]:
         """Query heads and key heads."""
@@ -63,6 +100,9 @@ class Attention:
     """A whole layer: `attention(x)` with weights that are known.
 
     Rows come at (batch, seq, d_model), and so does the output.
+
+    Raises:
+        ContractError: If a field is none of what it says, or neither weights nor d_model is given.
 
     Examples:
         >>> Attention(lambda x: x, d_model=8).causal
@@ -84,6 +124,11 @@ class Attention:
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
 
+    def __post_init__(self) -> None:
+        check_callables(self, "function")
+        check_flags(self, "causal")
+        check_layer(self, Rotary)
+
 
 @dataclass(frozen=True)
 class Project:
@@ -91,6 +136,9 @@ class Project:
 
     The probe chooses the weights and hands them over as stored: an object with W_Q, W_K, W_V and b_Q, b_K,
     b_V, or with W_QKV and b_QKV where they are fused. Biases may be None.
+
+    Raises:
+        ContractError: If a field is none of what it says.
 
     Examples:
         >>> Project(lambda x, weights: None, fused="qkv", blocks=4).d_model
@@ -118,6 +166,13 @@ class Project:
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
 
+    def __post_init__(self) -> None:
+        check_callables(self, "function")
+        check_heads(self)
+        check_flags(self, "transposed")
+        check_fused(self)
+        check_rotary(self.rotary, self.d_head, Rotary)
+
     @property
     def d_model(self) -> int:
         """Width of a row: that of all heads, so that every weight of full heads is square."""
@@ -127,6 +182,9 @@ class Project:
 @dataclass(frozen=True)
 class Step:
     """A causal layer with a cache: `step(x, cache)` gives the output and the cache.
+
+    Raises:
+        ContractError: If a field is none of what it says, or neither weights nor d_model is given.
 
     Examples:
         >>> Step(lambda x, cache: (x, cache), d_model=8).start() is None
@@ -150,10 +208,17 @@ class Step:
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
 
+    def __post_init__(self) -> None:
+        check_callables(self, "function", "start", *(() if self.uncached is None else ("uncached",)))
+        check_layer(self, Rotary)
+
 
 @dataclass(frozen=True)
 class CacheBytes:
     """A formula: `function(config, batch, seq, itemsize)` gives the bytes of all keys and values.
+
+    Raises:
+        ContractError: If the function cannot be called.
 
     Examples:
         >>> CacheBytes(lambda config, batch, seq, itemsize: 0).name
@@ -165,10 +230,18 @@ class CacheBytes:
     name: str = "cache_bytes"
     """What messages call it."""
 
+    def __post_init__(self) -> None:
+        check_callables(self, "function")
+        if not isinstance(self.name, str):
+            raise refuse("name", "be a string", self.name)
+
 
 @dataclass(frozen=True)
 class HeadWidth:
     """A rule: `function(config)` gives the width of a head.
+
+    Raises:
+        ContractError: If the function cannot be called.
 
     Examples:
         >>> HeadWidth(lambda config: 64).name
@@ -180,10 +253,18 @@ class HeadWidth:
     name: str = "head_width"
     """What messages call it."""
 
+    def __post_init__(self) -> None:
+        check_callables(self, "function")
+        if not isinstance(self.name, str):
+            raise refuse("name", "be a string", self.name)
+
 
 @dataclass(frozen=True)
 class AdapterTargets:
     """Names of layers to adapt, and the names of the modules that the model has.
+
+    Raises:
+        ContractError: If one is no list of strings, or there are no modules.
 
     Examples:
         >>> AdapterTargets(["q_proj"], ["layers.0.self_attn.q_proj"]).targets
@@ -194,6 +275,12 @@ class AdapterTargets:
     """Each meets every module of this name, or whose name ends in it behind a dot."""
     modules: Sequence[str]
     """Names as `model.named_modules()` gives them."""
+
+    def __post_init__(self) -> None:
+        check_names(
+            "targets", self.targets, 0, ". Expand an expression or 'all-linear' to the names that it means"
+        )
+        check_names("modules", self.modules, 1, ". Say [name for name, _ in model.named_modules()]")
 
 
 Contract = Attend | Attention | Project | Step | CacheBytes | HeadWidth | AdapterTargets

@@ -11,7 +11,7 @@ from qkvdocs.clinic._arrays import HALVES, Kind, read, settle, to_numpy
 from qkvdocs.clinic._contracts import Project, Rotary
 from qkvdocs.clinic._faults import rotated
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import below, distance
+from qkvdocs.clinic._subject import RANDOM, below, distance
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
@@ -71,8 +71,10 @@ def examine_project(contract: Project, report: Report) -> None:
             new = to_numpy(rows if name == "x" else getattr(weights, name))
             if not np.array_equal(old, new):
                 damaged[name] = float(np.abs(old - new).max()) if old.shape == new.shape else float("inf")
+        if not hasattr(result, "__iter__"):
+            raise ContractError(f"project must return (Q, K, V), got {type(result).__name__}")
         if len(parts := list(result)) != 3:
-            raise ContractError(f"project must return (Q, K, V), got {len(parts)} arrays")
+            raise ContractError(f"project must return (Q, K, V), got {len(parts)} of them")
         return [read(role, part) for role, part in zip(WORDS, parts, strict=True)]
 
     kind = settle(contract.function, contract.like, call)
@@ -85,6 +87,11 @@ def examine_project(contract: Project, report: Report) -> None:
         raise ContractError(
             f"project must return (Q, K, V) for x of shape {x.shape}, it raised {type(error).__name__}: {error}"
         ) from error
+    for role, again in zip("QKV", call(kind), strict=True):
+        if distance(again, got[role]) > max(RANDOM, kind.limit):
+            raise ContractError(
+                f"project must give the same {role} for the same input, got another. Turn dropout off"
+            )
     report.tried.append(f"project: {TRIED}")
     report.untested += below("project", kind)
     report.findings += [

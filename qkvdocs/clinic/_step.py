@@ -19,7 +19,7 @@ from qkvdocs.clinic._contracts import Step
 from qkvdocs.clinic._explain import chosen_ways, coarse, explain, findings, hidden
 from qkvdocs.clinic._faults import Ways
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import Subject, distance
+from qkvdocs.clinic._subject import RANDOM, Subject, distance
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
@@ -43,6 +43,10 @@ def examine_step(contract: Step, report: Report) -> None:
         return _run(contract, subject, x, (x.shape[1],))
 
     once = whole(x)
+    if distance(whole(x), once) > max(RANDOM, subject.limit):
+        raise ContractError(
+            "step must give the same output for the same input, got another. Turn dropout off"
+        )
     runs = [_run(contract, subject, x, calls) for calls in SCHEDULES]
     report.tried.append(
         "step: the first call, then cached against uncached: " + ", ".join(map(str, SCHEDULES))

@@ -143,14 +143,14 @@ def keys_kept_unrotated(x, cache, W):
 
 @right("cache_bytes")
 def by_the_config(config, batch, seq, itemsize):
-    width = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     few = config.get("num_key_value_heads", config["num_attention_heads"])
     return itemsize * width * few * config["num_hidden_layers"] * seq * batch * 2
 
 
 @right("head_width")
 def said_or_divided(config):
-    return config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
 
 
 @right("adapter")

@@ -1,5 +1,8 @@
 """The probes name the bugs of both halves and are silent about what is right."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -107,7 +110,6 @@ def test_the_reference_is_the_core() -> None:
     [
         (Attend(lambda q, k, v, mask: 1 / 0), "attend must take "),
         (Attend(lambda q, k, v, mask: q[:1]), "attend must return shape "),
-        (Attention(lambda x: x), "d_model must be given "),
         (
             Attention(lambda x: x + np.random.default_rng().normal(size=x.shape), d_model=4),
             "attention must give the same",
@@ -147,3 +149,37 @@ def test_rotary_defaults_are_those_of_llama() -> None:
 def test_what_could_not_be_seen_is_not_healthy(contract: Attend | Attention) -> None:
     """Each of these was healthy once."""
     assert examine(contract).findings
+
+
+def sees_the_past(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Attend causally, whatever mask is given."""
+    return attend(q, k, v, causal_mask(q.shape[2], k.shape[2])).context
+
+
+CAUSAL = weights(2, 2, 4, bias=True)
+
+
+@name(
+    "undeclared",
+    [
+        Attend(sees_the_past),
+        Attend(lambda q, k, v, mask: sees_the_past(q, k, v, mask) if mask is None else attend(q, k, v,
+            mask & causal_mask(*mask.shape)).context),
+        Attend(lambda q, k, v, mask: attend(q, k, v, np.tri(q.shape[2], k.shape[2], dtype=bool)).context),
+        Attention(lambda x: attention(x, CAUSAL, causal_mask(x.shape[1], x.shape[1])), CAUSAL),
+        Attention(lambda x: attention(x, CAUSAL, causal_mask(x.shape[1], x.shape[1])), d_model=8),
+        Attention(lambda x: attention(x, CAUSAL, causal_mask(x.shape[1], x.shape[1])), d_model=8, rotary=Rotary()),
+    ],
+    ids=["attend", "attend with a mask too", "attend from the top left", "layer", "unknown weights", "rotary"],
+)  # fmt: skip
+def test_a_causal_function_that_was_not_declared_is_asked(undeclared: Attend | Attention) -> None:
+    """The report said: remove the mask. A user might have broken right code."""
+    (finding,) = examine(undeclared).findings
+    assert "is it causal? Then declare causal=True" in finding.sentence
+    assert finding.advice.startswith("  Is it causal? Then declare causal=True. In an encoder, remove")
+
+
+@name("layer", [lambda x: x, lambda x: np.cumsum(x[:, ::-1], 1)[:, ::-1]], ids=["each alone", "the future"])
+def test_what_is_not_causal_is_not_asked(layer: Callable[..., Any]) -> None:
+    """Rows that see only themselves, or only what follows."""
+    assert "is it causal" not in str(examine(Attention(layer, d_model=4)).findings)
