@@ -9,7 +9,7 @@ from qkvdocs.clinic._contracts import Attend
 from qkvdocs.clinic._explain import NUDGE, Evidence, coarse, explain, findings, hidden, imprecise, measured
 from qkvdocs.clinic._faults import Fault, Ways, mix
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
+from qkvdocs.clinic._subject import LOOSE, RANDOM, TEXTS, Subject, distance
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
@@ -138,14 +138,12 @@ def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: fl
     if not np.isfinite(base).all():
         yield Finding(UNKNOWN, subject.name, "the output holds NaN or inf for finite input")
         return
-    other = [array + np.array([0.0, 1.0]).reshape(2, 1, 1, 1) for array in (q, k, v)]
-    if (moved := distance(subject(NAMES, *other, mask)[:1], base[:1])) > subject.limit:
-        yield Finding(
-            "batch-leak",
-            subject.name,
-            f"changing the second text moves the first by {fmt(moved)} of its largest entry",
-        )
-        return
+    for moving, kept in ((1, 0), (0, 1)):
+        other = [array + (np.arange(2) == moving)[:, None, None, None] for array in (q, k, v)]
+        if (moved := distance(subject(NAMES, *other, mask)[kept], base[kept])) > subject.limit:
+            said = f"changing {TEXTS[moving]} moves {TEXTS[kept]} by {fmt(moved)} of its largest entry"
+            yield Finding("batch-leak", subject.name, said)
+            return
     doubled = subject(NAMES, q, k, 2 * v, mask)
     if (bent := distance(doubled, 2 * base)) > subject.limit:
         said = f"doubled values do not double the output: it is off by {fmt(bent)} of its largest entry"

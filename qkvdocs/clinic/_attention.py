@@ -21,7 +21,7 @@ from qkvdocs.clinic._explain import (
 )
 from qkvdocs.clinic._faults import Fault, Ways, layer
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
+from qkvdocs.clinic._subject import LOOSE, RANDOM, TEXTS, Subject, distance
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
@@ -238,12 +238,13 @@ def diagnose(
 def _behaviour(contract: Attention, subject: Subject, x: np.ndarray, base: np.ndarray) -> Iterator[Finding]:
     """Test what needs no weights."""
     step = float(np.std(x))
-    other = x.copy()
-    other[1] += step
-    if (moved := distance(run(subject, other)[:1], base[:1])) > subject.limit:
-        said = f"changing the second text moves the output of the first by {fmt(moved)} of its largest entry"
-        yield Finding("batch-leak", subject.name, said)
-        return
+    for changed, kept in ((1, 0), (0, 1)):
+        other = x.copy()
+        other[changed] += step
+        if (moved := distance(run(subject, other)[kept], base[kept])) > subject.limit:
+            said = f"changing {TEXTS[changed]} moves the output of {TEXTS[kept]} by {fmt(moved)} of its largest entry"
+            yield Finding("batch-leak", subject.name, said)
+            return
     for at in range(1, x.shape[1]):
         later = x.copy()
         later[:, at] += step

@@ -128,6 +128,8 @@ def examine_adapter_targets(contract: AdapterTargets, report: Report) -> None:
             )
         elif outside := [name for name in met if not _is_attention(name)]:
             said = f"{target!r} meets {len(outside)} modules outside attention, such as {outside[0]!r}"
+        elif (towers := [name for name in met if _is_tower(name)]) and len(towers) < len(met):
+            said = f"{target!r} meets {len(towers)} modules of another tower too, such as {towers[0]!r}"
         else:
             # A hybrid model has attention of this kind in some layers only.
             kin = {_parent(name) for name in met}
@@ -142,6 +144,10 @@ def _is_attention(name: str) -> bool:
     return any(word in part for part in name.lower().split(".")[:-1] for word in ("attn", "attention")) or (
         name.rsplit(".", 1)[-1] in ("q_proj", "k_proj", "v_proj", "o_proj")
     )
+
+
+def _is_tower(name: str) -> bool:
+    return any(word in name.lower() for word in ("vision", "visual", "audio"))
 
 
 def _parent(name: str) -> str:

@@ -14,6 +14,7 @@ LOOSE = 5e-3
 """Below this share of the largest entry a difference may be lost precision and no other bug."""
 RANDOM = 0.02
 """Above this share two runs on one input differ by more than rounding."""
+TEXTS = ("the first text", "the second text")
 
 
 class Subject:

@@ -182,6 +182,10 @@ def test_attention_of_one_kind_need_not_be_in_every_layer() -> None:
         f"down.{i}.attentions.0.blocks.0.attn{j}.{name}" for i in (0, 1) for j in (1, 2) for name in names
     ]
     assert examine(AdapterTargets(["to_q", "to_v"], unet)).healthy
+    towers = [f"model.{tower}.layers.0.self_attn.q_proj" for tower in ("language_model", "vision_tower")]
+    assert "of another tower too" in str(examine(AdapterTargets(["q_proj"], towers)))
+    assert examine(AdapterTargets(["q_proj"], towers[1:])).healthy
+    assert examine(AdapterTargets(["language_model.layers.0.self_attn.q_proj"], towers[:1])).healthy
     assert not examine(AdapterTargets(["layers.0.self_attn.q_proj"], ["layers.0.self_attn.q_proj",
         "layers.1.self_attn.q_proj"])).healthy  # fmt: skip
 

@@ -183,3 +183,14 @@ def test_a_causal_function_that_was_not_declared_is_asked(undeclared: Attend | A
 def test_what_is_not_causal_is_not_asked(layer: Callable[..., Any]) -> None:
     """Rows that see only themselves, or only what follows."""
     assert "is it causal" not in str(examine(Attention(layer, d_model=4)).findings)
+
+
+def test_a_leak_into_the_second_text_alone_is_one() -> None:
+    """Texts laid end to end under one causal mask: the first never sees the second. It was called causality."""
+
+    def packed(x: np.ndarray) -> np.ndarray:
+        flat = x.reshape(1, -1, x.shape[-1])
+        return attention(flat, CAUSAL, causal_mask(flat.shape[1], flat.shape[1])).reshape(x.shape)
+
+    for contract in (Attention(packed, CAUSAL, causal=True), Attention(packed, d_model=8, causal=True)):
+        assert [finding.bug for finding in examine(contract).findings] == ["batch-leak"]
