@@ -1,7 +1,7 @@
 # One attention that can be wrong in every way of the table, each way behind a switch. What an implementation
 # returns is explained by the fewest switches that return the same numbers.
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,13 +107,15 @@ def _masked(scores: np.ndarray, mask: np.ndarray | None, ways: Ways) -> tuple[np
         return (scores + mask,)
     if ways.mask == "times":
         return (scores * mask,)
-    mask = {
-        "inverted": ~mask,
-        "upper": np.triu(np.ones((n, m), bool), m - n),
-        "corner": np.tri(n, m, dtype=bool),
-        "peeking": np.tri(n, m, m - n + 1, dtype=bool),
-        "strict": np.tri(n, m, m - n - 1, dtype=bool),
-    }.get(ways.mask, mask)
+    right = mask
+    wrong: dict[str, Callable[[], np.ndarray]] = {
+        "inverted": lambda: ~right,
+        "upper": lambda: np.triu(np.ones((n, m), bool), m - n),
+        "corner": lambda: np.tri(n, m, dtype=bool),
+        "peeking": lambda: np.tri(n, m, m - n + 1, dtype=bool),
+        "strict": lambda: np.tri(n, m, m - n - 1, dtype=bool),
+    }
+    mask = wrong.get(ways.mask, lambda: right)()
     if ways.mask == "zero":
         return (np.where(mask, scores, 0.0),)
     if ways.fill == "added":

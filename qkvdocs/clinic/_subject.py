@@ -94,7 +94,11 @@ def given(kind: Kind, arguments: Sequence[Any]) -> list[Any]:
 @np.errstate(all="ignore")
 def distance(got: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference as a share of the largest entry; NaN counts as equal to NaN."""
-    if got.shape != wanted.shape or (np.isnan(got) != np.isnan(wanted)).any():
+    if got.shape != wanted.shape:
+        return float("inf")
+    if wanted.size and not np.isnan(worst := np.abs(got - wanted).max()):
+        return float(worst / (np.abs(wanted).max() or 1.0))
+    if (np.isnan(got) != np.isnan(wanted)).any():
         return float("inf")
     if not wanted.size or np.isnan(wanted).all():
         return 0.0

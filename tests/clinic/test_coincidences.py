@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qkvdocs.clinic import Attend, Attention, Project, Rotary, assert_healthy, examine
+from qkvdocs.clinic import Attend, Attention, Project, Rotary, Step, assert_healthy, examine
 from qkvdocs.clinic._arrays import Kind
 from qkvdocs.clinic._report import TOO_COARSE, UNKNOWN
 from qkvdocs.core import QKVWeights
@@ -354,7 +354,7 @@ UNSEEN: dict[str, tuple[Any, set[str]]] = {
     "values one token late": (
         Attention(lambda x: decode(x, lambda q, k, v: (q, k, np.roll(v, 1, 2))), LAYER, causal=True), {"causality"}),
     "output bias twice": (Attention(lambda x: decode(x) + LAYER.b_O, LAYER, causal=True), set()),
-    "mean of the batch taken off": (Attention(lambda x: decode(x - x.mean((0, 1))), LAYER, causal=True), {"batch-leak"}),
+    "mean of the batch off": (Attention(lambda x: decode(x - x.mean((0, 1))), LAYER, causal=True), {"batch-leak"}),
     "rotated backwards": (
         Attention(lambda x: decode(x, lambda q, k, v: (*(rotate(a[:, :, ::-1])[:, :, ::-1] for a in (q, k)), v)),
                   LAYER, causal=True, rotary=Rotary()), set()),
