@@ -1,6 +1,7 @@
 """Run the engine's tests and a build on the oldest and the newest Python found here; the sites must be the same.
 
-`make pythons` does it: what `requires-python` promises is tested. An environment is made for each, once.
+`make pythons` does it: what `requires-python` promises is tested. An environment is made for each, once. The site of
+this Python is the one in `QKVDOCS_SITE`, just built, if that is set.
 """
 
 import filecmp
@@ -77,12 +78,22 @@ def main() -> int:
     built = {}
     for version in chosen:
         name = ".".join(map(str, version))
+        if version == here and (given := os.environ.get("QKVDOCS_SITE")):
+            built[name] = ROOT / given
+            continue
         venv = ".venv" if version == here else f".venv-{name}"
         site = built[name] = ROOT / ".cache" / "pythons" / name
         steps = [[f"{venv}/bin/python", "-m", "qkvdocs", "build", "-q", "-d", str(site)]]
         if version != here:
             steps = [
-                ["make", "-s", f"VENV={venv}", f"PYTHON={pythons[version]}", f"{venv}/installed"],
+                [
+                    "make",
+                    "-s",
+                    f"VENV={venv}",
+                    f"PYTHON={pythons[version]}",
+                    f"{venv}/has-site",
+                    f"{venv}/has-test",
+                ],
                 [f"{venv}/bin/python", "-m", "pytest", "-q", "-n", "auto", *TESTS],
                 *steps,
             ]
