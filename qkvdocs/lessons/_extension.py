@@ -3,6 +3,7 @@
 import html
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
 
 from qkvdocs.errors import QKVError
+from qkvdocs.lessons._errors import LessonError
 from qkvdocs.lessons._forge import Limits, warm
 from qkvdocs.lessons._page import Page, Reply, run
 from qkvdocs.lessons._recall import Asked
@@ -22,6 +24,10 @@ MATHS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>',
 
 replies: Callable[[Asked], Sequence[Reply]] | None = None
 """Knows what pages' processes reply, where the builder tells in time which pages there are: see `_hooks`."""
+
+
+forgiving = False
+"""Whether a wrong page shows its error, as in the dev server, and does not end the build."""
 
 
 class Lessons(Extension):
@@ -48,6 +54,25 @@ class Lessons(Extension):
         """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""
         md.preprocessors.register(RunPage(md, self), "qkvdocs", 26)
         md.postprocessors.register(SetFormulas(md), "qkvdocs", 1)
+        if forgiving:
+            md.convert = forgive(md.convert)  # type: ignore[method-assign, assignment]
+
+
+def forgive(convert: Callable[[str], str]) -> Callable[[str], str]:
+    """Convert a page; show the error of one that cannot be."""
+
+    def shown(text: str) -> str:
+        try:
+            return convert(text)
+        except LessonError as error:
+            print(error, file=sys.stderr)  # noqa: T201
+            title, _, way = str(error).partition("\n")
+            return (
+                '<div class="admonition failure"><p class="admonition-title">This page cannot be built</p>'
+                f"<p><code>{html.escape(title)}</code></p><pre>{html.escape(way)}</pre></div>"
+            )
+
+    return shown
 
 
 class RunPage(Preprocessor):

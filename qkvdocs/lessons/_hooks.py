@@ -5,27 +5,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from markdown import Markdown
-from markdown.preprocessors import NormalizeWhitespace
 from mkdocs.exceptions import Abort
-from mkdocs.utils.meta import get_data
 
 from qkvdocs.errors import QKVError
-from qkvdocs.lessons import Lessons, _extension
+from qkvdocs.lessons import _extension
 from qkvdocs.lessons._ahead import Ahead
-from qkvdocs.lessons._errors import LessonError, read_utf8
+from qkvdocs.lessons._live import Live, asked_in
 from qkvdocs.lessons._page import Reply
 from qkvdocs.lessons._recall import Asked, Recall
 from qkvdocs.lessons._site import date_of, finish
 
-_replies: Callable[[Asked], Sequence[Reply]]
+_replies: Callable[[Asked], Sequence[Reply]] = Asked.run
 _ahead: Ahead | None = None
+_live: Live | None = None
 
 
 def on_startup(command: str, dirty: bool) -> None:
-    """Let the dev server run those pages only that an edit could have changed."""
-    global _replies
-    _replies = Recall().replies if command == "serve" else Asked.run
+    """Let the dev server remember pages, and show a wrong one as it is."""
+    global _live, _replies
+    if command == "serve":
+        _live, _extension.forgiving = Live(Recall()), True
+        _replies = _live.recall.replies
 
 
 def on_config(config: Any) -> None:
@@ -38,16 +38,30 @@ def on_files(files: Any, config: Any) -> None:
     global _ahead
     if os.environ.get("QKVDOCS_BLANK") == "1":
         return
-    limits, docs = Lessons(**config.mdx_configs.get("qkvdocs.lessons", {})).limits, Path(config.docs_dir)
-    clean = NormalizeWhitespace(Markdown()).run
-    pages = []
-    for path in (Path(file.abs_src_path) for file in files.documentation_pages()):
-        body, _ = get_data(read_utf8(path, docs.parent))
-        pages.append(_extension.asked_by(path, docs, clean(body.split("\n")), limits))
     if _ahead:
         _ahead.stop()
-    _ahead = Ahead(pages, _replies)
+    _ahead = Ahead(
+        (asked_in(Path(file.abs_src_path), config) for file in files.documentation_pages()), _replies
+    )
     _extension.replies = _ahead.replies
+
+
+def on_nav(nav: Any, config: Any, files: Any) -> None:
+    """Hand the dev server what it renders pages with."""
+    if _live:
+        _live.config, _live.files, _live.nav = config, files, nav
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> None:
+    """Say how far a first build has come."""
+    if _live:
+        _live.tell(page)
+
+
+def on_env(env: Any, config: Any, files: Any) -> None:
+    """Hand the dev server the templates; from here on it knows of each page whether it is current."""
+    if _live:
+        _live.env, _extension.replies = env, _live.recall.replies
 
 
 def on_post_build(config: Any) -> None:
@@ -59,13 +73,7 @@ def on_post_build(config: Any) -> None:
 
 
 def on_serve(server: Any, config: Any, builder: Callable[[], None]) -> Any:
-    """Let the dev server outlive a wrong page: it carries on after an `Abort` and after nothing else that exits."""
-
-    def build() -> None:
-        try:
-            builder()
-        except LessonError as error:
-            raise Abort(str(error)) from None
-
-    server.builder = build
+    """Let the dev server render after an edit what the edit could have changed."""
+    if _live:
+        _live.attend(server, builder)
     return server

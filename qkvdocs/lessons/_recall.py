@@ -50,6 +50,11 @@ class Recall:
     def __init__(self) -> None:
         self.pages: dict[tuple[Path, str], Memory] = {}
 
+    def is_fresh(self, asked: Asked) -> bool:
+        """Tell whether the page would be what it was."""
+        kept = self.pages.get((asked.root, asked.file))
+        return bool(kept and kept.asked == asked and stamps(kept.seen) == kept.seen)
+
     def replies(self, asked: Asked) -> Sequence[Reply]:
         """Give the replies to a page: those of last time, or else run it.
 
@@ -57,14 +62,15 @@ class Recall:
         a network), one that met a file as young as its run, and one that failed.
         """
         place = asked.root, asked.file
-        kept = self.pages.pop(place, None)
-        if kept and kept.asked == asked and _stamps(kept.seen) == kept.seen:
-            self.pages[place] = kept
+        kept = self.pages.get(place)
+        if kept and self.is_fresh(asked):
             return kept.replies
+        self.pages.pop(place, None)
         began = time.time_ns()
         replies = asked.run(Mode(watch=True))
-        if replies and (looked := replies[-1]["looked"]) is not None:
-            seen = _stamps([*_package(), *looked])
+        looked = replies[-1]["looked"] if replies else []
+        if looked is not None:
+            seen = stamps([*_package(), *looked])
             if all(stamp is None or max(stamp[:2]) < began - MARGIN for stamp in seen.values()):
                 self.pages[place] = Memory(asked, replies, seen)
         return replies
@@ -77,7 +83,8 @@ def _package() -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in ("", *files))  # noqa: PTH118
 
 
-def _stamps(paths: Iterable[str]) -> dict[str, Stamp]:
+def stamps(paths: Iterable[str]) -> dict[str, Stamp]:
+    """Tell of each path when it was last written; None for what is not there."""
     return {path: _stamp(path) for path in paths}
 
 
