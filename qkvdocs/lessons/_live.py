@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Condition
@@ -89,7 +90,20 @@ class Live:
             self.changed.wait_for(lambda: url not in self.stale, timeout=120)
 
     def rebuild(self) -> None:
-        """Bring the folder up to date after an edit."""
+        """Bring the folder up to date after an edit; where that fails, say why and serve what is there."""
+        try:
+            self.take_in()
+        except (Exception, SystemExit) as error:
+            trace = "" if isinstance(error, SystemExit) else traceback.format_exc()
+            print(trace, error, sep="", file=sys.stderr)  # noqa: T201
+            self.publish()
+
+    def take_in(self) -> None:
+        """Render what the edit could have changed.
+
+        Raises:
+            LessonError: If a page cannot even be read.
+        """
         if self._engine() != self.engine:
             log.info("The engine has changed: starting anew")
             shutil.rmtree(self.config.site_dir)  # MkDocs' own, for as long as it serves
