@@ -117,9 +117,7 @@ def _opener(opened: list[http.client.HTTPConnection]) -> request.OpenerDirector:
 def _state(address: str, answer: Any, start: int, stop: int) -> State:
     told = answer.headers.get("Content-Range", "")
     if answer.status != 206 or not (found := RANGE.match(told)):
-        got = (
-            f"status {answer.status} without a Content-Range" if not told else f"Content-Range {told[:60]!r}"
-        )
+        got = f"status {answer.status} " + (f"and {told[:60]!r}" if told else "without a Content-Range")
         raise CheckpointError(
             f"{address} must answer the range {start}-{stop - 1} with status 206 and its Content-Range, "
             f"got {got}. Does the server ignore ranges? Download the file"
@@ -193,18 +191,12 @@ def _filesystem(address: str) -> Any:
         raise CheckpointError(f"{address} must be one address, got a chain")
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-        from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise CheckpointError(f"{address} needs fsspec: pip install 'qkvdocs[remote]'") from None
     try:
-        system = url_to_fs(address)[0]
+        return url_to_fs(address)[0]
     except (ImportError, ValueError) as error:
         raise CheckpointError(f"{address} must be an address that fsspec opens, got: {error}") from None
-    if isinstance(system, LocalFileSystem):
-        raise CheckpointError(
-            f"{address} must be behind an address, got a file of this machine: give its path"
-        )
-    return system
 
 
 def _answered(

@@ -294,3 +294,13 @@ def test_attention_of_unknown_names_is_never_passed_over(
 def test_what_stands_beside_attention_is_none(make: Make, beside: str) -> None:
     """Tables, norms, and parts of a module that is read."""
     assert run(make({**layers(0, 1), f"model.layers.0.{beside}": random(2, 2)}, TWO)) == 0
+
+
+def test_a_config_nests_a_few_parts(make: Make) -> None:
+    """As deep as a config has them, and no deeper."""
+    config: dict[str, Any] = CONFIG
+    for _ in range(7):
+        config = {**CONFIG, "text_config": config}
+    assert len(wild.read(make(llama(), config))) == 1
+    with pytest.raises(LayoutError, match="must nest at most 8 parts, got more"):
+        wild.read(make(llama(), {**CONFIG, "text_config": config}))

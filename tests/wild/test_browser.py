@@ -104,6 +104,11 @@ def plans(page: Page, folder: Path) -> dict[str, Any]:
     )
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """Give a config of parts within parts."""
+    return {**CONFIG, "text_config": nested(depth - 1)} if depth else CONFIG
+
+
 def assert_alike(found: dict[str, Any], folder: Path) -> None:
     """Compare with the command line's report."""
     known = report(look(folder))
@@ -162,7 +167,7 @@ def test_every_row_of_the_atlas(page: Page, make: Make) -> None:
         {**CONFIG, "num_attention_heads": [4]}, {**CONFIG, "num_key_value_heads": [[2]]}, {**CONFIG, "attn_config": {"kv_n_heads": 2}},
         {f"part{n}_config": CONFIG for n in range(65)}, {"text_config": {"llm_config": {"text_config": CONFIG}}},
         {**CONFIG, "num_hidden_layers": 3}, {**CONFIG, "is_encoder_decoder": True}, {**CONFIG, "model_type": "modernbert"},
-        {"text_config": CONFIG}, {"vision_config": {"num_heads": 2, "hidden_size": 4}, "text_config": CONFIG},
+        {"text_config": CONFIG}, nested(7), nested(8), {"vision_config": {"num_heads": 2, "hidden_size": 4}, "text_config": CONFIG},
     ],
 )  # fmt: skip
 def test_configs(page: Page, make: Make, config: dict[str, object]) -> None:

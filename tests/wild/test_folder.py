@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from qkvdocs import wild
 from qkvdocs.errors import CheckpointError, LayoutError
+from qkvdocs.wild._sources import LocalFile
 from tests.wild.conftest import CONFIG, header_of, llama, random, raw
 
 INDEX = "model.safetensors.index.json"
@@ -302,3 +304,25 @@ def test_what_cannot_be_a_file_is_named(make: Make, tmp_path: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(r'{"weight_map": {"a": "\ud800.safetensors"}}')
     with pytest.raises(CheckpointError, match=r"\\ud800.safetensors must be a file that can be followed"):
         wild.read(folder)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at it and its last byte; and a link that took its place is not followed."""
+    path = tmp_path / "a"
+    path.write_bytes(bytes(64))
+    file, opened = LocalFile(path, "a"), LocalFile._open
+
+    def then_changed(self: LocalFile) -> BinaryIO:
+        found = opened(self)
+        path.write_bytes(bytes(65))
+        return found
+
+    assert file.read(0, 8) == bytes(8)
+    monkeypatch.setattr(LocalFile, "_open", then_changed)
+    with pytest.raises(CheckpointError, match="must stay as it was when it was opened"):
+        file.read(0, 8)
+    (tmp_path / "b").symlink_to(path)
+    with pytest.raises(CheckpointError, match="b must be a file that can be read"):
+        LocalFile(tmp_path / "b", "b")

@@ -60,6 +60,8 @@ class Server(BaseHTTPRequestHandler):
             status, told = 302, ""
         elif manner == "no range told":
             told = ""
+        elif manner == "another status":
+            status = 203
         elif manner == "sends less" and later:
             part = part[:-1]
         elif manner == "another range" and later:
@@ -145,6 +147,7 @@ def test_a_file_by_its_address(serve: Callable[..., str]) -> None:
 
 UNTRUE = {
     "ignores ranges": "with status 206 and its Content-Range, got status 200 .* Download the file",
+    "another status": "with status 206 and its Content-Range, got status 203",
     "no range told": "with status 206 and its Content-Range, got status 206",
     "another range": r"must answer the range \d+-\d+, got the range",
     "another size": r"must stay as it was when it was opened = \d+, \"one\", once, got \d+",
@@ -185,7 +188,7 @@ def test_a_server_that_drips_has_a_limit(
 ) -> None:
     """Each byte comes in time, and all of them never would."""
     monkeypatch.setattr(_remote, "PATIENCE", 0.3)
-    folder = make({**llama(), "x" * 9999: random(1)}, CONFIG)
+    folder = make({**llama(), "x" * 9999: random(1)}, {**CONFIG, "x": "x" * 999})
     with pytest.raises(CheckpointError, match=r"must answer \d+ bytes within \d+ s, got .* Try again"):
         wild.read(serve(folder, manner))
     until = time.monotonic() + 2
