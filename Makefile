@@ -28,7 +28,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts changes test check format lesson ledger noise mutants heads parity pythons
+.PHONY: help serve build runtime offline artefacts changes test check format lesson claims ledger noise mutants heads parity pythons
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ format: $(VENV)/has-site $(VENV)/has-check ## put the code in its form
 
 lesson: $(VENV)/has-site ## write a new lesson that passes the checks: make lesson NAME=06-multi-head
 	@$(BIN)/python -m qkvdocs lesson $(NAME)
+
+claims: $(VENV)/has-site ## say how many comparisons the check of claims sees, and its false alarms
+	@$(BIN)/python -m qkvdocs claims
 
 ledger: $(VENV)/has-site ## write what the pages show now into tests/ledger/
 	@$(BIN)/python -m qkvdocs ledger --update

@@ -12,6 +12,7 @@ COMMANDS = {
         "test",
         "show what a reader would see changed between two sites",
     ),
+    "claims": ("qkvdocs.checks._claims", "site", "say how many comparisons the check of claims sees"),
     "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
     "lesson": ("qkvdocs.checks._new", "site", "write a new lesson that passes every check"),
     "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),

@@ -1,7 +1,8 @@
-"""What holds the pages to their word, beside the engine that runs them: numerals, links, ledger, noise, build."""
+"""What holds the pages to their word, beside the engine that runs them: numerals, claims, links, ledger, build."""
 
 from qkvdocs.checks._build import build
 from qkvdocs.checks._check import check
+from qkvdocs.checks._claims import measure_claims
 from qkvdocs.checks._links import check_links
 from qkvdocs.checks._noise import at_risk
 from qkvdocs.checks._numerals import check_numerals
@@ -12,4 +13,5 @@ __all__ = [
     "check",
     "check_links",
     "check_numerals",
+    "measure_claims",
 ]
