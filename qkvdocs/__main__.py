@@ -1,7 +1,10 @@
 """The command line: each command belongs to a layer and is loaded when it is asked for."""
 
 import importlib
+import os
 import sys
+
+from qkvdocs.errors import WAYS
 
 COMMANDS = {
     "artefacts": ("qkvdocs.export._artefacts", "test", "make of a built folder what is handed out beside it"),
@@ -50,7 +53,26 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"{words[0]} needs {missing.name}: pip install 'qkvdocs[{extra}]'", file=sys.stderr)  # noqa: T201
         return 2
-    return int(command.main(words[1:]))
+    try:
+        code = int(command.main(words[1:]))
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in WAYS:
+            raise
+        if way := WAYS[error.errno]:
+            where = f": {error.filename}" if error.filename else ""
+            print(f"{words[0]}: {os.strerror(error.errno)}{where}: {way}", file=sys.stderr)  # noqa: T201
+        _let_go()
+        return 1
+    return code
+
+
+def _let_go() -> None:
+    """Write what is left nowhere, where standard output takes no more: the interpreter would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

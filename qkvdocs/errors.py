@@ -8,7 +8,9 @@
     - ContractError
 """
 
-__all__ = ["CheckpointError", "ContractError", "DTypeError", "LayoutError", "QKVError", "ShapeError"]
+import errno
+
+__all__ = ["WAYS", "CheckpointError", "ContractError", "DTypeError", "LayoutError", "QKVError", "ShapeError"]
 
 
 class QKVError(ValueError):
@@ -56,3 +58,15 @@ class LayoutError(_FileError):
 
 class ContractError(QKVError):
     """What is to be examined does not keep the contract that it declares."""
+
+
+WAYS = {
+    errno.ENOSPC: "free some space, and try again",
+    errno.EDQUOT: "free some space, and try again",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.ENOTDIR: "choose a folder, not a file",
+    errno.EPIPE: "",  # whoever read has enough
+}
+"""What to do where the machine does not let us, by the error's number."""

@@ -1,16 +1,20 @@
 """The build that publishes: all checks, in a folder of its own, which takes its place only at the end."""
 
 import argparse
+import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from qkvdocs.checks._check import check
+from qkvdocs.errors import WAYS
 from qkvdocs.export import export
 from qkvdocs.lessons import LessonError, read_utf8
 from qkvdocs.publish import publish
@@ -41,11 +45,13 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
     except LessonError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    with tempfile.TemporaryDirectory(prefix=f".{site.name}-", dir=site.parent) as folder:
-        made, blank = Path(folder, "site"), Path(folder, "blank")
+    with _workplace(site) as folder, ExitStack() as builders:
+        made, blank = folder / "site", folder / "blank"
         # The second build runs nothing; it takes the other core meanwhile.
-        second = _start([*builder, "-q", "-d", str(blank)], root, {"QKVDOCS_BLANK": "1"})
-        first = _start([*builder, "-d", str(made)], root, {})
+        second = builders.enter_context(
+            _start([*builder, "-q", "-d", str(blank)], root, {"QKVDOCS_BLANK": "1"})
+        )
+        first = builders.enter_context(_start([*builder, "-d", str(made)], root, {}))
         log, blank_log = first.communicate()[0], second.communicate()[0]
         if first.returncode or second.returncode:
             print(_failure(log if first.returncode else blank_log), file=sys.stderr)  # noqa: T201
@@ -66,8 +72,26 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
     return 0
 
 
-def _start(command: list[str], root: Path, extra: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603
+@contextmanager
+def _workplace(site: Path) -> Iterator[Path]:
+    """Give a folder beside the site, and take away those that killed builds have left: nobody holds their locks."""
+    site.parent.mkdir(parents=True, exist_ok=True)
+    for left in site.parent.glob(f".{site.name}-*"):
+        with suppress(OSError), (left / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{site.name}-", dir=site.parent) as folder,
+        Path(folder, "lock").open("w") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(folder)
+
+
+@contextmanager
+def _start(command: list[str], root: Path, extra: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a builder, which does not outlive us."""
+    started = subprocess.Popen(  # noqa: S603
         command,
         cwd=root,
         env={**os.environ, **NOTICE, **extra},
@@ -75,11 +99,19 @@ def _start(command: list[str], root: Path, extra: dict[str, str]) -> subprocess.
         stderr=subprocess.STDOUT,
         text=True,
     )
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.terminate()
+            started.communicate()
 
 
 def _failure(log: str) -> str:
-    """Begin with the line that names a file, if there is one."""
+    """Begin with the line that names a file, if there is one; say what to do where the machine is at fault."""
     lines = log.rstrip().split("\n")
+    if (fault := re.fullmatch(r"\w+: \[Errno (\d+)\] (.*)", lines[-1])) and int(fault[1]) in WAYS:
+        return f"{fault[2]}: {WAYS[int(fault[1])]}"
     named = [at for at, line in enumerate(lines) if re.match(r"[\w./-]+\.md:\d+: ", line)]
     return "\n".join(lines[named[0] :] if named else lines)
 
@@ -115,5 +147,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     parser.add_argument("--strict", action="store_true", help="no effect: warnings are always errors")
     given = parser.parse_args(arguments)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that folders and builders go
     builder = [sys.executable, "-m", "mkdocs", "build"]
     return build(Path.cwd(), given.site_dir.absolute(), builder, quiet=given.quiet)

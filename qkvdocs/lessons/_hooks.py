@@ -10,7 +10,7 @@ from mkdocs.exceptions import Abort
 from qkvdocs.errors import QKVError
 from qkvdocs.lessons import _extension
 from qkvdocs.lessons._ahead import Ahead
-from qkvdocs.lessons._live import Live, asked_in
+from qkvdocs.lessons._live import Live, asked_in, held_free
 from qkvdocs.lessons._page import Reply
 from qkvdocs.lessons._recall import Asked, Recall
 from qkvdocs.lessons._site import date_of, finish
@@ -31,6 +31,8 @@ def on_startup(command: str, dirty: bool) -> None:
 def on_config(config: Any) -> None:
     """Date the site by its last commit, where nobody has said otherwise."""
     os.environ.setdefault("SOURCE_DATE_EPOCH", date_of(Path(config.docs_dir)))
+    if _live and not _live.config:
+        held_free(*config.dev_addr)
 
 
 def on_files(files: Any, config: Any) -> None:

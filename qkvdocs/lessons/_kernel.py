@@ -398,7 +398,10 @@ def preload(names: list[str], root: str) -> list[str]:
 
 def forge(control: socket.socket, names: list[str], root: str) -> None:
     """Stay small and single-threaded; fork a page's process for each socket that arrives."""
-    control.sendall(json.dumps(preload(names, root)).encode() + b"\n")
+    with contextlib.suppress(
+        BrokenPipeError
+    ):  # the builder ended meanwhile, and the first order will not come
+        control.sendall(json.dumps(preload(names, root)).encode() + b"\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         try:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 from markdown import Markdown
 from markdown.preprocessors import NormalizeWhitespace
 from mkdocs.commands.build import _build_page, _build_theme_template, _populate_page
+from mkdocs.exceptions import Abort
 from mkdocs.utils.meta import get_data
 
 from qkvdocs.lessons._errors import read_utf8
@@ -33,6 +35,21 @@ def asked_in(path: Path, config: Any) -> Asked:
     body, _ = get_data(read_utf8(path, docs.parent))
     lines = NormalizeWhitespace(Markdown()).run(body.split("\n"))
     return asked_by(path, docs, lines, Lessons(**config.mdx_configs.get("qkvdocs.lessons", {})).limits)
+
+
+def held_free(host: str, port: int) -> None:
+    """See before the first build, not after it, that nobody else listens there.
+
+    Raises:
+        Abort: If somebody does.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((host, port))
+        except OSError as error:
+            way = f"choose another, such as make serve SERVE='-a {host}:{port + 1}'"
+            raise Abort(f"{host}:{port}: {os.strerror(error.errno or 0)}: {way}") from None
 
 
 class Live:

@@ -1,13 +1,22 @@
 """The build that publishes: checks of the rendered pages, and a folder that changes at once or not at all."""
 
+import errno
+import fcntl
+import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from qkvdocs.checks._build import _replace
-from tests.project import Project, fence
+from qkvdocs.__main__ import main
+from qkvdocs.checks import _build
+from qkvdocs.checks._build import _failure, _replace
+from qkvdocs.errors import WAYS
+from tests.project import ROOT, Project, fence
 
 WRONG = {
     "broken link": (
@@ -156,6 +165,103 @@ def test_a_swap_that_is_cut_short_loses_nothing(tmp_path: Path) -> None:
         _replace(tmp_path / "work" / "never-made", site)
 
     assert (site / "page").read_text() == "old"
+
+
+def test_what_killed_builds_left_goes_and_what_others_need_stays(project: Project) -> None:
+    """A folder whose lock nobody holds is nobody's."""
+    project.write("# Page\n")
+    for name in (".site-killed", ".site-other", ".site-theirs"):
+        (project.root / name / "site").mkdir(parents=True)
+        if name != ".site-theirs":
+            (project.root / name / "lock").touch()
+    with (project.root / ".site-other" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert project.command("qkvdocs", "build").returncode == 0
+
+    names = {path.name for path in project.root.iterdir()}
+    assert names == {"docs", "mkdocs.yml", "site", ".site-other", ".site-theirs"}
+
+
+def test_a_build_that_is_ended_leaves_nothing(project: Project) -> None:
+    """Neither its folder nor its builders nor what a page has started."""
+    project.write("# Page\n\n" + fence("import time, pathlib\npathlib.Path('here').touch()\ntime.sleep(1.9)"))
+    words = [sys.executable, "-m", "qkvdocs", "build"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    building = subprocess.Popen(words, cwd=project.root, env=environment, start_new_session=True)
+    while not (project.root / "here").exists():
+        time.sleep(0.02)
+
+    building.terminate()
+
+    assert building.wait(10) == 128 + signal.SIGTERM
+    deadline = time.monotonic() + 10
+    while group_lives(building.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert sorted(path.name for path in project.root.iterdir()) == ["docs", "here", "mkdocs.yml"]
+
+
+def group_lives(group: int) -> bool:
+    """Tell whether any process of a session is still there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [number for number, way in WAYS.items() if way])
+def test_a_machine_that_does_not_let_us_is_one_line(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What happened, where, and what to do."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, "x", "a/folder")
+
+    monkeypatch.setattr(_build, "build", refuse)
+
+    assert main(["build"]) == 1
+    assert capsys.readouterr().err == f"build: {os.strerror(number)}: a/folder: {WAYS[number]}\n"
+
+
+def test_a_fault_that_is_ours_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is to be mended."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "x", "a/file")
+
+    monkeypatch.setattr(_build, "build", fail)
+
+    with pytest.raises(FileNotFoundError):
+        main(["build"])
+
+
+def test_a_builder_without_space_is_one_line() -> None:
+    """Its log ends in a trace."""
+    log = "Traceback (most recent call last):\n  File ...\nOSError: [Errno 28] No space left on device: 'x'"
+
+    assert _failure(log) == "No space left on device: 'x': free some space, and try again"
+
+
+@pytest.mark.parametrize(("where", "code"), [("> /dev/full", 1), ("| true", 0)])
+def test_output_that_nobody_takes_is_no_trace(project: Project, where: str, code: int) -> None:
+    """A full device is named, a reader that has gone is not."""
+    project.write("# Page\n")
+    done = subprocess.run(
+        f"{sys.executable} -c 'import time; time.sleep(0.2); import sys; from qkvdocs.__main__ import main; "
+        f'sys.exit(main(["build"]))\' {where}',
+        shell=True,
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == code
+    expected = "build: No space left on device: free some space, and try again\n" if code else ""
+    assert done.stderr == expected
 
 
 def test_the_command_line_explains_itself() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -270,3 +271,19 @@ def test_another_engine_starts_anew(
 
     assert "StartedError" in capfd.readouterr().err
     assert not Path(site.live.config.site_dir).exists()
+
+
+def test_a_port_in_use_is_named_before_the_first_build(project: Project) -> None:
+    """With another to choose."""
+    project.write("# Page\n")
+    file = project.root / "mkdocs.yml"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        file.write_text(file.read_text() + HOOKS + f"dev_addr: 127.0.0.1:{port}\n")
+        done = project.command("mkdocs", "serve")
+
+    assert done.returncode == 1
+    assert done.stdout.strip() == (
+        f"127.0.0.1:{port}: Address already in use: choose another, such as make serve SERVE='-a 127.0.0.1:{port + 1}'"
+    )
+    assert "page 1 of 1" not in done.stderr
