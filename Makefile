@@ -53,7 +53,7 @@ changes: $(VENV)/has-test build ## show in changes/ what a reader would see chan
 	@cd .cache/base && PYTHONPATH=$(CURDIR)/.cache/base $(CURDIR)/$(BIN)/python -m qkvdocs build -q
 	@$(BIN)/python -m qkvdocs changes .cache/base/site site -o changes --ledgers .cache/base/tests/ledger tests/ledger $(if $(SUMMARY),--summary $(SUMMARY))
 
-test: $(VENV)/has-site $(VENV)/has-test ## run all tests; those in a browser where a Chromium is found
+test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests; those in a browser where a Chromium is found
 	@$(BIN)/pytest -n auto --dist loadscope $(TEST)
 
 check: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## format, lint, types

@@ -10,7 +10,7 @@
 
 import errno
 
-__all__ = ["WAYS", "CheckpointError", "ContractError", "DTypeError", "LayoutError", "QKVError", "ShapeError"]
+__all__ = ["CheckpointError", "ContractError", "DTypeError", "LayoutError", "QKVError", "ShapeError"]
 
 
 class QKVError(ValueError):

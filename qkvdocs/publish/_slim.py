@@ -24,6 +24,8 @@ SUBJECT = re.compile(r"[^\s>+~]*$")
 KEPT = re.compile(r"<(pre|code|script|textarea)\b.*?</\1>", re.S)
 IDLE = re.compile(r'<span class="[nopw]">([^<]*)</span>')
 """Marks of names, signs, brackets and blanks in code, which look as code does without them."""
+BLOCKS = ("footnote", "gh-", "md-annotation", "md-source", "md-tag", "md-version", "tabbed")
+"""Parts of the theme whose scripts find something to do only where a page has one of them."""
 TEX = re.compile(r"<annotation\b.*?</annotation>", re.S)
 """The source of a formula, which the checks have read and a reader never sees."""
 
@@ -119,7 +121,8 @@ def _names(pages: Iterable[str], scripts: list[str]) -> tuple[set[str], tuple[st
     for text in pages:
         names.feed(text)
         names.reset()
-    written = {word for text in scripts for word in _strings(text)}
+    absent = tuple(block for block in BLOCKS if not any(name.startswith(block) for name in names.found))
+    written = {word for text in scripts for word in _strings(text) if not word.startswith(absent)}
     return names.found | written, tuple(word for word in written if len(word) > 4 and word[-1] in "-_")
 
 

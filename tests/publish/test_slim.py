@@ -55,6 +55,21 @@ def test_what_nobody_uses_goes(style: str, rule: str) -> None:
     assert rule not in style
 
 
+def test_parts_of_the_theme_that_no_page_has_go(tmp_path: Path) -> None:
+    """A script that names a class makes it of what is there; a page with tabs keeps all that belongs to them."""
+    for name, body in {"without": "", "with": '<div class="tabbed-set">'}.items():
+        site = tmp_path / name
+        (site / "assets").mkdir(parents=True)
+        page = f'<link rel="stylesheet" href="assets/a.css"><p class="x">{body}'
+        (site / "index.html").write_text(page)
+        (site / "assets" / "a.css").write_text(".x{top:0}.tabbed-labels a{top:1px}.md-search{top:2px}")
+        (site / "assets" / "a.js").write_text('find("tabbed-labels"); make("md-search")')
+        slim(site)
+
+    assert (tmp_path / "without" / "assets" / "style.css").read_text() == ".x{top:0}.md-search{top:2px}"
+    assert ".tabbed-labels a{" in (tmp_path / "with" / "assets" / "style.css").read_text()
+
+
 def test_later_sheets_still_win(style: str) -> None:
     """They are joined in the order in which pages link them."""
     assert style.index("color:red") < style.index("color:blue")
