@@ -103,13 +103,13 @@ def main() -> int:
                 print(f"failed on Python {name}: {' '.join(step)}", file=sys.stderr)
                 return code
     first, *others = built
-    print(*(f"Python {name}: {told(built[first], built[name], first)}" for name in others), sep="\n")
-    return 1 if any(differences(built[first], built[name]) for name in others) else 0
+    unlike = {name: differences(built[first], built[name]) for name in others}
+    print(*(f"Python {name}: {told(files, first)}" for name, files in unlike.items()), sep="\n")
+    return 1 if any(unlike.values()) else 0
 
 
-def told(one: Path, other: Path, name: str) -> str:
-    """Say whether a site is that of another Python."""
-    files = differences(one, other)
+def told(files: list[str], name: str) -> str:
+    """Say whether a site is that of another Python, from which it differs in some files."""
     return (
         f"{len(files)} files unlike those of {name}: {', '.join(files[:9])}"
         if files

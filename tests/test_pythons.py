@@ -49,10 +49,10 @@ def test_a_difference_is_seen(tmp_path: Path) -> None:
         (tmp_path / site / "page" / "index.html").write_text("text")
         (tmp_path / site / "same.css").write_text("same")
     one, other = tmp_path / "one", tmp_path / "other"
-    assert told(one, other, "3.11") == "the site of 3.11"
+    assert told(differences(one, other), "3.11") == "the site of 3.11"
 
     (other / "page" / "index.html").write_text("test")
     (other / "more.html").write_text("")
 
     assert differences(one, other) == ["more.html", "page/index.html"]
-    assert told(one, other, "3.11") == "2 files unlike those of 3.11: more.html, page/index.html"
+    assert told(differences(one, other), "3.11") == "2 files unlike those of 3.11: more.html, page/index.html"

@@ -65,9 +65,9 @@ class Live:
         self.server: Any = None
         self.full: Callable[[], None] = lambda: None
         """MkDocs' own build of everything."""
-        self.shown: dict[str, Asked] = {}
-        """What each page's file said when it was rendered."""
         self.around: dict[str, Any] = {}
+        self.titles: list[Any] = []
+        """What all menus say."""
         self.engine = self._engine()
         self.stale: dict[str, Any] = {}
         """Files of pages still to be rendered, by address."""
@@ -80,7 +80,7 @@ class Live:
         self.server, self.full = server, full
         server.builder = self.rebuild
         server.set_app(self.watching(server.serve_request))
-        self.settle()
+        self.around, self.titles = self._around(), self._titles()
 
     def tell(self, page: Any) -> None:
         """Say which page of how many is being rendered."""
@@ -126,20 +126,14 @@ class Live:
             shutil.rmtree(self.config.site_dir)  # MkDocs' own, for as long as it serves
             sys.stdout.flush()
             os.execv(sys.executable, [sys.executable, "-m", "mkdocs", *sys.argv[1:]])  # noqa: S606
-        if self._around() != self.around:
+        if (around := self._around()) != self.around:
             self.full()
-            self.settle()
+            self.around, self.titles = around, self._titles()
             return
-        told = {file.page.url: (file, self.asked(file)) for file in self.pages()}
+        stale = {file.page.url: file for file in self.pages() if not self.recall.is_fresh(self.asked(file))}
         with self.changed:
-            self.stale = {
-                url: file
-                for url, (file, asked) in told.items()
-                if self.shown.get(url) != asked or not self.recall.is_fresh(asked)
-            }
-        titles = self._titles()
+            self.stale = stale
         while file := self._next():
-            self.shown[file.page.url] = told[file.page.url][1]
             _populate_page(file.page, self.config, self.files)
             self.config.plugins.on_env(self.env, config=self.config, files=self.files)
             self.write(file)
@@ -149,17 +143,13 @@ class Live:
             self.publish()
             if self.server._want_rebuild:
                 return  # what is left is found again
-        if self._titles() != titles:  # every menu has them
+        if (titles := self._titles()) != self.titles:
             for template in self.config.theme.static_templates:
                 _build_theme_template(template, self.env, self.files, self.config, self.nav)
             for file in self.pages():
                 self.write(file)
+            self.titles = titles
         self.config.plugins.on_post_build(config=self.config)
-
-    def settle(self) -> None:
-        """Remember how everything is after a full build."""
-        self.around = self._around()
-        self.shown = {file.page.url: self.asked(file) for file in self.pages()}
 
     def asked(self, file: Any) -> Asked:
         """Say what a page asks for as its file is now."""

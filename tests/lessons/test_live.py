@@ -223,6 +223,20 @@ def test_any_edits_leave_what_a_build_from_nothing_gives(
         assert found(served) == found(fresh)
 
 
+def test_a_title_reaches_all_menus_though_another_edit_came_between(
+    serve: Callable[..., Site], project: Project
+) -> None:
+    """The server drops what it was at, and takes it up again."""
+    (project.root / "data.txt").write_text("old")
+    site = serve(PAGES)
+    site.live.server._want_rebuild = True
+    assert site.edit("# Another title\n", "b.md") == ["b.md"]
+    site.live.server._want_rebuild = False
+
+    assert site.edit(PAGES["index.md"] + "\nMore.\n") == ["index.md"]
+    assert "Another title" in site.html("c/index.html")
+
+
 def test_a_request_waits_for_its_own_page_only(serve: Callable[..., Site], project: Project) -> None:
     """Not for the others."""
     (project.root / "data.txt").write_text("old")
