@@ -49,17 +49,18 @@ def size(name: str, value: SupportsIndex, least: int) -> int:
 
 def scale_factor(scale: SupportsFloat | None, d_head: int) -> float:
     """Fill in the usual scale, refuse what is not a finite number."""
-    if scale is None:
-        return 1 / math.sqrt(d_head)
-    if isinstance(scale, bool) or not isinstance(scale, Real):
-        raise DTypeError(f"scale must be a finite number, got {scale!r}")
+    return 1 / math.sqrt(d_head) if scale is None else finite("scale", scale)
+
+
+def finite(name: str, value: SupportsFloat) -> float:
+    """Refuse all but finite numbers; True is not a number."""
     try:
-        factor = float(scale)
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:
-        factor = math.inf
-    if not math.isfinite(factor):
-        raise DTypeError(f"scale must be a finite number, got {scale!r}")
-    return factor
+        number = math.inf
+    if not math.isfinite(number):
+        raise DTypeError(f"{name} must be a finite number, got {value!r}")
+    return number
 
 
 def check_type(name: str, value: object, wanted: type) -> None:
@@ -84,6 +85,15 @@ def check_shape(name: str, x: np.ndarray, symbols: str, shape: tuple[int | str, 
     raise ShapeError(f"{name} must have shape {symbols} = ({sizes}), got {x.shape}")
 
 
+def broadcasts(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Tell whether the shape is the wanted one, each axis but the last possibly 1."""
+    return (
+        len(shape) == len(wanted)
+        and shape[-1:] == wanted[-1:]
+        and all(got in (1, want) for got, want in zip(shape, wanted, strict=True))
+    )
+
+
 def check_mask(mask: np.ndarray, shape: tuple[int, ...]) -> None:
     """Refuse all but bool arrays that fit scores of this shape, each axis but the last possibly 1.
 
@@ -95,11 +105,7 @@ def check_mask(mask: np.ndarray, shape: tuple[int, ...]) -> None:
         kind = f"dtype {mask.dtype}" if plain else type(mask).__name__
         raise DTypeError(f"mask must be a bool array, True = may attend, got {kind}")
     wanted = shape[-mask.ndim :] if mask.ndim == 2 else shape
-    if (
-        mask.ndim == len(wanted)
-        and mask.shape[-1] == wanted[-1]
-        and all(got in (1, want) for got, want in zip(mask.shape, wanted, strict=True))
-    ):
+    if broadcasts(mask.shape, wanted):
         return
     raise ShapeError(
         f"mask must have shape (n_queries, n_keys) = {shape[-2:]} or that of scores = {shape}, "

@@ -18,6 +18,7 @@ from qkvdocs.core import (
     padding_mask,
     project_qkv,
     repeat_kv_heads,
+    rotate,
     sliding_window_mask,
     softmax,
     split_heads,
@@ -87,6 +88,26 @@ SHAPES = [
     (lambda: repeat_kv_heads(one((2, 1, 4)), 3), "n_heads must be a multiple of n_kv_heads=2, got 3"),
     (lambda: repeat_kv_heads(one((2, 1, 4)), -2), "n_heads must be an integer of at least 1, got -2"),
     (lambda: repeat_kv_heads(one((0, 1, 4)), 2), "n_kv_heads must be an integer of at least 1, got 0"),
+    (lambda: rotate(one(4)), "x must have shape (*batch, n_heads, seq, d_head), got (4,)"),
+    (
+        lambda: rotate(one((2, 3))),
+        "d_head must be even where width is None, got 3. Say how wide a part turns",
+    ),
+    (lambda: rotate(one((2, 6)), width=3), "width must be even and at most d_head = 6, got 3"),
+    (lambda: rotate(one((2, 6)), width=8), "width must be even and at most d_head = 6, got 8"),
+    (lambda: rotate(one((2, 6)), width=-2), "width must be an integer of at least 0, got -2"),
+    (
+        lambda: rotate(one((2, 6)), frequencies=one(6)),
+        "frequencies must have shape (width / 2,) = (3,), got (6,)",
+    ),
+    *(
+        (
+            lambda shape=shape: rotate(one((2, 4, 3, 6)), one(shape)),
+            "positions must have shape (seq,) = (3,) or that of x without d_head = (2, 4, 3), "
+            f"each axis but the last possibly 1, got {shape}",
+        )
+        for shape in ((), (1,), (2, 3), (2, 4, 1), (4, 1, 3), (1, 1, 1, 3))
+    ),
     (lambda: causal_mask(3, 2), "n_queries must be at most n_keys=2, got 3"),
     (lambda: causal_mask(-1, 2), "n_queries must be an integer of at least 0, got -1"),
     (lambda: causal_mask(0, -1), "n_keys must be an integer of at least 0, got -1"),
@@ -316,6 +337,30 @@ DTYPES = [
         lambda: attend(one((3, 3)), one((3, 3)), one((3, 3)), scale=np.ones(1)),
         "scale must be a finite number, got array([1.])",
     ),
+    (lambda: rotate(one((2, 4)), base=0), "base must be above 0, got 0"),
+    (lambda: rotate(one((2, 4)), base=np.nan), "base must be a finite number, got nan"),
+    (lambda: rotate(one((2, 4)), scaling=-1.0), "scaling must be above 0, got -1.0"),
+    (lambda: rotate(one((2, 4)), scaling=True), "scaling must be a finite number, got True"),
+    (lambda: rotate(one((2, 4)), offset=np.inf), "offset must be a finite number, got inf"),
+    (
+        lambda: rotate(one((2, 4)), one(2, bool)),
+        "positions must hold integers or floats of at most 64 bits, got dtype bool",
+    ),
+    (
+        lambda: rotate(one((2, 4)), frequencies=one(2, bool)),
+        "frequencies must hold integers or floats of at most 64 bits, got dtype bool",
+    ),
+    *(
+        (
+            lambda given=given: rotate(one((1, 2)), **given),
+            "(positions + offset) / scaling * frequencies must be finite numbers, got NaN or inf",
+        )
+        for given in (
+            {"positions": np.array([np.nan])},
+            {"frequencies": np.array([np.inf])},
+            {"positions": np.array([1e308]), "scaling": 1e-9},
+        )
+    ),
     (lambda: softmax(one(3, bool)), "scores must hold integers or floats of at most 64 bits, got dtype bool"),
     (
         lambda: softmax(one((3, 3)), one((3, 3))),
@@ -389,6 +434,11 @@ KINDS = [
         ShapeError,
         "window must be an integer of at most 2**31 - 1 = 2147483647, got 18446744073709551616",
     ),
+    (
+        lambda: rotate(one((2, 4)), style="half"),
+        DTypeError,
+        "style must be 'halves' or 'pairs', got 'half'",
+    ),
     (lambda: attention(one((3, 6)), "layer"), DTypeError, "weights must be a QKVWeights, got str"),
     (lambda: attention(one((3, 6)), layer(), cache=[]), DTypeError, "cache must be a KVCache, got list"),
     (lambda: layer(W_K=None), DTypeError, "W_K must be a plain numpy array, got NoneType"),
@@ -454,6 +504,16 @@ RIGHT = {
     split_heads: {"x": one((2, 4)), "n_heads": 2},
     merge_heads: {"x": one((2, 2, 2))},
     repeat_kv_heads: {"x": one((2, 2, 2)), "n_heads": 4},
+    rotate: {
+        "x": one((2, 4)),
+        "positions": None,
+        "offset": 0,
+        "style": "pairs",
+        "width": 2,
+        "base": 1e4,
+        "scaling": 1,
+        "frequencies": None,
+    },
     QKVWeights: {"W_Q": one((4, 4)), "W_K": one((4, 4)), "W_V": one((4, 4)), "W_O": None, "n_heads": 2},
     KVCache().append: {"K": one((2, 2)), "V": one((2, 2))},
 }
@@ -482,5 +542,6 @@ def test_long_double_is_refused():
 def test_errors_are_value_errors():
     """Whoever catches ValueError catches ours."""
     assert issubclass(QKVError, ValueError)
-    assert {ShapeError, DTypeError} <= {getattr(errors, name) for name in errors.__all__}
-    assert all(issubclass(getattr(errors, name), QKVError) for name in errors.__all__)
+    classes = {value for name in errors.__all__ if isinstance(value := getattr(errors, name), type)}
+    assert {ShapeError, DTypeError} <= classes
+    assert all(issubclass(one, QKVError) for one in classes)

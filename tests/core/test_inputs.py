@@ -14,6 +14,7 @@ from qkvdocs.core import (
     padding_mask,
     project_qkv,
     repeat_kv_heads,
+    rotate,
     softmax,
     split_heads,
 )
@@ -32,6 +33,7 @@ def layer(x, w, c):
 COMPUTING = {
     "project_qkv": (lambda x, w, c: project_qkv(x, w, w, w, c, c, c), (X, W, b)),
     "attention_scores": (attention_scores, (H, H)),
+    "rotate": (lambda x, at, turn: rotate(x, at, width=4, frequencies=turn), (X, b[:4], b[4:])),
     "softmax": (softmax, (H,)),
     "attend": (attend, (H, H, H)),
     "attention": (layer, (X, W, b)),
