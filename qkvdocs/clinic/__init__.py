@@ -5,7 +5,7 @@ what is wrong, with the number that proves it, or what it tried and what it coul
 take arrays of numpy, torch or another library: the probes hand them their own kind.
 """
 
-from qkvdocs.clinic._bugs import BUGS, Bug
+from qkvdocs.clinic._bugs import BUGS, SYMPTOMS, Bug
 from qkvdocs.clinic._contracts import (
     AdapterTargets,
     Attend,
@@ -22,6 +22,7 @@ from qkvdocs.clinic._weights import weights_from
 
 __all__ = [
     "BUGS",
+    "SYMPTOMS",
     "AdapterTargets",
     "Attend",
     "Attention",

@@ -6,6 +6,7 @@ import numpy as np
 
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._contracts import Attend
+from qkvdocs.clinic._declared import scale_of
 from qkvdocs.clinic._explain import NUDGE, Evidence, coarse, explain, findings, hidden, imprecise, measured
 from qkvdocs.clinic._faults import Fault, Ways, mix
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
@@ -25,7 +26,7 @@ def examine_attend(contract: Attend, report: Report) -> None:
     """Examine one function."""
     trials = list(_trials(contract))
     subject = Subject("attend", contract.function, contract.like, trials[0], lambda result: result)
-    scale = contract.d_head**-0.5 if contract.scale is None else contract.scale
+    scale = scale_of(contract, contract.d_head)
     ran, outputs, failures = [], [], []
     for trial in trials:
         try:

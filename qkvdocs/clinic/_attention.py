@@ -8,6 +8,7 @@ import numpy as np
 
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._contracts import Attention, Step
+from qkvdocs.clinic._declared import scale_of
 from qkvdocs.clinic._explain import (
     NUDGE,
     Evidence,
@@ -108,7 +109,7 @@ def rows_for(contract: Attention | Step) -> list[np.ndarray]:
     assert d_model is not None  # noqa: S101  # the contract holds to it
     inputs = [rng.standard_normal(shape) for shape in ((2, 6, d_model), (3, 4, d_model))]
     if weights is not None:
-        scale = weights.d_head**-0.5 if contract.scale is None else contract.scale
+        scale = scale_of(contract, weights.d_head)
         for _ in range(4):  # biases make the growth uneven, so this is repeated
             Q, K, _ = weights.project(inputs[0])
             d = weights.d_head
@@ -143,7 +144,7 @@ def evidence_of(
 ) -> Evidence:  # fmt: skip
     """Tie outputs to what computes them."""
     causal = isinstance(contract, Step) or contract.causal
-    scale = weights.d_head**-0.5 if contract.scale is None else contract.scale
+    scale = scale_of(contract, weights.d_head)
 
     def simulate(ways: Ways, at: int) -> np.ndarray:
         return layer(
@@ -179,7 +180,7 @@ def twin_of(
 def faults_of(contract: Attention | Step, weights: QKVWeights) -> list[Fault]:
     """List what may be wrong with a layer."""
     causal = isinstance(contract, Step) or contract.causal
-    scale = weights.d_head**-0.5 if contract.scale is None else contract.scale
+    scale = scale_of(contract, weights.d_head)
     named = {"Q": weights.W_Q, "K": weights.W_K, "V": weights.W_V, "O": weights.W_O}
     square = "".join(
         role for role, weight in named.items() if weight is not None and weight.shape[0] == weight.shape[1]

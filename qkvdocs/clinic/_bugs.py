@@ -33,8 +33,11 @@ class Bug:
         return tuple(f"https://github.com/{place.replace('#', '/issues/')}" for place in self.where)
 
 
-NONSENSE, FINE, REST = "fluent nonsense", "the loss looks fine", "first token right, rest wrong"
-CACHED, QUIET, COST = "cached differs from uncached", "a little worse, for no reason", "the bill is wrong"
+SYMPTOMS = NONSENSE, FINE, REST, CACHED, QUIET, COST = (
+    "Fluent nonsense", "The loss looks fine", "First token right, rest wrong", "Cached differs from uncached",
+    "A little worse, for no reason", "The bill is wrong",
+)  # fmt: skip
+"""What one sees first, as the clinic is ordered."""
 
 _ALL = (
     Bug("adapter-targets", "Adapters that hit the wrong layers", COST,

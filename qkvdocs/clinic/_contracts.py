@@ -16,6 +16,7 @@ from qkvdocs.clinic._declared import (
     check_rotary,
     check_scale,
     check_size,
+    kv_heads,
     refuse,
 )
 from qkvdocs.core import QKVWeights
@@ -92,7 +93,7 @@ class Attend:
     @property
     def heads(self) -> tuple[int, int]:
         """Query heads and key heads."""
-        return self.n_heads, self.n_kv_heads or self.n_heads
+        return self.n_heads, kv_heads(self)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,16 @@ def check_scale(value: Any) -> None:
         raise refuse("scale", "be a finite number other than 0, or None for 1/√d_head", value)
 
 
+def scale_of(contract: Any, d_head: int) -> float:
+    """Give the declared scale, or the usual one."""
+    return float(d_head**-0.5 if contract.scale is None else contract.scale)
+
+
+def kv_heads(contract: Any) -> int:
+    """Give the declared count of key heads, or that of the query heads."""
+    return int(contract.n_kv_heads or contract.n_heads)
+
+
 def check_rotary(rotary: Any, d_head: int | None, wanted: type) -> None:
     """Refuse a rotation that does not fit the heads."""
     if rotary is None:
@@ -106,7 +116,7 @@ def check_fused(contract: Any) -> None:
     if not isinstance(bias, str) or not set(bias) <= set("qkv") or len(set(bias)) < len(bias):
         raise refuse("bias", "name roles of 'qkv', each once", bias, ". Without biases, say ''")
     check_size("blocks", contract.blocks)
-    columns = (contract.n_kv_heads or contract.n_heads) * contract.d_head
+    columns = kv_heads(contract) * contract.d_head
     if columns % contract.blocks:
         raise refuse("blocks", f"divide n_kv_heads * d_head = {columns}", contract.blocks)
     if contract.blocks > 1 and not contract.fused:

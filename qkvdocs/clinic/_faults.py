@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.clinic._contracts import Rotary
-from qkvdocs.core import QKVWeights
+from qkvdocs.core import QKVWeights, rotate
 
 
 @dataclass(frozen=True)
@@ -132,21 +132,9 @@ def _softmax(scores: np.ndarray, axis: str) -> np.ndarray:
     return raised
 
 
-def rotated(x: np.ndarray, positions: np.ndarray, rotary: Rotary, style: str = "") -> np.ndarray:
+def rotated(x: np.ndarray, positions: np.ndarray, rotary: Rotary, style: Any = "") -> np.ndarray:
     """Turn (…, seq, d_head) by position."""
-    if rotary.width is not None and rotary.width < x.shape[-1]:
-        turned = rotated(x[..., : rotary.width], positions, Rotary(rotary.style, rotary.base), style)
-        return np.concatenate([turned, x[..., rotary.width :]], axis=-1)
-    d_head = x.shape[-1]
-    angle = positions[:, None] * rotary.base ** (-np.arange(0, d_head, 2) / d_head)
-    cos, sin = np.cos(angle), np.sin(angle)
-    half = d_head // 2
-    pairs = (style or rotary.style) == "pairs"
-    first, second = (slice(0, None, 2), slice(1, None, 2)) if pairs else (slice(0, half), slice(half, None))
-    turned = np.empty_like(x)
-    turned[..., first] = x[..., first] * cos - x[..., second] * sin
-    turned[..., second] = x[..., second] * cos + x[..., first] * sin
-    return turned
+    return rotate(x, positions, style=style or rotary.style, width=rotary.width, base=rotary.base)
 
 
 def project(x: np.ndarray, weights: QKVWeights, ways: Ways) -> Iterator[np.ndarray]:

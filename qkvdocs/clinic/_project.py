@@ -9,6 +9,7 @@ import numpy as np
 
 from qkvdocs.clinic._arrays import HALVES, Kind, read, settle, to_numpy
 from qkvdocs.clinic._contracts import Project, Rotary
+from qkvdocs.clinic._declared import kv_heads
 from qkvdocs.clinic._faults import rotated
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import RANDOM, below, distance
@@ -52,7 +53,7 @@ class Layer(NamedTuple):
 def examine_project(contract: Project, report: Report) -> None:
     """Examine one function."""
     rng = np.random.default_rng(13)
-    few = contract.n_kv_heads or contract.n_heads
+    few = kv_heads(contract)
     heads = {"Q": contract.n_heads, "K": few, "V": few}
     d_model, d_head = contract.d_model, contract.d_head
     # Rows and biases of one size: a lost bias shows at any width.

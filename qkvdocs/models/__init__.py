@@ -4,9 +4,9 @@ A recorded head is a small file: the rows that reached one head of a trained mod
 that head's slices of W_Q, W_K, W_V and W_O. Query, key, value, scores and weights are computed from them anew.
 """
 
-from qkvdocs.models._decoder import Decoder, rotate_pairs
+from qkvdocs.models._decoder import Decoder
 from qkvdocs.models._encoder import Encoder
 from qkvdocs.models._head import Head, Look, read_head, save_head
 from qkvdocs.models._pieces import WordPieces
 
-__all__ = ["Decoder", "Encoder", "Head", "Look", "WordPieces", "read_head", "rotate_pairs", "save_head"]
+__all__ = ["Decoder", "Encoder", "Head", "Look", "WordPieces", "read_head", "save_head"]

@@ -4,39 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
-from qkvdocs.core import QKVWeights, attend, causal_mask, merge_heads, split_heads
+from qkvdocs.core import QKVWeights, attend, causal_mask, merge_heads, rotate, split_heads
 
 Layer = Callable[[np.ndarray, QKVWeights], np.ndarray]
-
-
-def rotate_pairs(
-    x: Float[np.ndarray, "*heads seq d_head"], base: float, first: int = 0
-) -> Float[np.ndarray, "*heads seq d_head"]:
-    """Turn each pair of neighbouring entries by an angle that grows with the position.
-
-    Pair i of position p is turned by `p * base**(-2i / d_head)`.
-
-    Args:
-        x: Queries or keys, shape `(*heads, seq, d_head)`.
-        base: The slowest pair turns about `1 / base` a position.
-        first: The position of the first row.
-
-    Returns:
-        The turned rows, in the shape and dtype of `x`.
-
-    Source:
-        Su et al. 2021, "RoFormer", section 3.4.2, equation 34.
-
-    Examples:
-        >>> rotate_pairs(np.array([[1.0, 0.0], [1.0, 0.0]]), base=10000.0).round(2).tolist()
-        [[1.0, 0.0], [0.54, 0.84]]
-    """
-    places = np.arange(first, first + x.shape[-2])[:, None]
-    angles = places * base ** (-np.arange(0, x.shape[-1], 2) / x.shape[-1])
-    turned = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)
-    return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape).astype(x.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +44,7 @@ class Decoder:
         """Run one layer of attention: project, rotate, attend to what came before, merge."""
         counts = self.n_heads, self.n_kv_heads, self.n_kv_heads
         Q, K, V = (split_heads(rows, n) for rows, n in zip(weights.project(X), counts, strict=True))
-        Q, K = rotate_pairs(Q, self.base), rotate_pairs(K, self.base)
+        Q, K = (rotate(rows, style="pairs", base=self.base) for rows in (Q, K))
         output: np.ndarray = merge_heads(attend(Q, K, V, causal_mask(len(X), len(X))).context) @ weights.W_O
         return output
 

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from qkvdocs.core import QKVWeights, attend, causal_mask
+from qkvdocs.core import QKVWeights, attend, causal_mask, rotate
 from qkvdocs.errors import CheckpointError, QKVError
-from qkvdocs.models._decoder import rotate_pairs
 
 WEIGHTS = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V")
 
@@ -80,7 +79,7 @@ class Head:
         X = self.rows[sentence]
         Q, K, V = self.weights.project(X)
         if base := self.record.get("rotary_base"):
-            Q, K = rotate_pairs(Q, base), rotate_pairs(K, base)
+            Q, K = (rotate(rows, style="pairs", base=base) for rows in (Q, K))
         mask = causal_mask(len(X), len(X)) if self.record["causal"] else None
         words = list(self.record["sentences"][sentence]["words"])
         parts = attend(Q, K, V, mask)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.clinic import BUGS
+from qkvdocs.clinic import BUGS, SYMPTOMS
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs/clinic").glob("*.md")}
@@ -16,6 +16,18 @@ def test_each_bug_has_a_page_in_the_navigation() -> None:
     assert PAGES.keys() - {"index"} == set(BUGS)
     listed = re.findall(r"clinic/([\w-]+)\.md", (ROOT / "mkdocs.yml").read_text("utf-8"))
     assert sorted(listed) == sorted(PAGES)
+
+
+def test_the_navigation_is_that_of_the_catalogue() -> None:
+    """Symptoms and bugs in the order that the code gives."""
+    listed, symptom = {}, ""
+    for line in (ROOT / "mkdocs.yml").read_text("utf-8").splitlines():
+        if title := re.match(r' {6}- "(.+)":$', line):
+            symptom = title[1]
+        elif page := re.match(r" {10}- clinic/([\w-]+)\.md$", line):
+            listed.setdefault(symptom, []).append(page[1])
+    wanted = {s: [bug.name for bug in BUGS.values() if bug.symptom == s] for s in SYMPTOMS}
+    assert list(listed.items()) == list(wanted.items())
 
 
 @pytest.mark.parametrize("name", sorted(BUGS))

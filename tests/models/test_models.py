@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qkvdocs.core import QKVWeights, attention
-from qkvdocs.models import Decoder, Encoder, WordPieces, rotate_pairs
+from qkvdocs.models import Decoder, Encoder, WordPieces
 from qkvdocs.models._encoder import gelu
 
 RNG = np.random.default_rng(14)
@@ -18,29 +18,6 @@ def test_gelu_is_the_normal_distribution() -> None:
     exact = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x]
     assert np.abs(gelu(x) - exact).max() < 6 * 1.5e-7 / 2
     assert gelu(x.astype(np.float32)).dtype == np.float32
-
-
-def test_rotation_depends_on_the_distance_alone() -> None:
-    """The score of two rotated rows is that of the same rows five places on, and no other distance gives it."""
-    q, k = RNG.normal(size=(2, 1, 8))
-
-    def score(at: int, other: int) -> float:
-        return float((rotate_pairs(q, 100.0, at) @ rotate_pairs(k, 100.0, other).T)[0, 0])
-
-    assert score(7, 2) == pytest.approx(score(12, 7))
-    assert score(7, 2) != pytest.approx(score(8, 2))
-    assert score(3, 3) == pytest.approx(float((q @ k.T)[0, 0]))
-
-
-def test_rotation_by_hand() -> None:
-    """Pair i of position p turns by p * base ** (-2i / d): sine and cosine, entry by entry."""
-    x = RNG.normal(size=(3, 6))
-    for p in range(3):
-        for i in range(3):
-            angle = p * 50.0 ** (-2 * i / 6)
-            a, b = x[p, 2 * i : 2 * i + 2]
-            turned = a * math.cos(angle) - b * math.sin(angle), a * math.sin(angle) + b * math.cos(angle)
-            assert rotate_pairs(x, 50.0)[p, 2 * i : 2 * i + 2] == pytest.approx(turned)
 
 
 def decoder() -> Decoder:

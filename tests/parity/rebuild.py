@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qkvdocs import wild
-from qkvdocs.core import attention_scores, merge_heads, repeat_kv_heads, softmax, split_heads
+from qkvdocs.core import attention_scores, merge_heads, repeat_kv_heads, rotate, softmax, split_heads
 from tests.parity.capture import Capture
 from tests.parity.families import Family
 
@@ -22,24 +22,6 @@ def rms(x, weight, eps, plus=0.0):
 def layer_norm(x, weight, bias, eps):
     """Centre each row and divide it by its deviation."""
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * weight + bias
-
-
-def rotate(x, cos, sin, style, size):
-    """Turn entry i with i + size/2 (halves) or 2i with 2i + 1 (pairs); entries from `size` on stay."""
-    pairs = style == "pairs"
-    left, right = (
-        (slice(0, size, 2), slice(1, size, 2)) if pairs else (slice(size // 2), slice(size // 2, size))
-    )
-    turned = x.copy()
-    turned[..., left] = x[..., left] * cos - x[..., right] * sin
-    turned[..., right] = x[..., right] * cos + x[..., left] * sin
-    return turned
-
-
-def angles(rows, size, theta, dtype):
-    """Cosines and sines, shape (rows, size / 2)."""
-    turns = np.arange(rows)[:, None] * theta ** (-np.arange(0, size, 2) / size)
-    return np.cos(turns).astype(dtype), np.sin(turns).astype(dtype)
 
 
 def alibi_slopes(n_heads):
@@ -97,15 +79,17 @@ def normed(family: Family, extra: dict[str, np.ndarray], q, k, eps, *, split: bo
 
 def rotated(seen: Capture, family: Family, q, k):
     """Apply rotary positions."""
-    size, skip = family.d_rotary or q.shape[-1], 0
-    if family.rotary == "given":  # YaRN, patches in two dimensions: the module's own cosines
-        cos, sin = (part.reshape(-1, part.shape[-1])[:, : size // 2] for part in seen.cosines)
-        skip = q.shape[-2] - len(cos)
-    else:
-        cos, sin = angles(q.shape[-2], size, family.theta or _theta(seen.config), q.dtype)
-    style = "pairs" if family.rotary == "pairs" else "halves"
+    if family.rotary != "given":
+        base = family.theta or _theta(seen.config)
+        return (rotate(x, style=family.rotary, width=family.d_rotary or None, base=base) for x in (q, k))
+    # YaRN, patches in two dimensions: the module's own cosines
+    half = q.shape[-1] // 2
+    cos, sin = (part.reshape(-1, part.shape[-1])[:, :half] for part in seen.cosines)
+    skip = q.shape[-2] - len(cos)
+    parts = ((x[:, :skip], x[:, skip:, :half], x[:, skip:, half:]) for x in (q, k))
     return (
-        np.concatenate([part[:, :skip], rotate(part[:, skip:], cos, sin, style, size)], 1) for part in (q, k)
+        np.concatenate([kept, np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)], 1)
+        for kept, a, b in parts
     )
 
 

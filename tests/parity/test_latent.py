@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from qkvdocs import wild
-from qkvdocs.core import attend, merge_heads
+from qkvdocs.core import attend, merge_heads, rotate
 from qkvdocs.wild._attentions import look
 from tests.parity.families import LAYER, Family
 from tests.parity.models import build, inputs
-from tests.parity.rebuild import angles, rms, rotate
+from tests.parity.rebuild import rms
 from tests.parity.spy import Spy
 
 LATENT: dict[str, Any] = {
@@ -72,10 +72,8 @@ def errors(cls: str, changes: dict[str, Any], dtype: torch.dtype) -> dict[str, f
         checkpoint = wild.Checkpoint(folder)
         parts = {name: np.array(part) for name, part in split_latent(checkpoint, x).items()}
         W_O = np.array(checkpoint[f"{LAYER}.o_proj.weight"].T)
-    size = parts["q_turned"].shape[-1]
-    cos, sin = angles(len(x), size, 1e4, x.dtype)
     style = "halves" if changes.get("rope_interleave") is False else "pairs"
-    q_turned, k_turned = (rotate(parts[name], cos, sin, style, size) for name in ("q_turned", "k_turned"))
+    q_turned, k_turned = (rotate(parts[name], style=style) for name in ("q_turned", "k_turned"))
     q = np.concatenate([parts["q_plain"], q_turned], -1)
     k = np.concatenate([parts["k_plain"], np.broadcast_to(k_turned, (len(q), *k_turned.shape[1:]))], -1)
     scale = q.shape[-1] ** -0.5

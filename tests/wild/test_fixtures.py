@@ -6,20 +6,11 @@ import numpy as np
 import pytest
 
 from qkvdocs import wild
-from qkvdocs.core import attend, merge_heads, split_heads
+from qkvdocs.core import attend, merge_heads, rotate, split_heads
 from tests.wild.conftest import FIXTURES
 
 MODULES = [(folder.name, path) for folder in sorted(FIXTURES.iterdir()) for path in wild.read(folder)]
 LIMIT = 5e-6
-
-
-def turn(x: np.ndarray, theta: float = 10000.0) -> np.ndarray:
-    """Rotate halves, as LLaMA does."""
-    half = x.shape[-1] // 2
-    angles = np.arange(x.shape[-2])[:, None] * theta ** (-np.arange(half) / half)
-    left, right = x[..., :half], x[..., half:]
-    cos, sin = np.cos(angles), np.sin(angles)
-    return np.concatenate([left * cos - right * sin, right * cos + left * sin], -1)
 
 
 def recompute(
@@ -32,7 +23,7 @@ def recompute(
         split_heads(K, weights.n_kv_heads),
         split_heads(V, weights.n_kv_heads),
     )
-    q, k = (turn(q), turn(k)) if rotary else (q, k)
+    q, k = (rotate(q), rotate(k)) if rotary else (q, k)
     mask = np.tri(len(x), len(y), dtype=bool) if causal else None
     parts = attend(q, k.astype(q.dtype), v.astype(q.dtype), mask)
     output = merge_heads(parts.context) @ weights.W_O

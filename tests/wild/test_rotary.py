@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qkvdocs.core import QKVWeights, attention_scores, repeat_kv_heads, split_heads
+from qkvdocs.core import QKVWeights, attention_scores, rotate, split_heads
 from qkvdocs.errors import ShapeError
 from qkvdocs.wild import halves_to_pairs, pairs_to_halves
 
@@ -19,18 +19,11 @@ def layer(d_head: int = 6) -> QKVWeights:
 
 
 def scores(weights: QKVWeights, style: str, size: int) -> np.ndarray:
-    """Rotate one complex plane after the other, by a loop, and compare queries with keys."""
+    """Rotate, and compare queries with keys."""
     X = np.random.default_rng(1).standard_normal((5, 8))
     Q, K, _ = weights.project(X)
-    rotated = []
-    for part, count in ((Q, weights.n_heads), (K, weights.n_kv_heads)):
-        x = split_heads(part, count).copy()
-        for plane in range(size // 2):
-            a, b = (2 * plane, 2 * plane + 1) if style == "pairs" else (plane, plane + size // 2)
-            turned = (x[..., a] + 1j * x[..., b]) * np.exp(1j * np.arange(5) * 10000.0 ** (-2 * plane / size))
-            x[..., a], x[..., b] = turned.real, turned.imag
-        rotated.append(x)
-    return attention_scores(rotated[0], repeat_kv_heads(rotated[1], weights.n_heads))
+    q, k = split_heads(Q, weights.n_heads), split_heads(K, weights.n_kv_heads)
+    return attention_scores(*(rotate(rows, style=style, width=size) for rows in (q, k)))
 
 
 @pytest.mark.parametrize("size", [0, 2, 4, 6])
