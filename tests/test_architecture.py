@@ -85,3 +85,18 @@ def test_lesson_code_imports_public_names_only() -> None:
         for name in re.findall(r"(?:from|import)\s+(qkvdocs[\w.]*\._\w+)", fence.code)
     ]
     assert not private
+
+
+def hand_written(text: str) -> bool:
+    """Tell whether something is turned by sine or complex numbers, and never by `core.rotate`."""
+    return bool(re.search(r"np\.sin\(|\b1j \*", text)) and not re.search(r"\brotate\(", text)
+
+
+def test_a_rotation_is_written_in_one_place() -> None:
+    """A page that teaches it compares it with `core.rotate`."""
+    texts = {
+        path: path.read_text("utf-8") for path in [*PACKAGE.rglob("*.py"), *(ROOT / "docs").rglob("*.md")]
+    }
+    assert not [str(path) for path, text in texts.items() if hand_written(text)]
+    assert hand_written("a * np.cos(t) - b * np.sin(t)")
+    assert hand_written("x * np.exp(1j * t)")
