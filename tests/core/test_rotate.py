@@ -149,5 +149,5 @@ def test_angles_are_not_rounded(dtype):
 
     assert turned.dtype == np.float32
     np.testing.assert_allclose(turned[0], by_hand([1.0, 1.0], 200_001, "pairs", [0.1]), rtol=1e-6)
-    narrow = rotate(x, np.array([1024], dtype), offset=0.125, frequencies=np.array([1], np.int8))
-    np.testing.assert_allclose(narrow[0], by_hand([1.0, 1.0], 1024.125, "pairs", [1]), rtol=1e-6)
+    narrow = rotate(x, np.array([2**21], np.float32), offset=0.125, frequencies=np.array([1], np.int8))
+    np.testing.assert_allclose(narrow[0], by_hand([1.0, 1.0], 2**21 + 0.125, "pairs", [1]), rtol=1e-6)
