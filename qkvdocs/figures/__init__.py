@@ -13,6 +13,7 @@ from qkvdocs.figures._heads import heads
 from qkvdocs.figures._heatmap import heatmap
 from qkvdocs.figures._lines import line_chart
 from qkvdocs.figures._product import vectors_on_axes, worked_product
+from qkvdocs.figures._ribbons import ribbons
 from qkvdocs.figures._shapes import shape_flow
 from qkvdocs.figures._stored import stored_matrix
 from qkvdocs.figures._visibility import visibility
@@ -25,6 +26,7 @@ __all__ = [
     "heads",
     "heatmap",
     "line_chart",
+    "ribbons",
     "shape_flow",
     "stored_matrix",
     "vectors_on_axes",

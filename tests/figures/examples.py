@@ -10,6 +10,7 @@ from qkvdocs.figures import (
     heads,
     heatmap,
     line_chart,
+    ribbons,
     shape_flow,
     vectors_on_axes,
     visibility,
@@ -110,6 +111,13 @@ def seen():
     return visibility(causal_mask(2, 4), rows=["on", "it"], columns=["the", "cat", "on", "it"])
 
 
+def asked():
+    """Whom two words of a short text ask."""
+    words = ["the", "cat", "sat", "and", "it", "slept"]
+    pattern = softmax(np.random.default_rng(3).normal(size=(6, 6)) * 2)
+    return ribbons({words[at]: (at, pattern[at], words) for at in (4, 5)}, caption="Whom two words ask.")
+
+
 GALLERY = {
     "product": product,
     "column": column,
@@ -121,5 +129,6 @@ GALLERY = {
     "cache": stored,
     "lines": curves,
     "visibility": seen,
+    "ribbons": asked,
 }
 FLOW = flow([["x = [2, 3]", f"W_{name}", name.lower()] for name in "QKV"])

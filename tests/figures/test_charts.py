@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qkvdocs.core import causal_mask
-from qkvdocs.figures import line_chart, visibility
+from qkvdocs.figures import line_chart, ribbons, visibility
 from qkvdocs.figures._chart import spread, ticks
 from tests.figures.examples import curves
 
@@ -154,3 +154,52 @@ def test_a_hostile_name_stays_text(make):
 
     assert hostile.tags == harmless.tags
     assert HOSTILE in hostile.words
+
+
+def edges(html):
+    """Read of each ribbon where it begins and ends: upper and lower edge on both sides."""
+    corners = (
+        r'<path d="M\d+ ([\d.-]+)C\d+ \S+ \d+ \S+ \d+ ([\d.-]+)V([\d.-]+)C\d+ \S+ \d+ \S+ \d+ ([\d.-]+)Z"'
+    )
+    return np.array(re.findall(corners, html), float)
+
+
+def test_a_ribbon_is_as_thick_as_its_weight():
+    """On both sides; they fill the word that asks without a gap, and each ends in the middle of its own word."""
+    row = np.array([0.1, 0.6, 0.3])
+    html = ribbons({"it": (2, row, ["the", "cat", "it"])})
+    begin, end, end_below, begin_below = edges(html).T
+    heights = [float(y) for y in re.findall(r'<text class="seen" x="\d+" y="([\d.]+)"', html)]
+    [asks] = [float(y) for y in re.findall(r'<text class="asks" x="\d+" y="([\d.]+)"', html)]
+
+    thick = begin_below - begin
+    assert thick / thick.sum() == pytest.approx(row, abs=1e-3)
+    assert html == ribbons({"it": (2, row + np.array([1e-4, -1e-4, 0]), ["the", "cat", "it"])}), (
+        "no unseen digit moves it"
+    )
+    assert end_below - end == pytest.approx(thick, abs=1e-3)
+    assert begin[1:] == pytest.approx(begin_below[:-1], abs=1e-3)
+    assert (begin[0] + begin_below[-1]) / 2 == pytest.approx(asks)
+    assert (end + end_below) / 2 == pytest.approx(heights, abs=1e-3)
+
+
+def test_what_rounds_to_zero_has_no_ribbon_and_no_number():
+    """It recedes in the picture and is not read out."""
+    html = ribbons({"it": (1, [0.004, 0.996], ["cat", "it"])})
+
+    assert len(edges(html)) == 1
+    assert re.findall(r'class="passed"[^>]*>([^<]*)<', html) == ["cat"]
+    assert "it, it asks: it 1.00</li>" in html
+
+
+def test_words_with_the_same_number_are_read_in_their_order():
+    """A digit that nobody sees does not change their places."""
+    html = ribbons({"it": (2, [0.2, 0.2001, 0.5999], ["the", "cat", "it"])})
+    assert "it, it asks: it 0.60, the 0.20, cat 0.20</li>" in html
+
+
+def test_words_of_ribbons_are_text():
+    """Whatever they hold."""
+    html = ribbons({HOSTILE: (0, [1.0], [HOSTILE])}, caption="None.")
+    assert "<script" not in html
+    assert "<b>" not in html

@@ -12,6 +12,7 @@ from qkvdocs.figures import (
     heads,
     heatmap,
     line_chart,
+    ribbons,
     shape_flow,
     vectors_on_axes,
     visibility,
@@ -121,6 +122,32 @@ REFUSED = {
         lambda: heatmap([[0.0]], mask=[[True, False]]),
         ShapeError,
         "mask must have the shape of values = (1, 1), got (1, 2)",
+    ),
+    "no picture": (lambda: ribbons({}), ShapeError, "asked must hold at least one picture, got none"),
+    "a weight too few": (
+        lambda: ribbons({"it": (0, [1.0], ["cat", "it"])}),
+        ShapeError,
+        "weights of it must have shape (words,) = (2,), at most 32, got (1,)",
+    ),
+    "weights that are scores": (
+        lambda: ribbons({"it": (0, [3.0, -2.0], ["cat", "it"])}),
+        QKVError,
+        "weights of it must be shares of one, got least -2, sum 1",
+    ),
+    "weights that do not sum to one": (
+        lambda: ribbons({"it": (0, [0.5, 0.25], ["cat", "it"])}),
+        QKVError,
+        "weights of it must be shares of one, got least 0.25, sum 0.75",
+    ),
+    "no weight at all": (
+        lambda: ribbons({"it": (0, [np.nan, 1], ["cat", "it"])}),
+        DTypeError,
+        "weights of it must hold finite real numbers, got float64",
+    ),
+    "a word that is not there": (
+        lambda: ribbons({"it": (2, [0.5, 0.5], ["cat", "it"])}),
+        QKVError,
+        "it must ask from a place of 0 to 1, got 2",
     ),
     "no stage": (lambda: shape_flow([]), ShapeError, "stages must hold at least one stage, got none"),
     "a size without a name": (

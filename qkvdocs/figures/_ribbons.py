@@ -1,0 +1,110 @@
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qkvdocs.errors import DTypeError, QKVError, ShapeError
+from qkvdocs.figures._frame import frame
+from qkvdocs.numbers import fmt
+
+__all__ = ["ribbons"]
+
+MANY, LINE, THICK, DIGITS = 32, 22, 18, 2
+"""Words at most, the height of a line, the thickness of a ribbon of weight one, and decimals of a weight."""
+LEFT, RIGHT, WIDTH = 88, 194, 312
+"""Where ribbons begin and end, and how wide it all is: no wider than a telephone."""
+
+
+def ribbons(asked: Mapping[str, tuple[int, ArrayLike, Sequence[str]]], *, caption: str = "") -> str:
+    """Draw whom a word asks: a ribbon to each word, as thick as its weight.
+
+    Args:
+        asked: A picture under each title: the place of the word that asks, its row of attention weights, and
+            the words, at most 32. Pictures stand side by side where there is room.
+        caption: HTML of the caption; what a ribbon means follows it.
+
+    Returns:
+        HTML for a fence with `html="on"`.
+
+    Raises:
+        ShapeError: If nothing is to be drawn, or a row does not have a weight for each word.
+        DTypeError: If a weight is not a finite number.
+        QKVError: If weights are not shares of one, or a place is not that of a word.
+
+    Examples:
+        >>> html = ribbons({"the first head": (1, [0.75, 0.25], ["cat", "it"])})
+        >>> "the first head, it asks: cat 0.75, it 0.25" in html
+        True
+    """
+    if not asked:
+        raise ShapeError("asked must hold at least one picture, got none")
+    pictures, said = "", ""
+    for title, (at, row, words) in asked.items():
+        weights = _shares(title, row, len(words))
+        if not 0 <= at < len(words):
+            raise QKVError(f"{title} must ask from a place of 0 to {len(words) - 1}, got {at}")
+        shown = [_even(weight) for weight in weights.tolist()]
+        pictures += f"<div><p>{escape(title)}</p>{_picture(title, at, shown, words)}</div>"
+        order = [
+            to for to in np.argsort([-float(text) for text in shown], kind="stable") if shown[to] != NOTHING
+        ]
+        heard = ", ".join(f"{escape(words[to])} {shown[to]}" for to in order)
+        said += f"<li>{escape(title)}, {escape(words[at])} asks: {heard}</li>"
+    caption = f"{caption} The thicker a ribbon, the larger the weight at its end.".strip()
+    figure = frame(f'<div class="qkv-body">{pictures}</div>', caption, f"<ul>{said}</ul>", "qkv-ribbons")
+    return f'<div class="qkv">{figure}</div>'
+
+
+def _shares(title: str, row: ArrayLike, count: int) -> np.ndarray:
+    weights = np.asarray(row)
+    if weights.dtype.kind not in "iuf" or not np.isfinite(weights).all():
+        raise DTypeError(f"weights of {title} must hold finite real numbers, got {weights.dtype}")
+    if weights.shape != (count,) or not 1 <= count <= MANY:
+        raise ShapeError(
+            f"weights of {title} must have shape (words,) = ({count},), at most {MANY}, got {weights.shape}"
+        )
+    if weights.min() < 0 or not np.isclose(weights.sum(), 1, atol=1e-4):
+        got = f"least {fmt(weights.min().item())}, sum {fmt(weights.sum().item())}"
+        raise QKVError(f"weights of {title} must be shares of one, got {got}")
+    return weights.astype(float)
+
+
+def _even(weight: float) -> str:
+    """Write every weight with the same decimals, so that points stand below one another."""
+    whole, _, part = fmt(weight, DIGITS).partition(".")
+    return f"{whole}.{part:0<{DIGITS}}"
+
+
+NOTHING = _even(0.0)
+
+
+def _picture(title: str, at: int, shown: Sequence[str], words: Sequence[str]) -> str:
+    """Stand the words on both sides; the ribbons leave the one that asks side by side, in their order.
+
+    A ribbon is as thick as the number beside it, so that digits which nobody sees move nothing.
+    """
+    row = [float(text) for text in shown]
+    drawn, begin = "", _middle(at) - sum(row) * THICK / 2
+    for to, (weight, text) in enumerate(zip(row, shown, strict=True)):
+        y, word, thick = _middle(to), escape(words[to]), weight * THICK
+        drawn += f'<text class="{"asks" if to == at else "from"}" x="{LEFT - 6}" y="{fmt(y)}">{word}</text>'
+        found = text != NOTHING
+        if found:
+            drawn += f'<path d="{_ribbon(begin, y - thick / 2, thick)}"></path>'
+            drawn += f'<text class="share" x="{WIDTH}" y="{fmt(y)}">{text}</text>'
+        drawn += f'<text class="{"seen" if found else "passed"}" x="{RIGHT + 6}" y="{fmt(y)}">{word}</text>'
+        begin += thick
+    label = escape(f"{title}: whom {words[at]} asks, and how much")
+    return f'<svg viewBox="0 0 {WIDTH} {len(row) * LINE}" role="img" aria-label="{label}">{drawn}</svg>'
+
+
+def _middle(at: int) -> float:
+    return (at + 0.5) * LINE
+
+
+def _ribbon(begin: float, end: float, thick: float) -> str:
+    """Go along the upper edge and back along the lower one."""
+    half = (LEFT + RIGHT) // 2
+    a, b, c, d = (fmt(y) for y in (begin, end, begin + thick, end + thick))
+    return f"M{LEFT} {a}C{half} {a} {half} {b} {RIGHT} {b}V{d}C{half} {d} {half} {c} {LEFT} {c}Z"
