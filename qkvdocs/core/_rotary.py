@@ -39,8 +39,8 @@ def rotate(
             `base`; `inv_freq` elsewhere.
 
     Returns:
-        The turned rows, in the shape of `x`. Integers are computed in float64, float16 in float32; angles
-        always in float64.
+        The turned rows, in the shape of `x`: computed in float64 and rounded once, to float32 for float16 and
+        to the dtype of `x` for other floats.
 
     Raises:
         ShapeError: If an array does not fit, or `width` is odd or wider than `d_head`.
@@ -82,7 +82,7 @@ def rotate(
         raise DTypeError(
             "(positions + offset) / scaling * frequencies must be finite numbers, got NaN or inf"
         )
-    cos, sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+    cos, sin = np.cos(angles), np.sin(angles)
     half = width // 2
     pairs = slice(0, width, 2), slice(1, width, 2)
     first, second = pairs if style == "pairs" else (slice(half), slice(half, width))

@@ -343,6 +343,10 @@ DTYPES = [
     (lambda: rotate(one((2, 4)), scaling=True), "scaling must be a finite number, got True"),
     (lambda: rotate(one((2, 4)), offset=np.inf), "offset must be a finite number, got inf"),
     (
+        lambda: rotate(one((2, 4), bool)),
+        "x must hold integers or floats of at most 64 bits, got dtype bool",
+    ),
+    (
         lambda: rotate(one((2, 4)), one(2, bool)),
         "positions must hold integers or floats of at most 64 bits, got dtype bool",
     ),
