@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qkvdocs.lessons import _forge, run_page
+from qkvdocs.engine.pages import _forge, run_page
 
 ROOT = Path(__file__).parents[1]
 BUDGET = 1.3

@@ -7,21 +7,33 @@ import sys
 from qkvdocs.errors import WAYS
 
 COMMANDS = {
-    "artefacts": ("qkvdocs.export._artefacts", "test", "make of a built folder what is handed out beside it"),
-    "build": ("qkvdocs.checks._build", "site", "build the checked site"),
-    "check": ("qkvdocs.checks._check", "site", "check a built folder: numerals, claims, links, anchors"),
+    "artefacts": (
+        "qkvdocs.engine.export._artefacts",
+        "test",
+        "make of a built folder what is handed out beside it",
+    ),
+    "build": ("qkvdocs.engine.checks._build", "site", "build the checked site"),
+    "check": (
+        "qkvdocs.engine.checks._check",
+        "site",
+        "check a built folder: numerals, claims, links, anchors",
+    ),
     "changes": (
-        "qkvdocs.review._changes",
+        "qkvdocs.engine.review._changes",
         "test",
         "show what a reader would see changed between two sites",
     ),
-    "claims": ("qkvdocs.checks._claims", "site", "say how many comparisons the check of claims sees"),
-    "ledger": ("qkvdocs.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
-    "lesson": ("qkvdocs.checks._new", "site", "write a new lesson that passes every check"),
-    "noise": ("qkvdocs.checks._noise", "site", "find shown digits that a last-place error could flip"),
-    "runtime": ("qkvdocs.runtime._fetch", "site", "fetch the Python that runs in a reader's browser"),
+    "claims": ("qkvdocs.engine.checks._claims", "site", "say how many comparisons the check of claims sees"),
+    "ledger": (
+        "qkvdocs.engine.checks._ledger",
+        "site",
+        "compare every shown value with the ledger, or update it",
+    ),
+    "lesson": ("qkvdocs.engine.checks._new", "site", "write a new lesson that passes every check"),
+    "noise": ("qkvdocs.engine.checks._noise", "site", "find shown digits that a last-place error could flip"),
+    "runtime": ("qkvdocs.engine.runtime._fetch", "site", "fetch the Python that runs in a reader's browser"),
     "offline": (
-        "qkvdocs.export._offline",
+        "qkvdocs.engine.export._offline",
         "site",
         "make a copy of a built folder that opens without a server",
     ),

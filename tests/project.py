@@ -14,7 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import get_files
 from mkdocs.structure.pages import Page as MkDocsPage
 
-from qkvdocs.lessons import Limits, Mode, Page, run_page
+from qkvdocs.engine.pages import Limits, Mode, Page, run_page
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = """\
@@ -22,6 +22,7 @@ site_name: test
 theme: {name: mkdocs, highlightjs: false}
 use_directory_urls: true
 plugins: []
+exclude_docs: "*.toml"
 markdown_extensions:
   - admonition
   - attr_list
@@ -34,9 +35,9 @@ markdown_extensions:
       custom_fences:
         - name: mermaid
           class: mermaid
-          validator: !!python/name:qkvdocs.lessons.accept
-          format: !!python/name:qkvdocs.lessons.draw
-  - qkvdocs.lessons: {seconds: 2, memory: 200000000, output: 2000}
+          validator: !!python/name:qkvdocs.engine.pages.accept
+          format: !!python/name:qkvdocs.engine.pages.draw
+  - qkvdocs.engine.pages: {seconds: 2, memory: 200000000, output: 2000}
 """
 LIMITS = Limits(seconds=2, memory=200_000_000, output=2000)
 
@@ -82,6 +83,7 @@ def project(tmp_path: Path) -> Project:
     """Make an empty site."""
     (tmp_path / "mkdocs.yml").write_text(SETTINGS, "utf-8")
     (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "site.toml", tmp_path / "docs")  # pages of tests import what lessons import
     return Project(tmp_path)
 
 

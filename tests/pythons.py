@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
-TESTS = ("tests/lessons",)  # all checks run in the build
+TESTS = ("tests/engine/pages",)  # all checks run in the build
 PROBE = "import platform; print(platform.python_version())"
 Version = tuple[int, int]
 

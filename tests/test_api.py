@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.lessons import fences
-from qkvdocs.lessons._page import SPAN, VALUE
+from qkvdocs.engine.pages import fences
+from qkvdocs.engine.pages._page import SPAN, VALUE
 
 ROOT = Path(__file__).parents[1]
 LAYERS = sorted(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.lessons import fences
+from qkvdocs.engine.pages import fences
 from tests.pasted import PRELOAD, Block, report
 from tests.project import ROOT
 

@@ -86,7 +86,7 @@ def test_the_lesson_hook_bites(tmp_path: Path, code: str, outcome: int) -> None:
     page = tmp_path / "docs" / "lessons" / "90-page.md"
     page.write_text(f'# Page\n\n```python exec="on"\n{code}\n```\n')
     command, *options = shlex.split(HOOKS["lessons"]["entry"])
-    own = ["-p", "qkvdocs.checks.pytest_plugin", "--rootdir", str(tmp_path), "-c", "/dev/null"]
+    own = ["-p", "qkvdocs.engine.checks.pytest_plugin", "--rootdir", str(tmp_path), "-c", "/dev/null"]
     words = [sys.executable, "-m", Path(command).name, *options, *own, str(page)]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == outcome, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from qkvdocs.lessons._site import date_of
+from qkvdocs.engine.pages._site import date_of
 from tests.browser.conftest import serve
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def test_it_works_below_a_path(browser: Browser, deployed: Path) -> None:
         page.goto(f"{host}qkvdocs/")
         page.locator(".md-tabs").get_by_role("link", name="Lessons").click()
         expect(page.locator("h1")).to_contain_text("exam hall")
-        assert page.url.startswith(f"{host}qkvdocs/lessons/")
+        assert page.url.startswith(f"{host}qkvdocs/engine/pages/")
         wrong = f"{host}qkvdocs/no/such/page/"
         page.goto(wrong)
         page.wait_for_load_state("networkidle")

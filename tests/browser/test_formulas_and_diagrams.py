@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fontTools.ttLib import TTFont
 
-from qkvdocs.typeset._fonts import glyphs_in, subset
-from qkvdocs.typeset._maths import mathml
-from qkvdocs.typeset._mermaid import diagram
+from qkvdocs.engine.typeset._fonts import glyphs_in, subset
+from qkvdocs.engine.typeset._maths import mathml
+from qkvdocs.engine.typeset._mermaid import diagram
 
 CSS = Path(__file__).parents[2] / "docs" / "assets" / "site.css"
 WIDE = """\

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
-from qkvdocs.lessons import fences
+from qkvdocs.engine.pages import fences
 from tests.browser.conftest import Host
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qkvdocs import figures
-from qkvdocs.lessons import fences
+from qkvdocs.engine.pages import fences
 
 LESSONS = Path(__file__).parents[2] / "docs" / "lessons"
 

@@ -319,7 +319,7 @@ def test_the_cache_says_what_is_new():
 
 def test_the_flow_is_drawn_and_said():
     """By the engine that draws diagrams."""
-    from qkvdocs.typeset._mermaid import diagram
+    from qkvdocs.engine.typeset._mermaid import diagram
 
     html = diagram(FLOW.removeprefix("```mermaid\n").removesuffix("\n```"), cache=None)
     assert "x = [2, 3]" in html

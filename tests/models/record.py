@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.core import QKVWeights
+from qkvdocs.engine.runtime import Pin
+from qkvdocs.engine.runtime._fetch import fetch
 from qkvdocs.models import Decoder, Encoder, Head, read_head, save_head
-from qkvdocs.runtime import Pin
-from qkvdocs.runtime._fetch import fetch
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "models"

@@ -1,0 +1,1 @@
+"""All that makes a checked site of pages that run: nothing in it is about attention."""

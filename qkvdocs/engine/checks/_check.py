@@ -1,0 +1,51 @@
+"""What can only be seen on the built pages, whichever builder made them."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from qkvdocs.engine.checks._claims import check_claims
+from qkvdocs.engine.checks._links import check_links
+from qkvdocs.engine.checks._numerals import check_numerals
+from qkvdocs.engine.pages import LessonError
+
+KINDS = ("computed", "cited", "recorded", "name", "constant")
+
+
+def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonError]]:
+    """Check links, anchors, numerals and claims of a built folder.
+
+    Args:
+        site: The folder as readers get it.
+        blank: The same, built with `QKVDOCS_BLANK=1`.
+        docs: The Markdown files.
+
+    Returns:
+        A report, one line a page and one for all, and the errors.
+    """
+    counts, errors = check_numerals(site, blank, docs)
+    report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
+    total: Counter[str] = sum(counts.values(), Counter())
+    report.append(f"numerals on {len(counts)} pages: {_counts(total)}")
+    claims, unbound = check_claims(docs)
+    return [*report, claims], errors + unbound + check_links(site, docs)
+
+
+def _counts(count: Counter[str]) -> str:
+    return ", ".join(f"{count[kind]} {kind}" for kind in KINDS)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the check as a command."""
+    parser = argparse.ArgumentParser(prog="qkvdocs check", description=__doc__)
+    parser.add_argument("site", type=Path, help="the built folder")
+    parser.add_argument("blank", type=Path, help="the folder built with QKVDOCS_BLANK=1")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="the Markdown files")
+    given = parser.parse_args(arguments)
+    report, errors = check(given.site, given.blank, given.docs.absolute())
+    for error in errors:
+        print(error, file=sys.stderr)  # noqa: T201
+    if not errors:
+        print(*report, sep="\n")  # noqa: T201
+    return 1 if errors else 0

@@ -1,0 +1,201 @@
+"""What a reader gets of a built page: its words, its links, its anchors."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+from qkvdocs.engine.pages import fences
+
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+INLINE = {"a", "abbr", "b", "code", "data", "del", "em", "i", "kbd", "mark", "small", "span", "strong", "sub", "sup", "tspan"}  # fmt: skip # noqa: E501
+WORD = re.compile(r"\w+")
+VALUE = re.compile(r"(?<!`)(`+)\{(?:python|check|asserted)\}.*?(?<!`)\1(?!`)", re.S)
+DRAWINGS = {"figure", "svg"}
+SPOKEN = ("alt", "title", "aria-label", "placeholder")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A run of text that a reader sees or hears as one."""
+
+    text: str
+    kind: str = "prose"
+    """`prose`, `tex`, or the class `cited` or `recorded` of the element that holds it."""
+    worked: bool = False
+    """Whether it stands in a section whose heading has the class `worked`."""
+    attributes: dict[str, str] = field(default_factory=dict)
+    """Of the element that gave it its kind."""
+    drawing: int = 0
+    """The number of the drawing that holds it, from 1; 0 outside of drawings."""
+
+
+class PageReader(HTMLParser):
+    """Read one built page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[Words] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.has_content = False
+        """Whether there is an article, or an element in the role of one: without it no words are found."""
+        self._open: list[tuple[str, dict[str, str]]] = []
+        self._run = ""
+        self._worked = False
+        self._drawings = 0
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note anchors and links; a block ends the run of words before it."""
+        found = {name: value or "" for name, value in attrs}
+        self.anchors.update(found[name] for name in ("id", "name") if name in found and tag != "meta")
+        self.links.extend(found[name] for name in ("href", "src") if name in found)
+        if tag not in INLINE or "cited" in found.get("class", "") or "recorded" in found.get("class", ""):
+            self._end_run()
+        if tag == "h2":
+            self._worked = "worked" in found.get("class", "").split()
+        if tag in DRAWINGS and not self._drawing():
+            self._drawings += 1
+        if tag not in VOID:
+            self._open.append((tag, found))
+        if self._in_content():
+            self.has_content = True
+            spoken = (
+                found[name] for name in SPOKEN if name in found and "cited" not in found.get("class", "")
+            )
+            self.words.extend(Words(text, worked=self._worked, drawing=self._drawing()) for text in spoken)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close an element, and what was left open inside it."""
+        if tag not in INLINE or self._kind()[0] != "prose":
+            self._end_run()
+        for at in range(len(self._open) - 1, -1, -1):
+            if self._open[at][0] == tag:
+                del self._open[at:]
+                break
+
+    def handle_data(self, data: str) -> None:
+        """Add to the run of words, if a reader gets it."""
+        names = [tag for tag, _ in self._open]
+        hidden = {"script", "style", "template"} & set(names)
+        if self._in_content() and not hidden and ("math" not in names or names[-1] == "annotation"):
+            self._run += data
+
+    def _in_content(self) -> bool:
+        return any(tag == "article" or attributes.get("role") == "main" for tag, attributes in self._open)
+
+    def _drawing(self) -> int:
+        return self._drawings if any(tag in DRAWINGS for tag, _ in self._open) else 0
+
+    def _kind(self) -> tuple[str, dict[str, str]]:
+        for tag, attributes in reversed(self._open):
+            if tag == "annotation":
+                return "tex", attributes
+            for kind in ("cited", "recorded"):
+                if kind in attributes.get("class", "").split():
+                    return kind, attributes
+        return "prose", {}
+
+    def _end_run(self) -> None:
+        if self._run.strip():
+            kind, attributes = self._kind()
+            self.words.append(Words(self._run, kind, self._worked, attributes, self._drawing()))
+        self._run = ""
+
+    def close(self) -> None:
+        """Take the last words too."""
+        super().close()
+        self._end_run()
+
+
+def built_pages(site: Path) -> Iterator[tuple[str, PageReader]]:
+    """Read a built folder.
+
+    Args:
+        site: The folder.
+
+    Yields:
+        Each page's path inside it and the page, in a fixed order; not the page for wrong addresses.
+    """
+    for path in sorted(site.rglob("*.html")):
+        name = path.relative_to(site).as_posix()
+        if name != "404.html":
+            yield name, PageReader(path.read_text("utf-8"))
+
+
+def source_file(page: str, docs: Path) -> Path | None:
+    """Find the Markdown file of a built page.
+
+    Args:
+        page: Path inside the built folder.
+        docs: Folder of the Markdown files.
+
+    Returns:
+        The file, or None for a page that no file was made into.
+    """
+    stem = re.sub(r"(^|/)index\.html$|\.html$", "", page)
+    candidates = [docs / f"{stem}.md", docs / stem / "index.md", docs / stem / "README.md"]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+class Lines:
+    """The lines of a Markdown file, to find those that hold what a reader saw."""
+
+    def __init__(self, source: Path) -> None:
+        self.text = source.read_text("utf-8")
+        lines = self.text.split("\n")
+        for fence in fences(lines) if source.suffix == ".md" else ():
+            if fence.runs:
+                lines[fence.line : fence.end + 1] = [""] * (fence.end + 1 - fence.line)
+        self.written = VALUE.sub(lambda value: " " * len(value[0]), "\n".join(lines))
+        """The text without what is computed, line by line as long as it."""
+
+    def find(self, needle: str, around: str = "") -> int:
+        """Find the line that most likely holds a text.
+
+        Args:
+            needle: What it must hold.
+            around: Words that stand near it on the page.
+
+        Returns:
+            The line, from 1; 1 if none holds it.
+        """
+        place = self._place(self.text, needle, around)
+        return self.text.count("\n", 0, place[0]) + 1 if place else 1
+
+    def take(self, needle: str, around: str = "") -> int:
+        """Find a line by what is typed there, and never the same place again.
+
+        Returns:
+            As `find` does.
+        """
+        place = self._place(self.written, needle, around)
+        if place is None:
+            return self.find(needle, around)
+        start, end = place
+        line = self.written.count("\n", 0, start) + 1
+        self.written = self.written[:start] + re.sub(r".", " ", self.written[start:end]) + self.written[end:]
+        return line
+
+    @staticmethod
+    def _place(text: str, needle: str, around: str) -> tuple[int, int] | None:
+        """Prefer a whole word to a part of one, then the place with the most of the words around it."""
+        pattern = r"\s+".join(map(re.escape, needle.split()))
+        near = set(WORD.findall(around))
+        for edge in (r"(?<![\w.-])%s(?![\w-])", "%s"):
+            places = [found.span() for found in re.finditer(edge % pattern, text)] if pattern else []
+            if places:
+                return max(places, key=lambda place: len(near & set(WORD.findall(_nearby(text, *place)))))
+        return None
+
+
+def _nearby(text: str, start: int, end: int, reach: int = 120) -> str:
+    return text[max(0, start - reach) : end + reach]
+
+
+def find_line(source: Path, needle: str, around: str = "") -> int:
+    """Find the line of a Markdown file that most likely holds a text, as `Lines.find` does."""
+    return Lines(source).find(needle, around)

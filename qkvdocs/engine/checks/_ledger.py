@@ -1,0 +1,152 @@
+"""The ledger: every output and every value of every page as plain text, so that a review sees a number change.
+
+The site is never made from it. `check` runs the pages and compares; `update` runs them and writes.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qkvdocs.engine.pages import Entry, LessonError, Page, run_page
+
+FOLDER = Path("tests/ledger")
+PRINTED = {"reference/architecture.md"}
+"""Printed from the package's own files: the diff of an edit there shows already what this page will."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One entry of the ledger. Its name has no line number, so that a new paragraph moves nothing."""
+
+    name: str
+    text: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return "\n".join([self.name, *(f"    {line}" for line in self.text.split("\n")), ""])
+
+
+def blocks(page: Page) -> Iterator[Block]:
+    """Give the blocks of a page that was run.
+
+    Args:
+        page: As `run_page` returns it.
+
+    Yields:
+        One block for each value and each fence with an output, in order. Equal codes are numbered.
+    """
+    seen: Counter[str] = Counter()
+    for entry in page.entries:
+        if entry.text:
+            name = _name(entry)
+            seen[name] += 1
+            number = f" ({seen[name]})" if seen[name] > 1 else ""
+            yield Block(name + number, entry.text, entry.line)
+
+
+def _name(entry: Entry) -> str:
+    if entry.fence is None:
+        return f"{entry.kind} {entry.code}"
+    code = [line for line in entry.code.split("\n") if line.strip()]
+    return f"fence {entry.fence.options.get('id') or (code[-1].strip() if code else '')}"
+
+
+def check(root: Path) -> list[str]:
+    """Compare all pages with the ledger.
+
+    Args:
+        root: The folder that holds `docs/` and `tests/`.
+
+    Returns:
+        One text a page that differs: the affected blocks with their lines, then the diff.
+
+    Raises:
+        LessonError: If a page fails.
+    """
+    found = []
+    current = _run_all(root)
+    for file, now in current.items():
+        path = root / FOLDER / file
+        old = path.read_text("utf-8") if path.exists() else ""
+        new = _text(now)
+        if old != new:
+            known = {block.rstrip() for block in re.split(r"\n(?=\S)", old)}
+            changed = [
+                f"docs/{_page(file)}:{block.line}: {block.name}"
+                for block in now
+                if str(block).rstrip() not in known
+            ]
+            diff = difflib.unified_diff(
+                old.splitlines(), new.splitlines(), f"ledger/{file}", f"docs/{_page(file)}", lineterm="", n=1
+            )
+            found.append("\n".join([*changed, *diff]))
+    stale = [path for path in sorted((root / FOLDER).rglob("*.txt")) if _relative(path, root) not in current]
+    return found + [f"{FOLDER / _relative(path, root)}: its page is gone" for path in stale]
+
+
+def update(root: Path, pages: Sequence[Path] = ()) -> list[str]:
+    """Run pages and write the ledger; nothing is written if any page fails.
+
+    Args:
+        root: The folder that holds `docs/` and `tests/`.
+        pages: Those to run; all of them if empty.
+
+    Returns:
+        The files that changed.
+
+    Raises:
+        LessonError: If a page fails.
+    """
+    current = _run_all(root, pages)
+    changed = []
+    for file, now in current.items():
+        path = root / FOLDER / file
+        if not path.exists() or path.read_text("utf-8") != _text(now):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_text(now), "utf-8")
+            changed.append(str(FOLDER / file))
+    for path in () if pages else sorted((root / FOLDER).rglob("*.txt")):
+        if _relative(path, root) not in current:
+            path.unlink()
+            changed.append(str(FOLDER / _relative(path, root)))
+    return changed
+
+
+def _run_all(root: Path, pages: Sequence[Path] = ()) -> dict[str, list[Block]]:
+    docs = root / "docs"
+    found = {}
+    for path in pages or sorted(docs.rglob("*.md")):
+        if path.relative_to(docs).as_posix() not in PRINTED and (here := list(blocks(run_page(path, root)))):
+            found[path.relative_to(docs).with_suffix(".txt").as_posix()] = here
+    return found
+
+
+def _text(now: list[Block]) -> str:
+    return "\n".join(str(block) for block in now)
+
+
+def _page(file: str) -> str:
+    return str(Path(file).with_suffix(".md").as_posix())
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root / FOLDER).as_posix()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the comparison, or the update, as a command."""
+    parser = argparse.ArgumentParser(prog="qkvdocs ledger", description=__doc__)
+    parser.add_argument("--update", action="store_true", help="write what the pages show now")
+    given = parser.parse_args(arguments)
+    try:
+        lines = update(Path.cwd()) if given.update else check(Path.cwd())
+    except LessonError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    print(*(lines or ["the ledger is current"]), sep="\n")  # noqa: T201
+    return 1 if lines and not given.update else 0

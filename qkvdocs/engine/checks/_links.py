@@ -1,0 +1,59 @@
+"""Every link inside a built folder leads somewhere."""
+
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from urllib.parse import unquote, urlsplit
+
+from qkvdocs.engine.checks._html import built_pages, find_line, source_file
+from qkvdocs.engine.pages import LessonError
+
+
+def check_links(site: Path, docs: Path) -> list[LessonError]:
+    """Follow each link of each page to its file and its anchor.
+
+    Args:
+        site: The built folder.
+        docs: The Markdown files.
+
+    Returns:
+        One error a broken link. Links to other hosts are not followed.
+    """
+    pages = dict(built_pages(site))
+    anchors = {name: page.anchors for name, page in pages.items()}
+    errors = []
+    for name, page in pages.items():
+        for link in dict.fromkeys(page.links):
+            problem = _problem(link, name, site, anchors)
+            if problem:
+                source = source_file(name, docs)
+                file = source.relative_to(docs.parent).as_posix() if source else name
+                errors.append(LessonError(file, _line(source, link), "LinkError", f"{link!r} {problem}"))
+    return errors
+
+
+def _problem(link: str, page: str, site: Path, anchors: dict[str, set[str]]) -> str | None:
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return None
+    if link.startswith("/"):
+        return "must be relative: the site may be served from a folder"
+    path = normpath(join(dirname(page), unquote(parts.path))) if parts.path else page
+    if path.startswith(".."):
+        return "leads out of the site"
+    if (site / path).is_dir():
+        path = normpath(join(path, "index.html"))
+    if not (site / path).is_file():
+        return f"leads to {path}, which does not exist"
+    anchor = unquote(parts.fragment)
+    if anchor and path in anchors and anchor not in anchors[path]:
+        return f"must name an anchor of {path}, which has no #{anchor}"
+    return None
+
+
+def _line(source: Path | None, link: str) -> int:
+    if source is None:
+        return 1
+    parts = urlsplit(link)
+    stem = parts.path.rstrip("/").removesuffix("index.html").rstrip("/").split("/")[-1]
+    needle = f"#{parts.fragment}" if parts.fragment else stem
+    return find_line(source, needle, link)

@@ -1,0 +1,5 @@
+"""What is made of the built pages: twins in Markdown, notebooks and scripts, the site for a folder, on paper."""
+
+from qkvdocs.engine.export._export import export
+
+__all__ = ["export"]

@@ -1,0 +1,130 @@
+"""What is handed out beside the site: all lessons as one PDF, a preview picture of each page, and zips."""
+
+import argparse
+import os
+import subprocess
+import sys
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mkdocs.utils.yaml import yaml_load
+from playwright.sync_api import Browser
+
+from qkvdocs.engine.export._book import book
+from qkvdocs.engine.export._browser import chromium
+from qkvdocs.engine.export._offline import offline
+from qkvdocs.engine.export._pictures import FOLDER as PREVIEWS
+from qkvdocs.engine.export._pictures import pictures
+from qkvdocs.errors import QKVError
+
+FOOTER = (
+    '<div style="color:#666;display:flex;font-family:serif;font-size:8pt;justify-content:space-between;'
+    'margin:0 18mm;width:100%"><span>{}</span><span class="pageNumber"></span></div>'
+)
+
+
+def artefacts(browser: Browser, site: Path, folder: Path, root: Path) -> None:
+    """Make them all.
+
+    Args:
+        browser: Chromium.
+        site: The built folder; its pages get their pictures.
+        folder: Where to put the rest.
+        root: The folder that holds `mkdocs.yml`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    base = os.environ.get("SITE_URL", "")
+    with (root / "mkdocs.yml").open(encoding="utf-8") as file:
+        settings: dict[str, Any] = yaml_load(file)
+    copy, zips = folder / "qkvdocs", (folder / "qkvdocs-site.zip", folder / "qkvdocs-offline.zip")
+    say("the site for a folder …")
+    offline(site, copy)
+    say("all lessons as one PDF …")
+    write_pdf(browser, copy, folder / "qkvdocs-lessons.pdf", settings, root, base)
+    say("preview pictures …")
+    say(f"  {pictures(browser, site, settings['site_name'], base)} in {site / PREVIEWS}")
+    say("zips …")
+    pack(site, zips[0])
+    pack(copy, zips[1], copy.name)
+    for path in sorted(folder.glob("qkvdocs-*.*")):
+        say(f"  {path} {path.stat().st_size / 1e6:.1f} MB")
+
+
+def say(line: str) -> None:
+    """Show how far it is."""
+    print(line, flush=True)  # noqa: T201
+
+
+def write_pdf(
+    browser: Browser, site: Path, file: Path, settings: dict[str, Any], root: Path, base: str
+) -> None:
+    """Print the page with all lessons, which for that time lies in the folder whose style sheets it uses."""
+    made = write_book(site, settings, root, base)
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(made.as_uri())
+    page.emulate_media(media="print", color_scheme="light")
+    page.pdf(
+        path=str(file),
+        prefer_css_page_size=True,
+        print_background=True,
+        display_header_footer=True,
+        header_template="<span></span>",
+        footer_template=FOOTER.format(settings["site_name"]),
+        outline=True,
+        tagged=True,
+    )
+    page.close()
+    made.unlink()
+
+
+def write_book(site: Path, settings: dict[str, Any], root: Path, base: str) -> Path:
+    """Put the page with all lessons into the folder whose style sheets it uses."""
+    lessons = [path.relative_to(site).as_posix() for path in sorted(site.glob("lessons/*/index.html"))]
+    day = datetime.fromtimestamp(int(last_commit(root)), UTC).date().isoformat()
+    colophon = [f"{base or 'Made from the repository'}, as of {day}.", str(settings.get("copyright", ""))]
+    path = site / "lessons.html"
+    title = "How a token becomes a query, a key and a value"
+    path.write_text(book(site, lessons, title, settings["site_description"], colophon, base), "utf-8")
+    return path
+
+
+def last_commit(root: Path) -> str:
+    """Tell when the pages were last committed, in seconds since the epoch; 0 outside a repository."""
+    words = ["git", "log", "-1", "--format=%ct"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() or "0"
+
+
+def pack(folder: Path, file: Path, inside: str = "") -> None:
+    """Zip a folder, the same bytes for the same files.
+
+    Args:
+        folder: What to pack.
+        file: The zip.
+        inside: A folder in the zip that holds it all.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                entry = zipfile.ZipInfo(f"{inside}/{path.relative_to(folder).as_posix()}".lstrip("/"))
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                packed.writestr(entry, path.read_bytes())
+
+
+def main(arguments: list[str]) -> int:
+    """Run it as a command."""
+    parser = argparse.ArgumentParser(prog="qkvdocs artefacts", description=__doc__)
+    parser.add_argument("site", type=Path, nargs="?", default=Path("site"), help="the built folder")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("artefacts"), help="where to put them")
+    given = parser.parse_args(arguments)
+    if not (given.site / "index.html").is_file():
+        parser.error(f"site must be a built folder, got {given.site}: build it first")
+    try:
+        with chromium() as browser:
+            artefacts(browser, given.site.absolute(), given.folder.absolute(), Path.cwd())
+    except QKVError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0

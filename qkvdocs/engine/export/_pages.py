@@ -1,0 +1,103 @@
+"""The pages of a built folder, and where the twin of each in Markdown stands."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from posixpath import dirname, join, normpath, relpath
+from urllib.parse import unquote, urlsplit
+
+from bs4 import Tag
+
+from qkvdocs.engine.export._markdown import article
+
+READING = re.compile(r"\s*About [\d.]+ minutes?\.$")
+
+
+@dataclass
+class Built:
+    """One built page."""
+
+    name: str
+    """Path inside the built folder."""
+    html: str
+    tree: Tag
+    headings: dict[str, str] = field(default_factory=dict)
+    """For each anchor of a heading, what the heading's anchor is in the twin."""
+
+    @property
+    def twin(self) -> str:
+        """Where the twin stands: beside the page."""
+        return self.name.removesuffix(".html") + ".md"
+
+    @property
+    def title(self) -> str:
+        """The words of the first heading."""
+        heading = self.tree.find("h1")
+        return " ".join(heading.get_text().split()) if heading else self.name
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph, without the reading time."""
+        texts = (" ".join(paragraph.get_text().split()) for paragraph in self.tree.find_all("p"))
+        return next((READING.sub("", text) for text in texts if text), "")
+
+
+def pages(site: Path) -> dict[str, Built]:
+    """Read a built folder.
+
+    Args:
+        site: The folder.
+
+    Returns:
+        Its pages by their paths; not the page for wrong addresses.
+    """
+    return {page.name: page for page in _read(site)}
+
+
+def _read(site: Path) -> Iterator[Built]:
+    for path in sorted(site.rglob("*.html")):
+        html = path.read_text("utf-8")
+        if path.name != "404.html" and (tree := article(html)):
+            yield Built(path.relative_to(site).as_posix(), html, tree, _headings(tree))
+
+
+def _headings(tree: Tag) -> dict[str, str]:
+    """Name each heading as readers of Markdown do: its words in small letters, with hyphens."""
+    found: dict[str, str] = {}
+    for heading in tree.find_all(re.compile(r"h[1-6]$")):
+        slug = base = re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading.get_text().strip().lower()))
+        count = 0
+        while slug in found.values():
+            count += 1
+            slug = f"{base}-{count}"
+        found[str(heading.get("id", ""))] = slug
+    return found
+
+
+def follow(link: str, page: Built, all_pages: dict[str, Built], base: str = "") -> str:
+    """Say where a link of a page leads in its twin.
+
+    Args:
+        link: As it stands on the page.
+        page: The page.
+        all_pages: All pages.
+        base: The site's address, for texts that leave the site; their links then lead back to it.
+
+    Returns:
+        An address relative to the twin, or below `base`; that of another host is left as it is.
+    """
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return link
+    anchor = unquote(parts.fragment)
+    path = normpath(join(dirname(page.name), unquote(parts.path))) if parts.path else page.name
+    if base:
+        address = "" if path == "." else path.removesuffix("index.html") + "/" * parts.path.endswith("/")
+        return f"{base.rstrip('/')}/{address}" + (f"#{anchor}" if anchor else "")
+    target = all_pages.get(path) or all_pages.get(normpath(join(path, "index.html")))
+    if target is None:
+        return link
+    slug = target.headings.get(anchor, "")
+    file = "" if target is page and slug else relpath(target.twin, dirname(page.name) or ".")
+    return file + (f"#{slug}" if slug else "")

@@ -1,0 +1,163 @@
+"""The Markdown extension: what a page computes stands where it was asked for."""
+
+import html
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from markdown import Extension, Markdown
+from markdown.postprocessors import Postprocessor
+from markdown.preprocessors import Preprocessor
+
+from qkvdocs.engine.pages._errors import LessonError
+from qkvdocs.engine.pages._forge import Limits, warm
+from qkvdocs.engine.pages._page import Page, Reply, run
+from qkvdocs.engine.pages._recall import Asked
+from qkvdocs.engine.typeset import MermaidError, diagram, mathml
+from qkvdocs.errors import QKVError
+
+MATHS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
+
+
+replies: Callable[[Asked], Sequence[Reply]] | None = None
+"""Knows what pages' processes reply, where the builder tells in time which pages there are: see `_hooks`."""
+
+
+forgiving = False
+"""Whether a wrong page shows its error, as in the dev server, and does not end the build."""
+
+
+class Lessons(Extension):
+    """Run the fences of a page, fill in its values, draw its diagrams and set its formulas."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        limits = Limits()
+        self.config = {
+            "seconds": [limits.seconds, "Wall time of one fence or value"],
+            "memory": [limits.memory, "Bytes that a page may use"],
+            "output": [limits.output, "Bytes that one fence may print"],
+            "cache": ["", "Folder for drawn diagrams; empty for none"],
+        }
+        super().__init__(**kwargs)
+        warm(Path.cwd())
+
+    @property
+    def limits(self) -> Limits:
+        """What one page may use."""
+        get = self.getConfig
+        return Limits(float(get("seconds")), int(get("memory")), int(get("output")))
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+        """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""
+        md.preprocessors.register(RunPage(md, self), "qkvdocs", 26)
+        md.postprocessors.register(SetFormulas(md), "qkvdocs", 1)
+        if forgiving:
+            md.convert = forgive(md.convert)  # type: ignore[method-assign, assignment]
+
+
+def forgive(convert: Callable[[str], str]) -> Callable[[str], str]:
+    """Convert a page; show the error of one that cannot be."""
+
+    def shown(text: str) -> str:
+        try:
+            return convert(text)
+        except LessonError as error:
+            print(error, file=sys.stderr)  # noqa: T201
+            title, _, way = str(error).partition("\n")
+            return (
+                '<div class="admonition failure"><p class="admonition-title">This page cannot be built</p>'
+                f"<p><code>{html.escape(title)}</code></p><pre>{html.escape(way)}</pre></div>"
+            )
+
+    return shown
+
+
+class RunPage(Preprocessor):
+    """Run the page that is being converted."""
+
+    def __init__(self, md: Markdown, extension: Lessons) -> None:
+        super().__init__(md)
+        cache = extension.getConfig("cache")
+        self.limits, self.cache = extension.limits, Path(cache) if cache else None
+        self.blank = os.environ.get("QKVDOCS_BLANK") == "1"
+        self.page: Page | None = None
+
+    def run(self, lines: list[str]) -> list[str]:
+        """Give back the lines with values filled in and fences replaced by what they show."""
+        if (source := source_of(self.md)) is None:
+            return lines
+        asked = asked_by(*source, lines, self.limits)
+        self.page = asked.page()
+        known = replies(asked) if replies and not self.blank else ()
+        run(self.page, self.limits, blank=self.blank, stash=self.md.htmlStash.store, known=known)
+        return self.page.lines
+
+
+class SetFormulas(Postprocessor):
+    """Turn TeX into MathML."""
+
+    def run(self, text: str) -> str:
+        """Give back the finished HTML."""
+        return MATHS.sub(self.formula, text)
+
+    def formula(self, found: re.Match[str]) -> str:
+        """Set one formula, or name the line on which it stands."""
+        source = html.unescape(found[3]).strip()
+        try:
+            return mathml(source, display=found[2] == "[")
+        except QKVError as error:
+            if (page := runner_of(self.md).page) is None:
+                raise
+            start = source.split("\n")[0].strip()
+            lines = (origin for line, origin in zip(page.lines, page.origins, strict=True) if start in line)
+            raise page.error(next(lines, page.first), type(error).__name__, str(error)) from None
+
+
+def draw(source: str, language: str, css_class: str, options: dict[str, Any], md: Markdown, **_: Any) -> str:
+    """Draw a mermaid fence, as superfences asks for it."""
+    runner = runner_of(md)
+    try:
+        return diagram(source, cache=runner.cache)
+    except MermaidError as error:
+        if runner.page is None:
+            raise
+        raise runner.page.error(int(options["line"]) + error.line, "MermaidError", str(error)) from None
+
+
+def accept(
+    language: str, inputs: dict[str, str], options: dict[str, Any], attrs: object, md: Markdown
+) -> bool:
+    """Take every mermaid fence, with the line that the page's run put there."""
+    options.update(inputs)
+    return True
+
+
+def asked_by(path: Path, docs: Path, lines: Sequence[str], limits: Limits) -> Asked:
+    """Say what the page in a file asks for, whose text without front matter is `lines`."""
+    written, body = path.read_text("utf-8").rstrip(), "\n".join(lines).rstrip()
+    first = 1 + written.count("\n") - body.count("\n")
+    return Asked(docs.parent, path.relative_to(docs.parent).as_posix(), first, tuple(lines), limits)
+
+
+def runner_of(md: Markdown) -> RunPage:
+    """Find the run of the page that is being converted."""
+    runner = md.preprocessors["qkvdocs"]
+    assert isinstance(runner, RunPage)  # noqa: S101
+    return runner
+
+
+def source_of(md: Markdown) -> tuple[Path, Path] | None:
+    """Find the file that is being converted and the folder of all pages; None for a docstring."""
+    if "relpath" in md.treeprocessors:  # MkDocs
+        processor: Any = md.treeprocessors["relpath"]
+        file = processor.file
+        path = Path(file.abs_src_path)
+        return path, Path(str(path)[: -len(file.src_uri)])
+    if "rendering_context" in md.preprocessors:  # Zensical
+        context: Any = md.preprocessors["rendering_context"]
+        docs = Path(context.config["docs_dir"]).absolute()
+        return docs / context.page.path, docs
+    return None

@@ -1,0 +1,359 @@
+"""Running one page: its fences and inline values, in the order in which they stand."""
+
+import ast
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qkvdocs.engine.pages._claims import NOTHING, asserted, normal, without_marks
+from qkvdocs.engine.pages._errors import LessonError, read_utf8
+from qkvdocs.engine.pages._fences import Fence, FenceError, fences, read_fence
+from qkvdocs.engine.pages._forge import Kernel, KernelEndedError, Limits, Mode, start
+from qkvdocs.engine.pages._layout import lay_out
+from qkvdocs.engine.pages._reading import reading_minutes
+from qkvdocs.engine.pages._runnable import element
+from qkvdocs.engine.runtime import folder, is_there, tidy
+
+SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
+UNREAD = re.compile(r"`\{(?:python|check|asserted)\}")
+PRINTED = re.compile(r"^[ \t>]*(?:`{3,}|~{3,}).*\bexec=", re.M)
+HEADING = re.compile(r"#{1,6}\s")
+BLANK = "x"
+"""Stands for every computed value where only what was typed is wanted."""
+
+Reply = dict[str, Any]
+"""What a page's process answers to one fence or value."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one fence printed, or what one inline value is."""
+
+    line: int
+    """Line of the file, from 1."""
+    code: str
+    text: str
+    fence: Fence | None = None
+    """None for an inline value or a check."""
+    kind: str = "value"
+    """`value`, or `check` for a claim of the text that was held against the page's state."""
+
+
+@dataclass
+class Page:
+    """A page's text, and what running it gave."""
+
+    file: str
+    """As messages name it, relative to `root`."""
+    root: Path
+    source: list[str]
+    first: int = 1
+    """Line of the file on which `source` begins: front matter comes before."""
+    lines: list[str] = field(default_factory=list)
+    """The source with values filled in and each fence that ran replaced by what it shows."""
+    origins: list[int] = field(default_factory=list)
+    """For each of `lines` the line of the file that it comes from."""
+    entries: list[Entry] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
+    """Lines of fences that did not run, where `Mode.trace` asked for them."""
+
+    def error(self, line: int, kind: str, message: str, way: str = "") -> LessonError:
+        """Make the error that names a line of the file."""
+        return LessonError(self.file, line, kind, message, way)
+
+    def write(self, at: int, *lines: str) -> None:
+        """Add lines that come from line `at` of the source."""
+        self.lines += lines
+        self.origins += [self.first + at] * len(lines)
+
+
+def run_page(path: Path, root: Path, limits: Limits | None = None, mode: Mode | None = None) -> Page:
+    """Run a page without rendering it.
+
+    Args:
+        path: The Markdown file.
+        root: The folder that messages are relative to, and in which the page runs.
+        limits: What it may use.
+        mode: How it is run.
+
+    Returns:
+        The page with one entry a fence and a value, in their order.
+
+    Raises:
+        LessonError: If anything on the page fails.
+    """
+    page = Page(path.relative_to(root).as_posix(), root, read_utf8(path, root).split("\n"))
+    if page.source[0].rstrip() == "---" and "---" in page.source[1:]:
+        page.first = page.source.index("---", 1) + 2
+        page.source = page.source[page.first - 1 :]
+    run(page, limits, mode)
+    return page
+
+
+def run(
+    page: Page,
+    limits: Limits | None = None,
+    mode: Mode | None = None,
+    *,
+    blank: bool = False,
+    stash: Callable[[str], str] = str,
+    known: Sequence[Reply] = (),
+) -> list[Reply]:
+    """Run a page's fences and values, and write its lines as a reader is to get them.
+
+    Args:
+        page: The page; its lines and entries are filled in.
+        limits: What it may use.
+        mode: How it is run.
+        blank: Run nothing; fences show nothing, and every value is the letter x.
+        stash: Keeps HTML out of Markdown's way; gives what to write in its place.
+        known: What the page's process replies, where that is known; else the page is run.
+
+    Returns:
+        What its process replied.
+
+    Raises:
+        LessonError: If anything on the page fails.
+    """
+    runner = Runner(page, limits or Limits(), mode or Mode(), blank, stash, known)
+    try:
+        runner.walk()
+    finally:
+        runner.close()
+    return runner.replies
+
+
+class Runner:
+    """One walk down a page."""
+
+    def __init__(
+        self,
+        page: Page,
+        limits: Limits,
+        mode: Mode,
+        blank: bool,
+        stash: Callable[[str], str],
+        known: Sequence[Reply],
+    ) -> None:
+        self.page, self.limits, self.mode, self.blank, self.stash = page, limits, mode, blank, stash
+        self.kernel: Kernel | None = None
+        self.known, self.replies = known, list[Reply]()
+        self.in_comment = False
+
+    def walk(self) -> None:
+        """Go through the lines in order; run each fence, fill in each value."""
+        lines, at = self.page.source, 0
+        while at < len(lines):
+            try:
+                fence = read_fence(lines, at)
+            except FenceError as error:
+                raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
+            if fence is None:
+                if (line := self.fill(lines[at], at)) is not None:
+                    self.page.write(at, line)
+                at += 1
+                continue
+            if fence.runs:
+                self.page.write(at, *(fence.prefix + line for line in self.run_fence(fence)))
+            else:
+                self.copy(fence)
+            at = fence.end + 1
+
+    def copy(self, fence: Fence) -> None:
+        """Pass on a fence that does not run; a diagram gets its values, and the line for its errors."""
+        for at in range(fence.line, fence.end + 1):
+            line = self.page.source[at]
+            if fence.language == "mermaid":
+                line = (
+                    self.fill(line, at) or ""
+                    if at > fence.line
+                    else f'{line.rstrip()} line="{self.page.first + at}"'
+                )
+            elif at == fence.line:
+                line = re.sub(r"\s+exec=([\"'])no\1", "", line)
+            self.page.write(at, line)
+
+    def run_fence(self, fence: Fence) -> list[str]:
+        """Run a fence and give the lines that take its place."""
+        line = self.page.first + fence.line
+        if self.in_comment:
+            raise self.page.error(line, "FenceError", "a fence inside a comment must not run")
+        request = {"code": fence.code, "line": line, "session": fence.options.get("session", "")}
+        reply = self.ask(line, run=request, raises=fence.options.get("raises"))
+        text = tidy(reply["stdout"])
+        if PRINTED.search(text):
+            raise self.page.error(line, "FenceError", "a fence must not print a fence that runs")
+        if UNREAD.search(SPAN.sub(lambda span: "" if len(span[1]) > 1 else span[0], text)):
+            raise self.page.error(
+                line, "FenceError", "a fence must not print a value or a mark: nobody reads it"
+            )
+        number = sum(entry.fence is not None for entry in self.page.entries)
+        self.page.entries.append(Entry(line, fence.code, text, fence))
+        if self.blank:
+            return [""]
+        button = ""
+        if "run" in fence.options and is_there(self.page.root / folder()):
+            button = element(self.page.file.partition("/")[2], number)
+        try:
+            return lay_out(text, fence, line, self.stash, button)
+        except FenceError as error:
+            raise self.page.error(error.line, "FenceError", str(error)) from None
+
+    def fill(self, text: str, at: int) -> str | None:
+        """Put the values of a line in their places; None if the line held marks of claims only."""
+        line = self.page.first + at
+        self.watch_comments(text)
+
+        def replace(span: re.Match[str]) -> str:
+            value = VALUE.match(span[2])
+            if len(span[1]) > 1 or not value:
+                return span[0]
+            if value[1] == "minutes":
+                minutes = BLANK if self.blank else str(reading_minutes(self.page.source, self.fences))
+                self.page.entries.append(Entry(line, "reading minutes", minutes))
+                return minutes
+            if value[1] in {"check", "asserted"}:
+                self.hold(value[1], value[2], line)
+                return NOTHING
+            if value[1] != "python":
+                message = (
+                    "an inline value must begin {python}, {check} or {asserted}, or be {minutes}, "
+                    f"got {{{value[1]}}}"
+                )
+                raise self.page.error(line, "ValueError", message)
+            if HEADING.match(text) and "{#" not in text:
+                raise self.page.error(
+                    line, "ValueError", "a heading with a value must have an anchor {#name}"
+                )
+            reply = self.ask(line, value={"code": value[2], "line": line})
+            self.page.entries.append(Entry(line, value[2], reply["text"]))
+            return str(reply["text"])
+
+        filled = SPAN.sub(replace, text)
+        if re.search(r"`{3,}.*\bexec\b", SPAN.sub("", text)):
+            raise self.page.error(line, "FenceError", "a fence must begin its line")
+        if UNREAD.search(SPAN.sub("", text)):
+            raise self.page.error(line, "ValueError", "an inline value must end on its line")
+        return without_marks(filled)
+
+    @functools.cached_property
+    def fences(self) -> list[Fence]:
+        """All fences of the page, also those below."""
+        try:
+            return list(fences(self.page.source))
+        except FenceError as error:
+            raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
+
+    @functools.cached_property
+    def asserted(self) -> set[str]:
+        """What the page's shown code asserts."""
+        return asserted(self.fences)
+
+    def hold(self, kind: str, claim: str, line: int) -> None:
+        """Hold a claim of the text against the state of the page, or against its assertions."""
+        if not claim:
+            raise self.page.error(line, "ValueError", f"{{{kind}}} must be followed by an expression")
+        if kind == "check":
+            reply = self.ask(line, check={"code": claim, "line": line})
+            self.page.entries.append(Entry(line, claim, reply["text"], kind="check"))
+            return
+        try:
+            found = normal(claim) in self.asserted
+        except SyntaxError as error:
+            raise self.page.error(line, "SyntaxError", f"{error.msg} in {claim!r}") from None
+        if not found:
+            raise self.page.error(
+                line, "ClaimError", f"no code that this page runs and shows asserts {claim!r}"
+            )
+
+    def watch_comments(self, text: str) -> None:
+        """Remember whether an HTML comment is open at the end of a line."""
+        for mark in re.findall(r"<!--|-->", SPAN.sub("", text)):
+            self.in_comment = mark == "<!--"
+
+    def ask(self, line: int, raises: str | None = None, **request: Any) -> Reply:
+        """Put one request to the page's process; turn a failure into an error with its line."""
+        if self.blank:
+            return {"text": BLANK, "stdout": ""}
+        if self.known:
+            reply = self.known[len(self.replies)]
+        else:
+            with self.alive(line) as kernel:
+                reply = kernel.ask(**request)
+        self.replies.append(reply)
+        self.page.missed = reply["missed"]
+        kind, message = reply.get("error"), reply.get("message", "")
+        if kind is None and reply["stderr"]:
+            kind, message = "StderrError", f"a page must not write to stderr, got {reply['stderr'].strip()!r}"
+        if raises is not None:
+            if kind != raises:
+                found = f"{kind}: {message}" if kind else "no error"
+                raise self.page.error(
+                    reply.get("line", line), "FenceError", f"must raise {raises}, got {found}"
+                )
+            return {**reply, "stdout": f"{reply['stdout']}{kind}: {message}"}
+        if kind is not None:
+            message += self.way_out(reply, line)
+            raise self.page.error(reply.get("line", line), kind, message, reply.get("way", ""))
+        if re.search(r"\bnp\.(?:u?int|float|bool|complex|str)\w*\(", reply["stdout"]):
+            raise self.page.error(line, "OutputError", "a bare numpy scalar was printed: print it with fmt()")
+        return reply
+
+    def way_out(self, reply: Reply, line: int) -> str:
+        """Say where the page has a name that was not found, and what to do."""
+        if not (name := reply.get("name")):
+            return ""
+        if owners := [owner for owner in reply["owners"] if owner]:
+            own = f'session="{owners[0]}"'
+            return f". Session {owners[0]!r} has it: let this fence, or the one above this value, say {own}"
+        for fence in self.fences:
+            if name not in names_set(fence.code):
+                continue
+            at = self.page.first + fence.line
+            if not fence.runs and fence.language == "python":
+                return f'. The fence on line {at} sets it, and does not run: let it say exec="on"'
+            if fence.runs and at > line:
+                return f". The fence on line {at} sets it, below: a fence or value sees what stands above it"
+            if fence.runs and "session" not in fence.options:
+                return f". The fence on line {at} sets it, and has no session: only the values below it see its names"
+        return ""
+
+    @contextmanager
+    def alive(self, line: int) -> Iterator[Kernel]:
+        """Give the page's process, started on first use."""
+        try:
+            if self.kernel is None:
+                self.kernel = start(self.page.file, self.page.root, self.limits, self.mode)
+            yield self.kernel
+        except KernelEndedError as death:
+            if death.timed_out and self.kernel:
+                message = f"a fence or value may take {self.limits.seconds:g} s"
+                raise self.page.error(line, "TimeLimit", message) from None
+            raise self.page.error(line, "KernelDied", str(death)) from None
+
+    def close(self) -> None:
+        """End the page's process."""
+        if self.kernel:
+            self.kernel.close()
+
+
+def names_set(code: str) -> set[str]:
+    """Tell which names code sets; none if it is no Python."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return set()
+    found = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+    return found

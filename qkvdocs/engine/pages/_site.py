@@ -1,0 +1,49 @@
+"""What a built folder still needs, for any builder: the maths font, what the figures bring, Python to run in a page."""
+
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+from qkvdocs.engine.pages._runnable import place_all
+from qkvdocs.engine.settings import Settings
+from qkvdocs.engine.typeset import glyphs_in, subset
+
+RUN = "runtime/assets/qkv-run.js"
+
+
+def finish(site: Path, docs: Path) -> None:
+    """Put beside the stylesheet the maths font, cut to the glyphs in use, the figures' style, and the scripts.
+
+    Args:
+        site: A folder of built pages.
+        docs: The Markdown files that it was built from.
+
+    Raises:
+        QKVError: If a file of the fetched runtime is not the one that is meant.
+    """
+    glyphs = set().union(*(glyphs_in(page.read_text("utf-8")) for page in sorted(site.rglob("*.html"))))
+    assets = site / "assets"
+    assets.mkdir(exist_ok=True)
+    (assets / "maths.woff2").write_bytes(subset(glyphs))
+    (assets / Path(RUN).name).write_bytes(files("qkvdocs.engine").joinpath(RUN).read_bytes())
+    for name in Settings.of(docs).assets:
+        package, _, inside = name.partition("/")
+        (assets / Path(name).name).write_bytes(files(package).joinpath(inside).read_bytes())
+    place_all(docs.parent, docs, site / "runtime")
+
+
+def date_of(root: Path) -> str:
+    """Tell when the pages were last committed, so that a build says the same whenever it is made.
+
+    Args:
+        root: A folder of the repository.
+
+    Returns:
+        Seconds since the epoch, as `SOURCE_DATE_EPOCH` wants them; 0 outside a repository.
+    """
+    words = ["git", "log", "-1", "--format=%ct"]
+    try:
+        done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "0"
+    return done.stdout.strip() or "0"

@@ -1,0 +1,44 @@
+"""From a built folder to the one that is published, in the order in which the steps need each other."""
+
+import shutil
+from pathlib import Path
+
+from qkvdocs.engine.publish._describe import describe
+from qkvdocs.engine.publish._policy import protect
+from qkvdocs.engine.publish._search import delay_search
+from qkvdocs.engine.publish._slim import slim
+from qkvdocs.engine.publish._theme import mend
+
+
+def publish(site: Path) -> None:
+    """Make a built folder light and closed.
+
+    Args:
+        site: The folder, changed in place: each page described, the theme's barriers mended, nothing that no page
+            uses, one style sheet cut down to the rules in use, the search loaded when it is asked, and a
+            Content-Security-Policy in each page. A site in another theme is left as it is.
+
+    Raises:
+        RuntimeError: If the theme no longer writes what is mended.
+        ValueError: If pages link different style sheets.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     page = Path(folder, "index.html")
+        ...     written = page.write_text("a site  in another theme")
+        ...     publish(Path(folder))
+        ...     page.read_text()
+        'a site  in another theme'
+    """
+    home = site / "index.html"
+    if not home.is_file() or "mkdocs-material" not in home.read_text("utf-8"):
+        return
+    for path in site.rglob("*.map"):
+        path.unlink()
+    shutil.rmtree(site / "assets" / "javascripts" / "lunr", ignore_errors=True)  # other languages' stemmers
+    describe(site)
+    mend(site)
+    slim(site)
+    delay_search(site)
+    protect(site)

@@ -1,0 +1,178 @@
+"""Bytes that no reader needs: rules that match nothing, comments in scripts, idle ones in pages."""
+
+import re
+from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import tinycss2
+from rjsmin import jsmin
+from tinycss2.ast import Declaration, Node, QualifiedRule
+
+from qkvdocs.engine.publish._policy import INLINE
+
+NAME = re.compile(r"[.#]([\w-]+)")
+CHOICE = re.compile(r"\[(dir|data-md-color-[\w-]+)=[\"']?([\w-]+)[\"']?\]")
+"""Attributes of which a page has one value: what is written for another can go."""
+SHEET = re.compile(r'<link rel="stylesheet" href="([./]*|/.*?)(assets/[^"]*\.css)">')
+STYLE = "assets/style.css"
+VARIABLE = re.compile(r"var\((--[\w-]+)|[\"'](--[\w-]+)")
+SWITCHING = re.compile(r"\[data-md-color-switching\] \*[^{}]*\{[^{}]*\}")
+PSEUDO = re.compile(r"::?[\w-]+(?:\([^)]*\))?")
+SUBJECT = re.compile(r"[^\s>+~]*$")
+"""The part of a selector that names the element itself."""
+KEPT = re.compile(r"<(pre|code|script|textarea)\b.*?</\1>", re.S)
+IDLE = re.compile(r'<span class="[nopw]">([^<]*)</span>')
+"""Marks of names, signs, brackets and blanks in code, which look as code does without them."""
+BLOCKS = ("footnote", "gh-", "md-annotation", "md-source", "md-tag", "md-version", "tabbed")
+"""Parts of the theme whose scripts find something to do only where a page has one of them."""
+TEX = re.compile(r"<annotation\b.*?</annotation>", re.S)
+"""The source of a formula, which the checks have read and a reader never sees."""
+
+
+class Names(HTMLParser):
+    """Every class, id and value by which a style sheet could choose an element of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Collect."""
+        for name, value in attrs:
+            if name in {"class", "id", "dir"} or name.startswith("data-"):
+                self.found.update((value or "").split())
+
+
+def slim(site: Path) -> None:
+    """Cut style sheets, scripts and pages down to what is in use, and make the style sheets one.
+
+    A rule stays if each class and id in its selector is on some page or may be made by a script: if it stands in
+    a string there, or begins with a string that ends in a hyphen or an underscore.
+
+    Args:
+        site: A built folder, changed in place. All its pages must link the same style sheets.
+    """
+    texts = {path: path.read_text("utf-8") for path in sorted(site.rglob("*.html"))}
+    scripts = [path.read_text("utf-8") for path in sorted(site.rglob("*.js"))]
+    scripts += sorted({script for text in texts.values() for script in INLINE.findall(text)})
+    (linked,) = {tuple(name for _, name in SHEET.findall(text)) for text in texts.values()}
+    sheets = [site / name for name in linked]
+    known, stems = _names(texts.values(), scripts)
+    rules = tinycss2.parse_stylesheet("".join(sheet.read_text("utf-8") for sheet in sheets), True, True)
+    style = _rules(rules, known, stems)
+    read = {
+        name
+        for text in (style, *scripts, *texts.values())
+        for pair in VARIABLE.findall(text)
+        for name in pair
+    }
+    for sheet in sheets:
+        sheet.unlink()
+        if not any(sheet.parent.iterdir()):
+            sheet.parent.rmdir()
+    (site / STYLE).write_text(_narrow(_tighten(_variables(style, read))), "utf-8")
+    for path in (site / "assets").glob("*.js"):
+        path.write_text(jsmin(path.read_text("utf-8")), "utf-8")
+    for path, page in texts.items():
+        text = page
+        first, *others = (found[0] for found in SHEET.finditer(text))
+        for link in others:
+            text = text.replace(link, "", 1)
+        text = text.replace(first, SHEET.sub(rf'<link rel="stylesheet" href="\1{STYLE}">', first), 1)
+        path.write_text(TEX.sub("", IDLE.sub(r"\1", _fold(text))), "utf-8")
+
+
+def _fold(page: str) -> str:
+    """Make each run of blanks one, where a browser shows it as one."""
+    folded, end = [], 0
+    for kept in KEPT.finditer(page):
+        folded += [re.sub(r"\s+", " ", page[end : kept.start()]), kept[0]]
+        end = kept.end()
+    return "".join([*folded, re.sub(r"\s+", " ", page[end:])])
+
+
+def _tighten(sheet: str) -> str:
+    """Leave out blanks between rules and declarations."""
+    parts = re.split(r"(\"[^\"]*\"|'[^']*')", sheet)  # every second one is quoted, and kept
+    return "".join(
+        part if at % 2 else re.sub(r"\s*([{};])\s*", r"\1", re.sub(r"\s+", " ", part))
+        for at, part in enumerate(parts)
+    )
+
+
+def _narrow(sheet: str) -> str:
+    """Have the theme's rule against transitions, while colours switch, name those that have one.
+
+    It names everything, so a browser works out the style of the whole page anew, twice on every visit.
+    """
+    moving = {
+        SUBJECT.search(PSEUDO.sub("", selector))[0]  # type: ignore[index]
+        for rule in re.finditer(r"([^{}]+)\{[^{}]*\btransition:(?!\s*none)[^{}]*\}", SWITCHING.sub("", sheet))
+        for selector in rule[1].split(",")
+    }
+    subjects = f"[data-md-color-switching] :is({','.join(sorted(moving))})"
+    rule = f"{subjects},{subjects}::before,{subjects}::after{{transition-duration:0s!important}}"
+    return SWITCHING.sub(lambda _: rule, sheet)
+
+
+def _names(pages: Iterable[str], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:
+    names = Names()
+    for text in pages:
+        names.feed(text)
+        names.reset()
+    absent = tuple(block for block in BLOCKS if not any(name.startswith(block) for name in names.found))
+    written = {word for text in scripts for word in _strings(text) if not word.startswith(absent)}
+    return names.found | written, tuple(word for word in written if len(word) > 4 and word[-1] in "-_")
+
+
+def _strings(text: str) -> Iterator[str]:
+    for quoted in re.finditer(r"\"[^\"\n]*\"|'[^'\n]*'|`[^`]*`", text):
+        yield from re.findall(r"[\w-]+", quoted[0])
+
+
+def _rules(rules: list[Node], known: set[str], stems: tuple[str, ...]) -> str:
+    kept = []
+    for rule in rules:
+        if isinstance(rule, QualifiedRule):
+            selectors = [one for one in _selectors(rule.prelude) if _used(one, known, stems)]
+            if selectors:
+                kept.append(f"{','.join(selectors)}{{{tinycss2.serialize(rule.content)}}}")
+        elif rule.type == "at-rule" and rule.at_keyword in {"media", "supports"}:
+            inner = _rules(tinycss2.parse_rule_list(rule.content, True, True), known, stems)
+            if inner:
+                kept.append(f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}{{{inner}}}")
+        else:
+            kept.append(rule.serialize())
+    return "".join(kept)
+
+
+def _selectors(prelude: list[Node]) -> Iterator[str]:
+    part: list[Node] = []
+    for token in prelude:
+        if token.type == "literal" and token.value == ",":
+            yield tinycss2.serialize(part).strip()
+            part = []
+        else:
+            part.append(token)
+    yield tinycss2.serialize(part).strip()
+
+
+def _used(selector: str, known: set[str], stems: tuple[str, ...]) -> bool:
+    if any(value not in known or value == "rtl" for _, value in CHOICE.findall(selector)):
+        return False
+    bare = re.sub(r":(?:not|is|where|has)\((?:[^()]|\([^()]*\))*\)", "", re.sub(r"\[[^]]*\]", "", selector))
+    return all(name in known or name.startswith(stems) for name in NAME.findall(bare.replace("\\", "")))
+
+
+def _variables(sheet: str, used: set[str]) -> str:
+    """Leave out variables that nothing reads, most of them pictures."""
+    kept = []
+    for rule in tinycss2.parse_stylesheet(sheet):
+        content = tinycss2.parse_blocks_contents(rule.content) if isinstance(rule, QualifiedRule) else []
+        if content and all(isinstance(one, Declaration) for one in content):
+            lines = [one.serialize() for one in content if not one.name.startswith("--") or one.name in used]
+            kept += [f"{tinycss2.serialize(rule.prelude)}{{{';'.join(lines)}}}"] if lines else []
+        else:
+            kept.append(rule.serialize())
+    return "".join(kept)

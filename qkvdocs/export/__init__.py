@@ -1,5 +1,0 @@
-"""What is made of the built pages: twins in Markdown, notebooks and scripts, the site for a folder, on paper."""
-
-from qkvdocs.export._export import export
-
-__all__ = ["export"]

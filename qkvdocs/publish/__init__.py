@@ -1,5 +1,0 @@
-"""What a built folder needs before strangers read it: only what is in use, nothing from elsewhere, nothing inline."""
-
-from qkvdocs.publish._publish import publish
-
-__all__ = ["publish"]

@@ -1,0 +1,230 @@
+"""The same pages in MkDocs, in its dev server and in Zensical; the same bytes wherever they are built."""
+
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from qkvdocs.engine.pages._site import date_of
+from qkvdocs.engine.runtime import folder, is_there
+from tests.project import ROOT, Project, fence
+
+TEXT = f"""# Page
+
+{fence("import numpy as np; x = np.arange(3)", 'exec="on" session="a" source="above"')}
+It is `{{python}} x`, and \\(x_0 = `{{python}} x[0]`\\).
+
+{fence("print(x / 3)", 'exec="on" session="a" source="above" result="text"')}
+
+```mermaid
+flowchart LR
+  A[x ends in `{{python}} x[-1]`] --> B[y]
+```
+"""
+
+
+def hashes(site: Path) -> dict[str, str]:
+    """Digest every file that a reader may get."""
+    files = (path for path in sorted(site.rglob("*")) if path.is_file())
+    return {
+        path.relative_to(site).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+def test_two_builds_of_the_site_are_the_same_bytes(tmp_path: Path, raw: Path) -> None:
+    """Another folder, hash seed, locale and time zone: no byte of any file moves, nor of the runtime."""
+    root = tmp_path / "a copy"
+    root.mkdir()
+    for name in ("docs", "qkvdocs", "tests", "mkdocs.yml"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, root / name)
+    surroundings = {
+        "PYTHONPATH": str(root),
+        "NO_MKDOCS_2_WARNING": "1",
+        "SOURCE_DATE_EPOCH": date_of(ROOT),
+        "QKVDOCS_RUNTIME": str(ROOT / folder()),
+        "PYTHONHASHSEED": "77",
+        "TZ": "Pacific/Kiritimati",
+        "LC_ALL": "C",
+    }
+    words = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(root / "out")]
+    done = subprocess.run(
+        words, cwd=root, env={**os.environ, **surroundings}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ours, theirs = hashes(raw), hashes(root / "out")
+    assert len(ours) > 10
+    assert [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)] == []
+    assert ("runtime/pyodide.asm.wasm" in ours) == is_there(ROOT / folder())
+
+
+def test_the_site_is_dated_by_its_last_commit(project: Project) -> None:
+    """Not by the day on which it is built; outside a repository it has the epoch's date."""
+    assert date_of(project.root) == "0"
+
+    for words in (
+        ["init", "-q"],
+        ["commit", "-q", "--allow-empty", "-m", "x", "--date", "2001-02-03T04:05:06Z"],
+    ):
+        who = {"GIT_COMMITTER_DATE": "2001-02-03T04:05:06Z"}
+        for name in ("AUTHOR", "COMMITTER"):
+            who |= {f"GIT_{name}_NAME": "x", f"GIT_{name}_EMAIL": "x@example.org"}
+        subprocess.run(["git", *words], cwd=project.root, env={**os.environ, **who}, check=True)
+
+    assert date_of(project.root) == "981173106"
+
+
+def test_pages_alone_and_together_are_the_same_bytes(project: Project) -> None:
+    """No counter of one page shows in another."""
+    texts = {f"p{n}.md": TEXT.replace("arange(3)", f"arange({n})") for n in (4, 5, 6)}
+    articles = []
+    for group in (list(texts), list(reversed(texts)), *([name] for name in texts)):
+        shutil.rmtree(project.root / "docs")
+        for name in group:
+            project.write(texts[name], name)
+        articles.append(
+            {
+                name: project.html(f"{name[:2]}/index.html").split('role="main">')[1].split("<footer")[0]
+                for name in group
+            }
+        )
+    assert articles[0] == articles[1]
+    for alone in articles[2:]:
+        assert alone.items() <= articles[0].items()
+
+
+class Text(HTMLParser):
+    """The words of a page's content."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.feed(html)
+
+    def handle_data(self, data: str) -> None:
+        """Collect."""
+        self.text += data
+
+
+def test_zensical_builds_the_same_page(project: Project) -> None:
+    """The extension is all there is: no hook, no plugin of ours."""
+    project.write(TEXT)
+    expected = Text(project.html().split('role="main">')[1].split("<footer")[0]).text.split()
+    shutil.rmtree(project.root / "site")
+    settings = project.root / "mkdocs.yml"
+    settings.write_text(re.sub(r"^theme:.*\n", "", settings.read_text(), flags=re.M))
+
+    done = project.command("zensical", "build", "--clean")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    html = (project.root / "site" / "index.html").read_text("utf-8")
+    article = re.search(r"<article.*?</article>", html, re.S)
+    assert article
+    found = Text(article[0]).text.replace("¶", " ").split()
+    assert "0.3333" in " ".join(expected)
+    assert [word for word in found if word in expected][: len(expected)] == [
+        word for word in expected if word in found
+    ]
+    assert set(expected) - {"¶"} <= set(found)
+
+
+def test_zensical_fails_on_a_wrong_page(project: Project) -> None:
+    """There, exit code and message are promised."""
+    project.write(f"# Page\n\n{fence('1 / 0')}")
+    settings = project.root / "mkdocs.yml"
+    settings.write_text(re.sub(r"^theme:.*\n", "", settings.read_text(), flags=re.M))
+
+    done = project.command("zensical", "build", "--clean")
+
+    assert done.returncode != 0
+    assert "docs/index.md:4: ZeroDivisionError: division by zero" in done.stdout + done.stderr
+
+
+@contextmanager
+def serving(project: Project) -> Iterator[Callable[[], str]]:
+    """Run the dev server with a package of its own; give a way to read the page."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = project.root / "mkdocs.yml"
+    settings.write_text(
+        settings.read_text()
+        + f"hooks: [qkvdocs/engine/pages/_hooks.py]\nwatch: [qkvdocs]\ndev_addr: 127.0.0.1:{port}\n"
+    )
+    shutil.copytree(ROOT / "qkvdocs", project.root / "qkvdocs", ignore=shutil.ignore_patterns("__pycache__"))
+    log = (project.root / "log.txt").open("w+")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mkdocs", "serve"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(project.root), "NO_MKDOCS_2_WARNING": "1"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+
+    def read() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    try:
+        yield read
+    finally:
+        server.kill()
+        server.wait()
+        log.close()
+
+
+def wait_for(what: Callable[[], object], why: str, log: Path) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if what():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{why}\n{log.read_text('utf-8')[-3000:]}")
+
+
+def test_the_dev_server_shows_every_edit(project: Project) -> None:
+    """Of a lesson and of the package; a syntax error in either is shown, and recovered from."""
+    page = project.write(fence("from qkvdocs.core import version_of_test\nprint('now', version_of_test())"))
+    log = project.root / "log.txt"
+    core = project.root / "qkvdocs" / "core" / "__init__.py"
+    project.write(fence("print('first')"))
+    with serving(project) as read:
+        wait_for(lambda: "first" in read(), "the first page", log)
+        original = core.read_text("utf-8")
+
+        def package(value: str) -> None:
+            core.write_text(original + f"\ndef version_of_test() -> str:\n    return {value}\n", "utf-8")
+
+        package("'one'")
+        page.write_text(
+            fence("from qkvdocs.core import version_of_test\nprint('now', version_of_test())"), "utf-8"
+        )
+        wait_for(lambda: "now one" in read(), "an edit of the lesson and of the package", log)
+        package("'two'")
+        wait_for(lambda: "now two" in read(), "an edit of the package of the same size", log)
+        package("= oops")
+        wait_for(
+            lambda: "docs/index.md:2: SyntaxError" in log.read_text("utf-8"), "an error in the package", log
+        )
+        package("'three'")
+        wait_for(lambda: "now three" in read(), "recovery", log)
+        page.write_text(fence("print('now' 'four'"), "utf-8")
+        wait_for(
+            lambda: re.search(r"docs/index.md:\d: SyntaxError: '\('", log.read_text("utf-8")), "lesson", log
+        )
+        page.write_text(fence("print('now', 'five')\nprint('x' in globals())"), "utf-8")
+        wait_for(lambda: "now five\nFalse" in read(), "recovery of the lesson", log)

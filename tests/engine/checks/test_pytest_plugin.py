@@ -1,0 +1,80 @@
+"""One test for each fence: named, selectable, and red when its fence is."""
+
+from tests.project import Project, fence
+
+STEP = fence("def f():\n    return 2\nx += 1", 'exec="on" session="a"')
+TEXT = f"""# Page
+
+{fence("x = 1", 'exec="on" session="a"')}
+{STEP}
+`{{python}} x`
+
+{fence("y = f()", 'exec="on" session="a"')}
+"""
+
+
+def outcomes(project: Project, *words: str) -> tuple[list[str], str]:
+    """Run pytest in the project; give one line a test, and all it printed."""
+    done = project.command(
+        "pytest",
+        "-p",
+        "qkvdocs.engine.checks.pytest_plugin",
+        "-rA",
+        "-q",
+        "--rootdir=.",
+        *(words or ("docs",)),
+    )
+    lines = [line for line in done.stdout.split("\n") if line.startswith(("PASSED", "FAILED", "ERROR"))]
+    return [line.split(" - ")[0] for line in lines], done.stdout
+
+
+def test_each_fence_is_a_test(project: Project) -> None:
+    """By the name that messages use."""
+    project.write(TEXT)
+
+    assert outcomes(project)[0] == [f"PASSED docs/index.md:{line}" for line in (3, 7, 15)]
+
+
+def test_a_fence_can_be_asked_for(project: Project) -> None:
+    """By that name, and only it is run as a test."""
+    project.write(TEXT)
+
+    assert outcomes(project, "docs/index.md:7")[0] == ["PASSED docs/index.md:7"]
+
+
+def test_a_failing_fence_fails_its_test_and_those_below(project: Project) -> None:
+    """Those above passed; those below never ran, and say why."""
+    project.write(TEXT.replace("x += 1", "x += z"))
+
+    lines, text = outcomes(project)
+
+    assert lines == ["PASSED docs/index.md:3", "FAILED docs/index.md:7", "FAILED docs/index.md:15"]
+    assert "docs/index.md:10: NameError: name 'z' is not defined" in text
+    assert "docs/index.md:15: never ran: the page stopped at line 10" in text
+
+
+def test_a_failing_value_fails_the_fence_above(project: Project) -> None:
+    """A value belongs to the state that it shows."""
+    project.write(TEXT.replace("`{python} x`", "`{python} nothing`"))
+
+    lines, text = outcomes(project)
+
+    assert lines == ["PASSED docs/index.md:3", "FAILED docs/index.md:7", "FAILED docs/index.md:15"]
+    assert "docs/index.md:13: NameError" in text
+
+
+def test_a_line_that_never_runs_fails(project: Project) -> None:
+    """Lesson code counts: here nobody calls `f`."""
+    project.write(TEXT.replace("y = f()", "y = f"))
+
+    lines, text = outcomes(project)
+
+    assert lines == ["PASSED docs/index.md:3", "PASSED docs/index.md:15", "FAILED docs/index.md:7"]
+    assert "docs/index.md:7: these lines of the file never ran: [9]" in text
+
+
+def test_a_malformed_fence_fails(project: Project) -> None:
+    """It could not be collected, so the page is an error."""
+    project.write(TEXT.replace('session="a"', "session=a", 1))
+
+    assert "docs/index.md:3: FenceError" in outcomes(project)[1]

@@ -1,0 +1,215 @@
+"""Each lesson as a script and as a notebook: both run, and say what the page says."""
+
+import asyncio
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from qkvdocs.engine.export._needs import needed
+from qkvdocs.engine.export._script import SETUP
+from qkvdocs.engine.pages import run_page
+from tests.project import ROOT, Project, fence
+
+LESSONS = sorted(path.stem for path in (ROOT / "docs" / "lessons").glob("*.md"))
+SITE_ONLY = {"markdown", "markdown_exec", "mkdocs", "bs4", "markdownify", "math_core", "fontTools"}
+
+
+def tidy(text: str) -> str:
+    """Drop the white space that nobody sees, as pages do."""
+    return re.sub(r"[ \t]+$", "", text, flags=re.M).rstrip()
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_script_prints_what_the_page_prints(site: Path, lesson: str, tmp_path: Path) -> None:
+    """In a fresh interpreter, with the base install; every shown output in its order, and exit code zero."""
+    page = run_page(ROOT / "docs" / "lessons" / f"{lesson}.md", ROOT)
+    expected = [entry.text for entry in page.entries if entry.fence and entry.fence.options.get("source")]
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__');"
+        f"print(*{SITE_ONLY!r} & set(sys.modules), file=sys.stderr, end='')"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(site / "lessons" / f"{lesson}.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, "it loads what only the site needs"
+    assert tidy(done.stdout) == "\n".join(text for text in expected if text)
+
+
+def outputs(notebook: Any) -> list[list[tuple[str, ...]]]:
+    """List what each code cell put out."""
+    return [
+        [
+            (out.ename, out.evalue)
+            if out.output_type == "error"
+            else (out.output_type, tidy(out.get("text", "")))
+            for out in cell.outputs
+        ]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def executed(notebook: Any, folder: Path) -> Any:
+    """Run a notebook as a reader would."""
+    fresh = copy.deepcopy(notebook)
+    NotebookClient(
+        fresh, timeout=120, coalesce_streams=True, resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    return fresh
+
+
+@pytest.fixture(autouse=True)
+def _own_loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep Jupyter from writing into the reader's folders, and its loop from being the browser's."""
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    asyncio.set_event_loop_policy(None)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_notebook_gives_what_it_stores(site: Path, lesson: str, tmp_path: Path) -> None:
+    """It is a valid notebook, and running it changes no output."""
+    stored = nbformat.reads((site / "lessons" / f"{lesson}.ipynb").read_text("utf-8"), as_version=4)
+    nbformat.validate(stored)
+    assert (stored.nbformat, stored.nbformat_minor) == (4, 5)
+    assert len({cell.id for cell in stored.cells}) == len(stored.cells)
+    assert any(outputs(stored))
+
+    assert outputs(executed(stored, tmp_path)) == outputs(stored)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_wrong_output_would_be_seen(tmp_path: Path) -> None:
+    """The comparison above can fail: on a value, on an error's message, and on a value that is not stored."""
+    code = nbformat.v4.new_code_cell
+    printed = nbformat.v4.new_output("stream", name="stdout", text="2\n")
+    raised = nbformat.v4.new_output("error", ename="ValueError", evalue="other", traceback=[])
+    tags = {"tags": ["raises-exception"]}
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            code("print(1)", outputs=[printed]),
+            code("raise ValueError('x')", outputs=[raised], metadata=tags),
+            code("3"),
+            code("print(2)", outputs=[printed]),
+        ]
+    )
+
+    found = zip(outputs(executed(notebook, tmp_path)), outputs(notebook), strict=True)
+
+    assert [now == then for now, then in found] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_notebook_and_script_hold_all_shown_code(site: Path, lesson: str) -> None:
+    """Every fence that the page shows, in its order."""
+    page = (ROOT / "docs" / "lessons" / f"{lesson}.md").read_text("utf-8")
+    shown = [
+        tidy(body) for body in re.findall(r"^```python[^\n]*source=[^\n]*\n(.*?)^```", page, re.M | re.S)
+    ]
+    notebook = json.loads((site / "lessons" / f"{lesson}.ipynb").read_text("utf-8"))
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    at = 0
+    assert len(shown) > 5
+    for body in shown:
+        at = code.index(body, at) + 1
+    script = (site / "lessons" / f"{lesson}.py").read_text("utf-8")
+    for body in shown:
+        lines = [line.strip() for line in body.split("\n") if line.strip()]
+        assert all(line in script for line in lines)
+
+
+def test_figures_and_formulas_leave_their_code_behind(site: Path) -> None:
+    """What only draws is no part of the script, so neither are its imports."""
+    code = (site / "lessons" / "04-qkv-projections.py").read_text("utf-8")
+    assert "qkvdocs.figures" not in code
+    assert "worked_product" not in code
+    assert "def signed" not in code
+
+
+def test_scripts_settle_numpy_as_pages_do() -> None:
+    """The lines that a reader gets are the ones that ran."""
+    settings = []
+    for start in (SETUP, "from qkvdocs.engine.runtime import settle; settle()"):
+        code = f"{start}\nimport numpy as np; print(np.get_printoptions(), np.geterr())"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        settings.append(done.stdout)
+    assert settings[0] == settings[1]
+    assert "'precision': 4" in settings[0]
+
+
+NEEDS = {
+    "what nobody uses goes": ("a = 1\nb = 2", "print(b)", "b = 2"),
+    "what it is made of stays": ("a = 1\nb = a + 1\nc = 3", "print(b)", "a = 1\nb = a + 1"),
+    "functions bring what they call": (
+        "def f():\n    return g()\n\ndef g():\n    return 1\n\ndef h():\n    return 2",
+        "print(f())",
+        "def f():\n    return g()\n\ndef g():\n    return 1",
+    ),
+    "of an import the used names": ("from math import cos, pi, sin", "print(pi)", "from math import pi"),
+    "a change in place counts": ("a = []\na.append(1)\nprint(a)", "print(a)", "a = []\na.append(1)"),
+    "so does an entry": ("a = [0]\na[0] = 2", "print(a)", "a = [0]\na[0] = 2"),
+    "what is made anew is not needed before": ("a = 1", "a = 2\nprint(a)", ""),
+    "unless it may not be": ("a = 1", "if 0:\n    a = 2\nprint(a)", "a = 1"),
+    "a loop makes its own names": ("name = 1", "for name in 'ab':\n    print(name)", ""),
+    "a local name is none of the module's": ("a = 1", "def f():\n    a = 2\n    return a\nprint(f())", ""),
+}
+
+
+@pytest.mark.parametrize("case", NEEDS)
+def test_hidden_code_is_kept_where_it_is_needed(case: str) -> None:
+    """And only there."""
+    hidden, shown, kept = NEEDS[case]
+    assert needed([(hidden, False), (shown, True)]) == [kept, shown]
+
+
+def test_a_lesson_in_two_sessions_is_refused(project: Project) -> None:
+    """Its code could not run as one script."""
+    page = "# Page\n\n{}\n{}".format(
+        *(fence("x = 'a'", f'exec="on" session="{s}" source="above"') for s in "ab")
+    )
+    project.write(page, "lessons/two.md")
+    project.write("# Home\n")
+
+    done = project.command("qkvdocs", "build")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "docs/lessons/two.md:1: FenceError: a lesson's code must share one session, "
+        "so that it runs as a script, got ['a', 'b']\n"
+    )
+
+
+def test_a_lesson_with_its_code_below_is_refused(project: Project) -> None:
+    """A notebook cannot say that; the message names the line."""
+    below = fence("print('a')", 'exec="on" session="a" source="below" result="text"')
+    project.write(f"# Page\n\n{below}", "lessons/below.md")
+    project.write("# Home\n")
+
+    done = project.command("qkvdocs", "build")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "docs/lessons/below.md:3: FenceError: a lesson's code must stand above what it prints, "
+        "so that it fits a notebook, got 'below'\n"
+    )

@@ -1,0 +1,140 @@
+"""What is cut is what nobody uses; everything else is as it was."""
+
+from pathlib import Path
+
+import pytest
+
+from qkvdocs.engine.publish._describe import LENGTH, beginning
+from qkvdocs.engine.publish._policy import policy
+from qkvdocs.engine.publish._slim import slim
+from qkvdocs.engine.publish._theme import mend
+
+PAGE = """<!doctype html><html dir="ltr"><head><link rel="stylesheet" href="{up}assets/a.css">
+<link rel="stylesheet" href="{up}assets/b.css"></head><body data-md-color-scheme="slate">
+<p  class="seen">two   words</p>  <pre>kept   <span class="n">name</span>
+  as it is</pre><script>document.body.className = "made-inline"</script></body></html>"""
+A = """
+.seen{color:red}.unseen{color:red}.seen,.unseen2{margin:0}
+.made-inline{x:1}.made-by-script{x:2}.stem-left{x:3}.stem-right{x:4}
+[dir=rtl] .seen{x:5}[dir=ltr] .seen{x:6}
+[data-md-color-scheme=slate]{x:7}[data-md-color-scheme=other]{x:8}
+@media print{.seen{x:9}.unseen{x:10}}@media screen{.unseen{x:11}}
+.seen:not(.unseen){x:12}.with\\:colon{x:13}
+:root{--read:url("data:image/svg+xml,<a>");--unread:1;--by-script:2}
+p{background:var(--read)}@font-face{font-family:F;src:url(f.woff2)}
+"""
+B = ".seen{color:blue}"
+SCRIPT = 'x.className = "made-by-script"; y = `stem-${side}`; z.style.getPropertyValue("--by-script")'
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> str:
+    """Slim a small site and give its style sheet."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text(PAGE.format(up=""), "utf-8")
+    (tmp_path / "deep" / "index.html").write_text(PAGE.format(up="../"), "utf-8")
+    (tmp_path / "404.html").write_text(PAGE.format(up="/under/"), "utf-8")
+    for name, text in {"a.css": A, "b.css": B, "c.js": SCRIPT}.items():
+        (tmp_path / "assets" / name).write_text(text, "utf-8")
+    slim(tmp_path)
+    return (tmp_path / "assets" / "style.css").read_text("utf-8")
+
+
+@pytest.mark.parametrize("rule", [".seen{color:red}", ".seen{margin:0}", "made-inline", "made-by-script", "stem-left", "stem-right", "[dir=ltr]", "scheme=slate", "x:9", "x:12", "--read:url", "--by-script", "@font-face", "var(--read)"])  # fmt: skip # noqa: E501
+def test_what_is_in_use_stays(style: str, rule: str) -> None:
+    """By a page, by a script, or by what a script may put together."""
+    assert rule in style
+
+
+@pytest.mark.parametrize(
+    "rule", ["unseen{", "unseen2", "rtl", "other", "x:10", "@media screen", "x:13", "--unread"]
+)
+def test_what_nobody_uses_goes(style: str, rule: str) -> None:
+    """Rules, selectors, empty blocks, variables."""
+    assert rule not in style
+
+
+def test_parts_of_the_theme_that_no_page_has_go(tmp_path: Path) -> None:
+    """A script that names a class makes it of what is there; a page with tabs keeps all that belongs to them."""
+    for name, body in {"without": "", "with": '<div class="tabbed-set">'}.items():
+        site = tmp_path / name
+        (site / "assets").mkdir(parents=True)
+        page = f'<link rel="stylesheet" href="assets/a.css"><p class="x">{body}'
+        (site / "index.html").write_text(page)
+        (site / "assets" / "a.css").write_text(".x{top:0}.tabbed-labels a{top:1px}.md-search{top:2px}")
+        (site / "assets" / "a.js").write_text('find("tabbed-labels"); make("md-search")')
+        slim(site)
+
+    assert (tmp_path / "without" / "assets" / "style.css").read_text() == ".x{top:0}.md-search{top:2px}"
+    assert ".tabbed-labels a{" in (tmp_path / "with" / "assets" / "style.css").read_text()
+
+
+def test_later_sheets_still_win(style: str) -> None:
+    """They are joined in the order in which pages link them."""
+    assert style.index("color:red") < style.index("color:blue")
+
+
+def test_each_page_links_the_one_sheet(style: str, tmp_path: Path) -> None:
+    """From its own depth; the page for wrong addresses from wherever it is shown."""
+    assert style
+    for name, link in {"index.html": "", "deep/index.html": "../", "404.html": "/under/"}.items():
+        text = (tmp_path / name).read_text("utf-8")
+        assert text.count("stylesheet") == 1
+        assert f'href="{link}assets/style.css"' in text
+
+
+def test_blanks_fold_where_nobody_sees_them(style: str, tmp_path: Path) -> None:
+    """Not in code; marks without a look of their own go there too."""
+    assert style
+    text = (tmp_path / "index.html").read_text("utf-8")
+    assert '<p class="seen">two words</p>' in text.replace("p  class", "p class")
+    assert "<pre>kept   name\n  as it is</pre>" in text
+
+
+def test_sheets_that_differ_are_refused(tmp_path: Path) -> None:
+    """One order for all pages, or it would be a different site."""
+    (tmp_path / "a.html").write_text(PAGE.format(up=""), "utf-8")
+    (tmp_path / "b.html").write_text("<p>no sheet", "utf-8")
+    with pytest.raises(ValueError, match="too many values"):
+        slim(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "expected"),
+    [
+        ("Plain &amp; <em>short</em>.", "Plain & short."),
+        ("<math><mi>x</mi><annotation>\\bar x</annotation></math> rises.", "x rises."),
+        ("One. " + "word " * 30 + "end. Last.", "One. " + "word " * 30 + "end."),
+        ("word " * 60, "word " * 31 + "…"),
+    ],
+)
+def test_a_description_is_whole_sentences(paragraph: str, expected: str) -> None:
+    """Or a first sentence that says that it goes on."""
+    said = beginning(paragraph)
+    assert said == expected.replace(" …", "…")
+    assert len(said) <= LENGTH
+
+
+def test_the_policy_names_each_inline_script(tmp_path: Path) -> None:
+    """By its hash, computed here another way; nothing else may run."""
+    import base64
+    import subprocess
+
+    (tmp_path / "index.html").write_text("<script>one()</script><script>two()</script>", "utf-8")
+    (tmp_path / "other.html").write_text("<script>one()</script><script src='x'></script>", "utf-8")
+    scripts = policy(tmp_path).split("script-src ")[1].split(";")[0].split()
+    expected = {"'self'"}
+    for text in (b"one()", b"two()"):
+        done = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-binary"], input=text, capture_output=True, check=True
+        )
+        expected.add(f"'sha256-{base64.b64encode(done.stdout).decode()}'")
+    assert set(scripts) == expected
+
+
+def test_a_theme_that_has_changed_is_noticed(tmp_path: Path) -> None:
+    """A barrier that is not where it was must be looked for, not passed over."""
+    (tmp_path / "index.html").write_text('<div class="md-search" role="search">', "utf-8")
+    with pytest.raises(RuntimeError, match="the theme has changed"):
+        mend(tmp_path)

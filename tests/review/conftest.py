@@ -1,3 +1,0 @@
-from tests.project import project
-
-__all__ = ["project"]
