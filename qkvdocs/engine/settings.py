@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qkvdocs.errors import QKVError
 
@@ -15,20 +16,29 @@ class Settings:
 
     Examples:
         >>> Settings.of(Path("no/such/site"))
-        Settings(preload=('numpy',), assets=())
+        Settings(preload=('numpy',), assets=(), controls=(), drawings=(), previews=(), book='')
     """
 
     preload: tuple[str, ...] = ("numpy",)
     """Modules that pages import: loaded once, before a page asks for them."""
     assets: tuple[str, ...] = ()
     """Files that figures need in the browser, as `package/path/to/file`: placed in the site's `assets/`."""
+    controls: tuple[str, ...] = ()
+    """CSS selectors of what only a browser can use in a figure: left out where pages become text."""
+    drawings: tuple[str, ...] = ()
+    """CSS selectors of what a figure draws, left out likewise where words beside it say the same; whole on paper."""
+    previews: tuple[str, ...] = ()
+    """CSS selectors of tables of which a page's preview picture may show the first small one."""
+
+    book: str = ""
+    """Title of all lessons in one; the site's name where it is empty."""
 
     @classmethod
     def of(cls, docs: Path) -> "Settings":
         """Read the settings of the site whose Markdown files are in `docs`.
 
         Raises:
-            QKVError: If the file is no TOML, or an entry is unknown or no list of texts.
+            QKVError: If the file is no TOML, or an entry is unknown or of the wrong kind.
         """
         path = docs / "site.toml"
         try:
@@ -39,6 +49,11 @@ class Settings:
         for name, value in table.items():
             if name not in known:
                 raise QKVError(f"docs/site.toml must have entries from {known}, got {name!r}")
-            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-                raise QKVError(f"{name} in docs/site.toml must be a list of texts, got {value!r}")
-        return cls(**{name: tuple(value) for name, value in table.items()})
+            texts = value if isinstance(value, list) else [value]
+            if isinstance(value, str) != (name == "book") or not all(isinstance(each, str) for each in texts):
+                kind = "a text" if name == "book" else "a list of texts"
+                raise QKVError(f"{name} in docs/site.toml must be {kind}, got {value!r}")
+        given: dict[str, Any] = {
+            name: value if name == "book" else tuple(value) for name, value in table.items()
+        }
+        return cls(**given)

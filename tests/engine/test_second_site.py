@@ -49,7 +49,7 @@ def test_it_is_built_and_checked(tides: Project) -> None:
     assert build(tides, PAGE) == (0, "")
 
     html = (tides.root / "site" / "index.html").read_text("utf-8")
-    assert "stands at 6.0 metres" in html
+    assert "stands at 6 metres" in html
     loaded = re.findall(r"qkvdocs\.(\w+)", html)
     assert "engine" in loaded
     assert not set(loaded) & set(SUBJECT)
@@ -80,9 +80,11 @@ def test_its_own_rules_bite(tides: Project, old: str, new: str, message: str) ->
     [
         (
             'preloads = ["numpy"]',
-            "docs/site.toml must have entries from ['assets', 'preload'], got 'preloads'",
+            "docs/site.toml must have entries from ['assets', 'book', 'controls', 'drawings', 'preload', 'previews'], "
+            "got 'preloads'",
         ),
         ('preload = "numpy"', "preload in docs/site.toml must be a list of texts, got 'numpy'"),
+        ("book = 1", "book in docs/site.toml must be a text, got 1"),
         ("preload = [1]", "preload in docs/site.toml must be a list of texts, got [1]"),
         ("preload", "docs/site.toml must be TOML, got Expected '=' after a key in a key/value pair"),
     ],

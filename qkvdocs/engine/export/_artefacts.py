@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import subprocess
 import sys
 import zipfile
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ from qkvdocs.engine.export._browser import chromium
 from qkvdocs.engine.export._offline import offline
 from qkvdocs.engine.export._pictures import FOLDER as PREVIEWS
 from qkvdocs.engine.export._pictures import pictures
+from qkvdocs.engine.pages import date_of
+from qkvdocs.engine.settings import Settings
 from qkvdocs.errors import QKVError
 
 FOOTER = (
@@ -44,7 +45,7 @@ def artefacts(browser: Browser, site: Path, folder: Path, root: Path) -> None:
     say("all lessons as one PDF …")
     write_pdf(browser, copy, folder / "qkvdocs-lessons.pdf", settings, root, base)
     say("preview pictures …")
-    say(f"  {pictures(browser, site, settings['site_name'], base)} in {site / PREVIEWS}")
+    say(f"  {pictures(browser, site, settings, Settings.of(root / 'docs'), base)} in {site / PREVIEWS}")
     say("zips …")
     pack(site, zips[0])
     pack(copy, zips[1], copy.name)
@@ -82,19 +83,14 @@ def write_pdf(
 def write_book(site: Path, settings: dict[str, Any], root: Path, base: str) -> Path:
     """Put the page with all lessons into the folder whose style sheets it uses."""
     lessons = [path.relative_to(site).as_posix() for path in sorted(site.glob("lessons/*/index.html"))]
-    day = datetime.fromtimestamp(int(last_commit(root)), UTC).date().isoformat()
+    day = datetime.fromtimestamp(int(date_of(root)), UTC).date().isoformat()
     colophon = [f"{base or 'Made from the repository'}, as of {day}.", str(settings.get("copyright", ""))]
     path = site / "lessons.html"
-    title = "How a token becomes a query, a key and a value"
-    path.write_text(book(site, lessons, title, settings["site_description"], colophon, base), "utf-8")
+    parts = Settings.of(root / "docs")
+    title = parts.book or settings["site_name"]
+    text = book(site, lessons, title, settings["site_description"], colophon, base, parts.drawings)
+    path.write_text(text, "utf-8")
     return path
-
-
-def last_commit(root: Path) -> str:
-    """Tell when the pages were last committed, in seconds since the epoch; 0 outside a repository."""
-    words = ["git", "log", "-1", "--format=%ct"]
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or "0"
 
 
 def pack(folder: Path, file: Path, inside: str = "") -> None:

@@ -23,7 +23,7 @@ body { background: none; display: block; }
 .md-typeset h1, .md-typeset h2, .md-typeset h3, .md-typeset h4 { break-after: avoid; color: #111; }
 .md-typeset h2 { border-top: 0.4pt solid #bbb; margin-top: 1.8em; padding-top: 0.7em; }
 .md-typeset p, .md-typeset li { orphans: 3; widows: 3; }
-.md-typeset :is(.diagram-box, .qkv-body, .qkv-row, tr, li, math[display="block"], pre, .short) { break-inside: avoid; }
+.md-typeset :is(.diagram-box, DRAWINGS, tr, li, math[display="block"], pre, .short) { break-inside: avoid; }
 .md-typeset :is(summary, .admonition-title, .filename) { break-after: avoid; }
 .md-typeset pre > code { font-size: 0.78em; line-height: 1.4; white-space: pre-wrap; }
 .md-typeset :is(.admonition, details, .long, .long pre):not(.short) { box-shadow: none; break-inside: auto; }
@@ -51,7 +51,13 @@ body { background: none; display: block; }
 
 
 def book(
-    site: Path, lessons: Sequence[str], title: str, summary: str, colophon: Sequence[str], base: str = ""
+    site: Path,
+    lessons: Sequence[str],
+    title: str,
+    summary: str,
+    colophon: Sequence[str],
+    base: str = "",
+    drawings: Sequence[str] = (),
 ) -> str:
     """Write the page.
 
@@ -62,6 +68,7 @@ def book(
         summary: Below it.
         colophon: Lines at its foot.
         base: The site's address, if known; without it, links to other pages are words alone.
+        drawings: CSS selectors of what must not begin on one sheet and end on the next.
 
     Returns:
         HTML that needs no script.
@@ -70,10 +77,11 @@ def book(
     first = (site / lessons[0]).read_text("utf-8")
     sheets = "".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in SHEETS.findall(first))
     listed = "".join(f"<li>{_contents(chapter)}</li>" for chapter in chapters)
+    style = STYLE.replace("DRAWINGS", ", ".join(drawings) or ".diagram")
     foot = "".join(f"<p>{escape(line)}</p>" for line in colophon)
     return (
         f'<!doctype html><html lang="en" dir="ltr"><head><meta charset="utf-8"><title>{escape(title)}</title>{sheets}'
-        f'<style>{STYLE}</style></head><body data-md-color-scheme="default"><main class="md-typeset">'
+        f'<style>{style}</style></head><body data-md-color-scheme="default"><main class="md-typeset">'
         f'<header class="front"><div class="title"><h1>{escape(title)}</h1><p>{escape(summary)}</p></div>'
         f'<div class="colophon">{foot}</div></header>'
         f'<nav class="contents"><h2>Contents</h2><ol>{listed}</ol></nav>'

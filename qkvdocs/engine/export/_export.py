@@ -18,6 +18,7 @@ from qkvdocs.engine.export._markdown import article, markdown
 from qkvdocs.engine.export._notebook import notebook
 from qkvdocs.engine.export._pages import Built, follow, pages
 from qkvdocs.engine.export._script import script
+from qkvdocs.engine.settings import Settings
 
 LESSONS = "lessons/"
 META = re.compile(r'<p class="lesson-meta">.*?</p>', re.S)
@@ -33,12 +34,13 @@ def export(site: Path, root: Path) -> None:
     Raises:
         LessonError: If a lesson's code cannot be a script.
     """
-    found, base = pages(site), os.environ.get("SITE_URL", "")
+    parts = Settings.of(root / "docs")
+    found, base = pages(site, parts), os.environ.get("SITE_URL", "")
     with (root / "mkdocs.yml").open(encoding="utf-8") as file:
         settings = yaml_load(file)
     for page in found.values():
         if page.name.startswith(LESSONS):
-            take_along(site, root, page, found, base)
+            take_along(site, root, page, found, base, parts)
     for page in found.values():
         (site / page.twin).write_text(
             markdown(page.tree, partial(follow, page=page, all_pages=found)), "utf-8"
@@ -47,10 +49,12 @@ def export(site: Path, root: Path) -> None:
     (site / "llms.txt").write_text(contents(settings, found, base), "utf-8")
 
 
-def take_along(site: Path, root: Path, page: Built, found: dict[str, Built], base: str) -> None:
+def take_along(
+    site: Path, root: Path, page: Built, found: dict[str, Built], base: str, parts: Settings
+) -> None:
     """Write a lesson's notebook and script."""
     source = root / "docs" / f"{stem(page)}.md"
-    tree = article(page.html)
+    tree = article(page.html, parts)
     if tree is None or not source.is_file():
         return
     address = f"{base.rstrip('/')}/{stem(page)}/" if base else ""

@@ -7,6 +7,8 @@ from typing import Any
 from bs4 import BeautifulSoup, Tag
 from markdownify import MarkdownConverter
 
+from qkvdocs.engine.settings import Settings
+
 ARTICLE = re.compile(r"<article\b.*?</article>", re.S)
 PLAIN = (
     (re.compile(r"<svg\b.*?</svg>", re.S), ""),
@@ -14,20 +16,16 @@ PLAIN = (
     (re.compile(r"(?<=<pre>).*?(?=</pre>)", re.S), lambda code: re.sub(r"<(?!/?code\b)[^>]+>", "", code[0])),
 )
 """Drawings go, formulas become their TeX, code loses its colours: before parsing, of which they are the larger part."""
-CONTROLS = (
-    "a.headerlink, button, form, input, label, script, style, .linenos, .qkv-hint, .qkv-bar, .qkv-status, "
-    "[data-masked='0'] .if-masked, [data-masked='1'] .if-unmasked, [data-scaled='0'] .if-scaled, "
-    "[data-scaled='1'] .if-unscaled, [data-shared='0'] .if-shared, [data-shared='1'] .if-separate"
-)
-DRAWN = ".qkv-body, .qkv-scroll, .qkv-flow, .qkv-scale, .diagram-box"
-"""What a figure draws: its caption and its twin in words say the same as text."""
+CONTROLS = ("a.headerlink", "button", "form", "input", "label", "script", "style", ".linenos")
+DIAGRAM = ".diagram-box"
 
 
-def article(html: str) -> Tag | None:
+def article(html: str, settings: Settings) -> Tag | None:
     """Read a page's article, without controls, drawings and typeset formulas.
 
     Args:
         html: The built page.
+        settings: What parts the site's figures have.
 
     Returns:
         Its elements; formulas hold their TeX, figures their captions and words. None if there is no article.
@@ -39,12 +37,12 @@ def article(html: str) -> Tag | None:
     tree = BeautifulSoup(text, "html.parser").select_one("article, [role=main]")
     if tree is None:
         return None
-    for part in tree.select(CONTROLS):
+    for part in tree.select(", ".join((*CONTROLS, *settings.controls))):
         part.decompose()
     for numbered in tree.select("table.highlighttable"):
         numbered.replace_with(*numbered.select("pre"))
     for figure in tree.select("figure"):
-        for part in figure.select(DRAWN) if figure.find("details") else ():
+        for part in figure.select(", ".join((*settings.drawings, DIAGRAM))) if figure.find("details") else ():
             if not part.find_parent("details"):
                 part.decompose()
     return tree

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from bs4 import Tag
 
 from qkvdocs.engine.export._markdown import article
+from qkvdocs.engine.settings import Settings
 
 READING = re.compile(r"\s*About [\d.]+ minutes?\.$")
 
@@ -43,22 +44,23 @@ class Built:
         return next((READING.sub("", text) for text in texts if text), "")
 
 
-def pages(site: Path) -> dict[str, Built]:
+def pages(site: Path, settings: Settings) -> dict[str, Built]:
     """Read a built folder.
 
     Args:
         site: The folder.
+        settings: What parts the site's figures have.
 
     Returns:
         Its pages by their paths; not the page for wrong addresses.
     """
-    return {page.name: page for page in _read(site)}
+    return {page.name: page for page in _read(site, settings)}
 
 
-def _read(site: Path) -> Iterator[Built]:
+def _read(site: Path, settings: Settings) -> Iterator[Built]:
     for path in sorted(site.rglob("*.html")):
         html = path.read_text("utf-8")
-        if path.name != "404.html" and (tree := article(html)):
+        if path.name != "404.html" and (tree := article(html, settings)):
             yield Built(path.relative_to(site).as_posix(), html, tree, _headings(tree))
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from io import BytesIO
@@ -9,41 +10,34 @@ from pathlib import Path
 from posixpath import dirname
 from typing import Any
 
+from bs4 import BeautifulSoup
 from PIL import Image
 from playwright.sync_api import Browser
 
 from qkvdocs.engine.export._pages import Built, pages
+from qkvdocs.engine.settings import Settings
 from qkvdocs.engine.typeset import subset
 
 FOLDER = "assets/previews"
 SIZE = {"width": 1200, "height": 630}
-MATRIX = re.compile(r'<table class="qkv-m out[^"]*"[^>]*>(.*?)</table>', re.S)
-ROW = re.compile(r"<tr>(.*?)</tr>", re.S)
-CELL = re.compile(r"<td\b[^>]*\bdata-r=[^>]*>(?:<b>)?([^<]*)")
-NAME = re.compile(r"<caption>(.*?)</caption>", re.S)
 META = re.compile(r'<meta (?:property="og:|name="twitter:)[^>]*>')
-SECTIONS = {
-    "lessons": "Lesson",
-    "concepts": "Concept",
-    "wild": "In the wild",
-    "clinic": "Bug clinic",
-    "reference": "Reference",
-}
 
 
-def pictures(browser: Browser, site: Path, name: str, base: str) -> int:
+def pictures(browser: Browser, site: Path, settings: dict[str, Any], parts: Settings, base: str) -> int:
     """Draw a picture of each page and, where the site's address is known, name it in the page.
 
     Args:
         browser: Chromium.
         site: The built folder.
-        name: The site's name.
+        settings: Those of the builder.
+        parts: Those of the site.
         base: The site's address, or nothing.
 
     Returns:
         How many there are.
     """
-    found = pages(site)
+    found, name = pages(site, parts), settings["site_name"]
+    sections = sections_of(settings.get("nav", []))
     template = files("qkvdocs.engine").joinpath("export", "assets", "preview.html").read_text("utf-8")
     letters = set("".join(page.title + page.summary for page in found.values()) + name + "0123456789.,-−…")
     font = base64.b64encode(subset({ord(letter) for letter in letters})).decode()
@@ -52,7 +46,7 @@ def pictures(browser: Browser, site: Path, name: str, base: str) -> int:
     view.set_content(template.replace("FONT", font))
     view.evaluate("document.fonts.ready")
     for page in found.values():
-        view.evaluate("fill", facts(page, name))
+        view.evaluate("fill", facts(page, name, sections, parts.previews))
         file = f"{FOLDER}/{(dirname(page.name) or 'home').replace('/', '-')}.png"
         # Few colours are in use: as a palette the file is a third of the size.
         Image.open(BytesIO(view.screenshot())).convert("RGB").quantize(64).save(site / file, optimize=True)
@@ -62,13 +56,16 @@ def pictures(browser: Browser, site: Path, name: str, base: str) -> int:
     return len(found)
 
 
-def facts(page: Built, name: str) -> dict[str, Any]:
+def facts(page: Built, name: str, sections: dict[str, str], tables: Sequence[str]) -> dict[str, Any]:
     """Gather what a picture says: words, and the page's first small result."""
-    section = SECTIONS.get(page.name.split("/")[0], "")
-    number = re.search(r"lessons/(\d+)", page.name)
-    words = {"site": name, "section": f"{section} {number[1] if number else ''}".strip(), "title": page.title}
-    for table in MATRIX.findall(page.html):
-        rows = [CELL.findall(row) for row in ROW.findall(table)]
+    number = re.search(r"/(\d+)-", page.name)
+    section = " · ".join(filter(None, (sections.get(page.name.split("/")[0]), number and number[1])))
+    words = {"site": name, "section": section, "title": page.title, "summary": page.summary}
+    article = BeautifulSoup(page.html, "html.parser") if tables else page.tree
+    for table in article.select(", ".join(tables)) if tables else ():
+        rows = [
+            [str(cell.find(string=True) or "") for cell in row.find_all("td")] for row in table.find_all("tr")
+        ]
         rows = [row for row in rows if row]
         if (
             rows
@@ -76,9 +73,16 @@ def facts(page: Built, name: str) -> dict[str, Any]:
             and 2 <= len(rows[0]) <= 4
             and all(len(cell) <= 6 for row in rows for cell in row)
         ):
-            caption = NAME.search(table)
-            return {**words, "summary": page.summary, "rows": rows, "name": caption[1] if caption else ""}
-    return {**words, "summary": page.summary, "rows": [], "name": ""}
+            return {**words, "rows": rows, "name": table.caption.decode_contents() if table.caption else ""}
+    return {**words, "rows": [], "name": ""}
+
+
+def sections_of(nav: list[Any]) -> dict[str, str]:
+    """Tell for each folder of pages the name of the menu's section that begins with it."""
+    listed = [(title, entry) for part in nav if isinstance(part, dict) for title, entry in part.items()]
+    first = [(title, entry[0]) for title, entry in listed if isinstance(entry, list)]
+    paths = [(title, next(iter(page.values())) if isinstance(page, dict) else page) for title, page in first]
+    return {path.split("/")[0]: title for title, path in paths if isinstance(path, str)}
 
 
 def named(path: Path, page: Built, picture: str, base: str) -> None:

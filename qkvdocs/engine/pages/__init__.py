@@ -7,6 +7,7 @@ from qkvdocs.engine.pages._extension import Lessons, accept, draw
 from qkvdocs.engine.pages._fences import Fence, FenceError, fences
 from qkvdocs.engine.pages._forge import Limits, Mode
 from qkvdocs.engine.pages._page import Entry, Page, run_page
+from qkvdocs.engine.pages._site import date_of
 
 __all__ = [
     "Entry",
@@ -18,6 +19,7 @@ __all__ = [
     "Mode",
     "Page",
     "accept",
+    "date_of",
     "draw",
     "fences",
     "read_utf8",

@@ -7,7 +7,7 @@ from qkvdocs.engine.pages._fences import Fence, FenceError, fences
 from qkvdocs.engine.runtime import folder, is_there, megabytes, place
 
 KEPT = ("session", "raises")
-FIGURE_CODE = '<pre class="qkv-code"'
+BLOCK = "<pre"
 
 
 def element(page: str, number: int) -> str:
@@ -40,11 +40,11 @@ def beside_figure(figure: str, button: str, line: int) -> str:
     Raises:
         FenceError: If there is not one block of code.
     """
-    if (count := figure.count(FIGURE_CODE)) != 1:
+    if (count := figure.count(BLOCK)) != 1:
         raise FenceError(line, f"run on a figure must have one block of code to run, got {count}")
-    before, code = figure.split(FIGURE_CODE)
+    before, code = figure.split(BLOCK)
     code, after = code.split("</pre>", 1)
-    return f"{before}{FIGURE_CODE}{code}</pre>{button}{after}"
+    return f"{before}{BLOCK}{code}</pre>{button}{after}"
 
 
 def place_all(root: Path, docs: Path, target: Path) -> None:
