@@ -11,10 +11,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
+from qkvdocs.engine.export import article, markdown
 from qkvdocs.engine.pages import Entry, LessonError, Page, run_page
+from qkvdocs.engine.settings import Settings
 
 FOLDER = Path("tests/ledger")
+WIDE = 160
+"""Characters of a line; a longer one is folded."""
 PRINTED = {"reference/architecture.md"}
 """Printed from the package's own files: the diff of an edit there shows already what this page will."""
 
@@ -31,11 +36,13 @@ class Block:
         return "\n".join([self.name, *(f"    {line}" for line in self.text.split("\n")), ""])
 
 
-def blocks(page: Page) -> Iterator[Block]:
+def blocks(page: Page, parts: Settings | None = None) -> Iterator[Block]:
     """Give the blocks of a page that was run.
 
     Args:
         page: As `run_page` returns it.
+        parts: What parts the site's figures have: a figure is then its words and numbers, as a review can
+            read them. None leaves every text as it is.
 
     Yields:
         One block for each value and each fence with an output, in order. Equal codes are numbered.
@@ -46,13 +53,23 @@ def blocks(page: Page) -> Iterator[Block]:
             name = _name(entry)
             seen[name] += 1
             number = f" ({seen[name]})" if seen[name] > 1 else ""
-            yield Block(name + number, entry.text, entry.line)
+            yield Block(name + number, _words(entry, parts) if parts else entry.text, entry.line)
+
+
+def _words(entry: Entry, parts: Settings) -> str:
+    text = entry.text
+    if entry.fence and entry.fence.options.get("html") == "on":
+        tree = article(f"<article>{text}</article>", parts)
+        text = markdown(tree, str).rstrip("\n") if tree else ""
+    return "\n".join(
+        part for line in text.split("\n") for part in (wrap(line, WIDE) if len(line) > WIDE else [line])
+    )
 
 
 def _name(entry: Entry) -> str:
     if entry.fence is None:
-        return f"{entry.kind} {entry.code}"
-    code = [line for line in entry.code.split("\n") if line.strip()]
+        return f"{entry.kind} {entry.code[:WIDE]}"
+    code = [line[:WIDE] for line in entry.code.split("\n") if line.strip()]
     return f"fence {entry.fence.options.get('id') or (code[-1].strip() if code else '')}"
 
 
@@ -68,25 +85,45 @@ def check(root: Path) -> list[str]:
     Raises:
         LessonError: If a page fails.
     """
-    found = []
     current = _run_all(root)
-    for file, now in current.items():
-        path = root / FOLDER / file
-        old = path.read_text("utf-8") if path.exists() else ""
-        new = _text(now)
-        if old != new:
-            known = {block.rstrip() for block in re.split(r"\n(?=\S)", old)}
-            changed = [
-                f"docs/{_page(file)}:{block.line}: {block.name}"
-                for block in now
-                if str(block).rstrip() not in known
-            ]
-            diff = difflib.unified_diff(
-                old.splitlines(), new.splitlines(), f"ledger/{file}", f"docs/{_page(file)}", lineterm="", n=1
-            )
-            found.append("\n".join([*changed, *diff]))
+    found = [text for file, now in current.items() if (text := _difference(root, file, now))]
     stale = [path for path in sorted((root / FOLDER).rglob("*.txt")) if _relative(path, root) not in current]
     return found + [f"{FOLDER / _relative(path, root)}: its page is gone" for path in stale]
+
+
+def difference(root: Path, path: Path, page: Page) -> str:
+    """Compare a page that was run with its file in the ledger.
+
+    Args:
+        root: The folder that holds `docs/` and `tests/`.
+        path: The page.
+        page: As `run_page` returns it.
+
+    Returns:
+        The affected blocks with their lines, then the diff; empty where nothing differs.
+    """
+    file = path.relative_to(root / "docs").with_suffix(".txt").as_posix()
+    return (
+        ""
+        if _page(file) in PRINTED
+        else _difference(root, file, list(blocks(page, Settings.of(root / "docs"))))
+    )
+
+
+def _difference(root: Path, file: str, now: list[Block]) -> str:
+    path = root / FOLDER / file
+    old = path.read_text("utf-8") if path.exists() else ""
+    new = _text(now)
+    if old == new:
+        return ""
+    known = {block.rstrip() for block in re.split(r"\n(?=\S)", old)}
+    changed = [
+        f"docs/{_page(file)}:{block.line}: {block.name}" for block in now if str(block).rstrip() not in known
+    ]
+    diff = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), f"ledger/{file}", f"docs/{_page(file)}", lineterm="", n=1
+    )
+    return "\n".join([*changed, *diff])
 
 
 def update(root: Path, pages: Sequence[Path] = ()) -> list[str]:
@@ -119,9 +156,11 @@ def update(root: Path, pages: Sequence[Path] = ()) -> list[str]:
 
 def _run_all(root: Path, pages: Sequence[Path] = ()) -> dict[str, list[Block]]:
     docs = root / "docs"
-    found = {}
+    found, parts = {}, Settings.of(docs)
     for path in pages or sorted(docs.rglob("*.md")):
-        if path.relative_to(docs).as_posix() not in PRINTED and (here := list(blocks(run_page(path, root)))):
+        if path.relative_to(docs).as_posix() not in PRINTED and (
+            here := list(blocks(run_page(path, root), parts))
+        ):
             found[path.relative_to(docs).with_suffix(".txt").as_posix()] = here
     return found
 

@@ -1,6 +1,7 @@
-"""One test for each fence that runs: `pytest docs/lessons/04-qkv-projections.md:57`.
+"""One test for each fence that runs: `pytest docs/lessons/04-qkv-projections.md:57`; and one for all that a page shows.
 
-A page runs once; selecting one fence runs the page it stands on, since later fences need earlier ones.
+A page runs once; selecting one fence runs the page it stands on, since later fences need earlier ones. What it
+shows is held against `tests/ledger/`, where a project has that folder.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from qkvdocs.engine.checks._ledger import FOLDER, difference
 from qkvdocs.engine.pages import Fence, FenceError, LessonError, Mode, Page, fences, run_page
 
 AT_LINE = re.compile(r"(.+\.md):(\d+)$")
@@ -41,6 +43,8 @@ class PageFile(pytest.File):
                 if fence.runs:
                     line = fence.line + 1
                     yield FenceItem.from_parent(self, name=str(line), nodeid=f"{name}:{line}", fence=fence)
+            if (self.config.rootpath / FOLDER).is_dir():
+                yield LedgerItem.from_parent(self, name="ledger", nodeid=f"{name}::ledger")
         except FenceError as error:
             raise FenceFailedError(f"{name}:{error.line + 1}: FenceError: {error}") from None
 
@@ -54,7 +58,30 @@ class PageFile(pytest.File):
         return self.outcome
 
 
-class FenceItem(pytest.Item):
+class PageItem(pytest.Item):
+    """A test of a page, whose error is that of the lesson and not the way through this plugin."""
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show the message alone."""
+        if isinstance(excinfo.value, FenceFailedError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+
+class LedgerItem(PageItem):
+    """What a page shows; it passes if a review has seen it."""
+
+    def runtest(self) -> None:
+        """Hold outputs and values against the ledger."""
+        assert isinstance(self.parent, PageFile)  # noqa: S101
+        outcome = self.parent.run()
+        if isinstance(outcome, LessonError):
+            raise FenceFailedError(str(outcome))
+        if moved := difference(self.config.rootpath, self.path, outcome):
+            raise FenceFailedError(f"{moved}\nIf the page is right: qkvdocs ledger --update")
+
+
+class FenceItem(PageItem):
     """A fence; it passes if it ran, every line of it, without an error."""
 
     def __init__(self, fence: Fence, **kwargs: Any) -> None:
@@ -76,12 +103,6 @@ class FenceItem(pytest.Item):
             raise FenceFailedError(f"{self.nodeid}: never ran")
         elif missed := [line for line in outcome.missed if first < line < last]:
             raise FenceFailedError(f"{self.nodeid}: these lines of the file never ran: {missed}")
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show the lesson's error, not the way through this plugin."""
-        if isinstance(excinfo.value, FenceFailedError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Name the fence as the engine does."""

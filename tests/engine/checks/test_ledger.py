@@ -6,7 +6,7 @@ import pytest
 
 from qkvdocs.engine.checks._ledger import check, update
 from qkvdocs.engine.pages import LessonError
-from tests.project import Project, fence
+from tests.project import ROOT, Project, fence
 
 TEXT = f"""# Page
 
@@ -123,6 +123,25 @@ def test_the_command_tells_by_its_exit_code(project: Project) -> None:
     assert project.command("qkvdocs", "ledger").returncode == 0
 
 
-def test_the_real_ledger_is_current() -> None:
-    """Every number that the site shows was seen in a review."""
-    assert check(Path(__file__).parents[3]) == []
+def test_a_figure_is_its_words(project: Project) -> None:
+    """Numbers and captions, without HTML; and no line is too long to read."""
+    figure = "print(heatmap(np.full((2, 2), 0.5), rows='ab', columns='cd', name='M', caption='All of M is one half.'))"
+    project.write(
+        fence(f"import numpy as np\nfrom qkvdocs.figures import heatmap\n{figure}", 'exec="on" html="on"')
+    )
+    project.write(fence("print('long ' * 100)"), "long.md")
+    update(project.root)
+
+    texts = tree(project.root)
+    assert "All of M is one half." in texts["index.txt"]
+    assert "<" not in texts["index.txt"].partition("\n")[2]
+    lines = (ROOT / "tests" / "ledger").rglob("*.txt")
+    assert max(len(line) for text in texts.values() for line in text.split("\n")) < 200
+    assert [path.name for path in lines if max(map(len, path.read_text("utf-8").split("\n"))) > 200] == []
+
+
+def test_every_ledger_has_a_page() -> None:
+    """That each page shows what its ledger says is a test of that page, by the plugin."""
+    pages = {path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")}
+    ledger = ROOT / "tests" / "ledger"
+    assert {path.relative_to(ledger).with_suffix("") for path in ledger.rglob("*.txt")} <= pages

@@ -1,5 +1,6 @@
 """One test for each fence: named, selectable, and red when its fence is."""
 
+from qkvdocs.engine.checks._ledger import update
 from tests.project import Project, fence
 
 STEP = fence("def f():\n    return 2\nx += 1", 'exec="on" session="a"')
@@ -78,3 +79,17 @@ def test_a_malformed_fence_fails(project: Project) -> None:
     project.write(TEXT.replace('session="a"', "session=a", 1))
 
     assert "docs/index.md:3: FenceError" in outcomes(project)[1]
+
+
+def test_a_value_that_moved_fails_the_ledger(project: Project) -> None:
+    """With what the ledger has beside what came."""
+    project.write(TEXT)
+    update(project.root)
+    assert outcomes(project)[0] == [f"PASSED docs/index.md:{name}" for name in (3, 7, 15, ":ledger")]
+    project.write(TEXT.replace("x += 1", "x += 2"))
+
+    lines, text = outcomes(project, "docs/index.md")
+
+    assert [line for line in lines if line.startswith("FAILED")] == ["FAILED docs/index.md::ledger"]
+    assert "docs/index.md:13: value x\n" in text
+    assert "\n-    2\n+    3\n" in text
