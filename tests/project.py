@@ -4,9 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mkdocs.config import load_config
@@ -14,7 +15,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import get_files
 from mkdocs.structure.pages import Page as MkDocsPage
 
-from qkvdocs.engine.pages import Limits, Mode, Page, run_page
+from qkvdocs.engine.pages import Limits, Mode, Page, _extension, run_page
+from qkvdocs.engine.pages._recall import Asked
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = """\
@@ -111,20 +113,31 @@ def configured(root: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> 
 
 @pytest.fixture
 def rendered_blank(lesson: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], str]:
-    """Render a text as the real lesson, with the site's own settings and nothing computed."""
-    monkeypatch.setenv("QKVDOCS_BLANK", "1")
+    """Render a text as the real lesson, with the site's own settings; give what its blank page says.
+
+    The code is that of the lesson, so its process is asked once.
+    """
+    monkeypatch.setenv("QKVDOCS_BLANK", str(tmp_path / "blank"))
     docs = shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for name in ("qkvdocs", "tests"):
+        (tmp_path / name).symlink_to(ROOT / name)
     config = configured(ROOT, monkeypatch, site_dir=str(tmp_path / "site"), docs_dir=str(docs))
     files = get_files(config)
-    path = tmp_path / "docs" / lesson.relative_to(ROOT / "docs")
+    name = lesson.relative_to(ROOT).as_posix()
+    path, replies = tmp_path / name, list[Any]()
+
+    def known(asked: Asked) -> Sequence[Any]:
+        if not replies:
+            replies.extend(asked.run())
+        return replies
+
+    monkeypatch.setattr(_extension, "replies", known)
 
     def render(text: str) -> str:
         path.write_text(text, "utf-8")
-        page = MkDocsPage(
-            None, files.get_file_from_path(lesson.relative_to(ROOT / "docs").as_posix()), config
-        )
+        page = MkDocsPage(None, files.get_file_from_path(path.relative_to(docs).as_posix()), config)
         page.read_source(config)
         page.render(config, files)
-        return str(page.content)
+        return (tmp_path / "blank" / f"{name}.html").read_text("utf-8")
 
     return render

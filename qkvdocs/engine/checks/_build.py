@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qkvdocs.engine.checks._check import check
@@ -47,16 +47,19 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
     except (LessonError, QKVError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    with _workplace(site) as folder, ExitStack() as builders:
+    with _workplace(site) as folder:
         made, blank = folder / "site", folder / "blank"
-        # The second build runs nothing; it takes the other core meanwhile.
-        second = builders.enter_context(
-            _start([*builder, "-q", "-d", str(blank)], root, {"QKVDOCS_BLANK": "1"})
+        done = subprocess.run(  # noqa: S603
+            [*builder, "-d", str(made)],
+            cwd=root,
+            env={**os.environ, **NOTICE, "QKVDOCS_BLANK": str(blank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
-        first = builders.enter_context(_start([*builder, "-d", str(made)], root, {}))
-        log, blank_log = first.communicate()[0], second.communicate()[0]
-        if first.returncode or second.returncode:
-            print(_failure(log if first.returncode else blank_log), file=sys.stderr)  # noqa: T201
+        if done.returncode:
+            print(_failure(done.stdout), file=sys.stderr)  # noqa: T201
             return 1
         try:
             export(made, root)
@@ -64,7 +67,7 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
             print(error, file=sys.stderr)  # noqa: T201
             return 1
         report, errors = check(made, blank, root / "docs")
-        if errors or (warnings := list(_warnings(log))):
+        if errors or (warnings := list(_warnings(done.stdout))):
             print(*(errors or warnings), sep="\n", file=sys.stderr)  # noqa: T201
             return 1
         publish(made)
@@ -88,25 +91,6 @@ def _workplace(site: Path) -> Iterator[Path]:
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(folder)
-
-
-@contextmanager
-def _start(command: list[str], root: Path, extra: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Start a builder, which does not outlive us."""
-    started = subprocess.Popen(  # noqa: S603
-        command,
-        cwd=root,
-        env={**os.environ, **NOTICE, **extra},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.terminate()
-            started.communicate()
 
 
 def _failure(log: str) -> str:

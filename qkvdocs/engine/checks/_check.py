@@ -8,7 +8,7 @@ from pathlib import Path
 from qkvdocs.engine.checks._claims import check_claims
 from qkvdocs.engine.checks._links import check_links
 from qkvdocs.engine.checks._numerals import check_numerals
-from qkvdocs.engine.pages import LessonError
+from qkvdocs.engine.pages import PRIVATE, LessonError
 
 KINDS = ("computed", "cited", "recorded", "name", "constant")
 
@@ -18,7 +18,7 @@ def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonEr
 
     Args:
         site: The folder as readers get it.
-        blank: The same, built with `QKVDOCS_BLANK=1`.
+        blank: The folder of blank pages, which the builder was given as `QKVDOCS_BLANK`.
         docs: The Markdown files.
 
     Returns:
@@ -29,7 +29,19 @@ def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonEr
     total: Counter[str] = sum(counts.values(), Counter())
     report.append(f"numerals on {len(counts)} pages: {_counts(total)}")
     claims, unbound = check_claims(docs)
-    return [*report, claims], errors + unbound + check_links(site, docs)
+    return [*report, claims], errors + unbound + check_links(site, docs) + _marked(site)
+
+
+def _marked(site: Path) -> list[LessonError]:
+    """Find what still carries a mark of what was computed."""
+    texts = [
+        path for path in sorted(site.rglob("*")) if path.suffix in {".html", ".json", ".md", ".txt", ".xml"}
+    ]
+    return [
+        LessonError(path.relative_to(site).as_posix(), 1, "MarkError", f"must hold no mark, got {found[0]!r}")
+        for path in texts
+        if (found := PRIVATE.search(path.read_text("utf-8")))
+    ]
 
 
 def _counts(count: Counter[str]) -> str:
@@ -40,7 +52,7 @@ def main(arguments: list[str]) -> int:
     """Run the check as a command."""
     parser = argparse.ArgumentParser(prog="qkvdocs check", description=__doc__)
     parser.add_argument("site", type=Path, help="the built folder")
-    parser.add_argument("blank", type=Path, help="the folder built with QKVDOCS_BLANK=1")
+    parser.add_argument("blank", type=Path, help="the folder that its builder was given as QKVDOCS_BLANK")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the Markdown files")
     given = parser.parse_args(arguments)
     report, errors = check(given.site, given.blank, given.docs.absolute())

@@ -1,8 +1,8 @@
 """No digit that a reader sees is typed by hand.
 
-The site is built twice: once as readers get it, once *blank*, with every computed value replaced by the letter
-x and every fence's output by nothing. A numeral that is still there was typed. That holds wherever it stands:
-in prose, tables, formulas, captions, alternative texts, drawings.
+Each page is there twice: as readers get it, and *blank*, with the letter x for each computed digit and nothing for
+each fence's output. A numeral that is still there was typed. That holds wherever it stands: in prose, tables,
+formulas, captions, alternative texts, drawings.
 """
 
 import ast
@@ -18,7 +18,7 @@ from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
 from qkvdocs.engine.checks._html import Lines, PageReader, Words, built_pages, find_line, source_file
-from qkvdocs.engine.pages import LessonError, fences
+from qkvdocs.engine.pages import NUMBER_WORDS, LessonError, fences
 
 NUMERAL = re.compile(r"[\w.\-]*\d[\w.\-]*|[²³¹⁰-⁹₀-₉¼-¾⅐-⅞]+")
 TEX_NUMERAL = re.compile(r"[A-Za-z]*_?\d[\d.]*")
@@ -26,7 +26,6 @@ IDENTIFIER = re.compile(r"[A-Za-z_][\w.\-/]*$")
 """A whole string of this form names something: a tensor, a file, an encoding."""
 DATE = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
 RULE = "compute it, cite it, or list it"
-COUNTS = "two three four five six seven eight nine ten eleven twelve twenty hundred thousand million billion"
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Allowed:
         """A number word and what it counts; “token two scores” names a token, and counts nothing."""
         named = "".join(rf"(?<!\b{one} )" for one, _ in self.units)
         many = "|".join(many for _, many in self.units) or "(?!)"
-        return re.compile(rf"{named}\b({'|'.join(COUNTS.split())})\s+(?:{many})\b", re.I)
+        return re.compile(rf"{named}\b({NUMBER_WORDS})\s+(?:{many})\b", re.I)
 
 
 def typed(words: Words, allowed: Allowed) -> Iterator[tuple[str, str]]:
@@ -117,27 +116,30 @@ def check_numerals(site: Path, blank: Path, docs: Path) -> tuple[dict[str, Count
 
     Args:
         site: The folder as readers get it.
-        blank: The same, built with `QKVDOCS_BLANK=1`.
+        blank: The folder of blank pages, which the builder was given as `QKVDOCS_BLANK`.
         docs: The Markdown files.
 
     Returns:
         For each page how many numerals of each kind it has, and the errors.
     """
     allowed, counts, errors = Allowed.read(docs), {}, []
-    blanks = dict(built_pages(blank))
     for name, page in built_pages(site):
         source = source_file(name, docs)
         if source is None or name.startswith(allowed.unchecked):
             continue
-        here = counts[name] = Counter({"computed": max(0, numerals(page) - numerals(blanks[name]))})
-        here["recorded"] = sum(words.kind == "recorded" for words in page.words)
-        if not (page.has_content and blanks[name].has_content):
+        if not page.has_content:
             errors.append(LessonError(_name(source, docs), 1, "PageError", f"{name} must have an article"))
+        kept = blank / f"{_name(source, docs)}.html"
+        # What our extension has not converted is typed, all of it.
+        blank_page = PageReader(kept.read_text("utf-8")) if kept.exists() else page
+        here = counts[name] = Counter({"computed": max(0, numerals(page) - numerals(blank_page))})
+        here["recorded"] = sum(words.kind == "recorded" for words in page.words)
         errors += _code_errors(source, docs, allowed)
         lines, drawings = Lines(source), defaultdict[int, list[tuple[str, Words]]](list)
-        for words in blanks[name].words:
+        for words in page.words:
             if words.kind == "cited":
                 errors += _bad_citation(words, source, docs)
+        for words in blank_page.words:
             for kind, text in typed(words, allowed):
                 here[kind] += 1
                 if kind in {"typed", "counted"} and words.drawing:

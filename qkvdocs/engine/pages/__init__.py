@@ -6,10 +6,13 @@ from qkvdocs.engine.pages._errors import LessonError, read_utf8
 from qkvdocs.engine.pages._extension import Lessons, accept, draw
 from qkvdocs.engine.pages._fences import Fence, FenceError, fences
 from qkvdocs.engine.pages._forge import Limits, Mode
+from qkvdocs.engine.pages._marks import NUMBER_WORDS, PRIVATE
 from qkvdocs.engine.pages._page import Entry, Page, run_page
 from qkvdocs.engine.pages._site import date_of
 
 __all__ = [
+    "NUMBER_WORDS",
+    "PRIVATE",
     "Entry",
     "Fence",
     "FenceError",

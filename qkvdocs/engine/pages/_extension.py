@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 from markdown import Extension, Markdown
 from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
+from markdown.treeprocessors import Treeprocessor
 
 from qkvdocs.engine.pages._errors import LessonError
 from qkvdocs.engine.pages._forge import Limits, warm
+from qkvdocs.engine.pages._marks import BEGIN, END, INSTEAD, blank, shown
 from qkvdocs.engine.pages._page import Page, Reply, run
 from qkvdocs.engine.pages._recall import Asked
 from qkvdocs.engine.typeset import MermaidError, diagram, mathml
@@ -53,7 +56,8 @@ class Lessons(Extension):
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""
         md.preprocessors.register(RunPage(md, self), "qkvdocs", 26)
-        md.postprocessors.register(SetFormulas(md), "qkvdocs", 1)
+        md.treeprocessors.register(Unmark(md), "qkvdocs", 6)  # attr_list (8) is done, toc (5) is to come
+        md.postprocessors.register(Finish(md), "qkvdocs", 0)
         if forgiving:
             md.convert = forgive(md.convert)  # type: ignore[method-assign, assignment]
 
@@ -82,7 +86,7 @@ class RunPage(Preprocessor):
         super().__init__(md)
         cache = extension.getConfig("cache")
         self.limits, self.cache = extension.limits, Path(cache) if cache else None
-        self.blank = os.environ.get("QKVDOCS_BLANK") == "1"
+        self.blank = os.environ.get("QKVDOCS_BLANK", "")
         self.page: Page | None = None
 
     def run(self, lines: list[str]) -> list[str]:
@@ -91,36 +95,70 @@ class RunPage(Preprocessor):
             return lines
         asked = asked_by(*source, lines, self.limits)
         self.page = asked.page()
-        known = replies(asked) if replies and not self.blank else ()
-        run(self.page, self.limits, blank=self.blank, stash=self.md.htmlStash.store, known=known)
+        known = replies(asked) if replies else ()
+        run(self.page, self.limits, marked=True, stash=self.md.htmlStash.store, known=known)
         return self.page.lines
 
 
-class SetFormulas(Postprocessor):
-    """Turn TeX into MathML."""
+class Unmark(Treeprocessor):
+    """Leave no mark where another extension, or the builder, looks for more than text."""
+
+    def run(self, root: Element) -> None:
+        """Mend addresses; make plain text of the paragraphs around what a fence shows."""
+        for parent in root.iter():
+            for name in {"href", "src", "id"} & parent.attrib.keys():
+                parent.set(name, shown(parent.attrib[name]))
+            before = None
+            for child in list(parent):
+                char = (child.text or "").strip()
+                if child.tag != "p" or char not in {BEGIN, END}:
+                    before = child
+                    continue
+                parent.remove(child)
+                if before is None:
+                    parent.text = (parent.text or "") + char
+                else:
+                    before.tail = (before.tail or "") + char
+
+
+class Finish(Postprocessor):
+    """Turn TeX into MathML, and give what was computed to readers; keep a page without it, if somebody asks for one."""
 
     def run(self, text: str) -> str:
         """Give back the finished HTML."""
-        return MATHS.sub(self.formula, text)
+        text, runner = MATHS.sub(self.formula, text), runner_of(self.md)
+        if (
+            runner.blank and runner.page
+        ):  # the table of contents has each heading finished, the page comes last
+            kept = Path(runner.blank, f"{runner.page.file}.html")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(f"<article>{blank(text)}</article>", "utf-8")
+        return shown(text)
 
     def formula(self, found: re.Match[str]) -> str:
         """Set one formula, or name the line on which it stands."""
         source = html.unescape(found[3]).strip()
         try:
-            return mathml(source, display=found[2] == "[")
+            made = mathml(shown(source), display=found[2] == "[")
         except QKVError as error:
             if (page := runner_of(self.md).page) is None:
                 raise
             start = source.split("\n")[0].strip()
             lines = (origin for line, origin in zip(page.lines, page.origins, strict=True) if start in line)
             raise page.error(next(lines, page.first), type(error).__name__, str(error)) from None
+        # Its annotation, which comes last, keeps the marks.
+        return html.escape(source, quote=False).join(made.rsplit(html.escape(shown(source), quote=False), 1))
 
 
 def draw(source: str, language: str, css_class: str, options: dict[str, Any], md: Markdown, **_: Any) -> str:
     """Draw a mermaid fence, as superfences asks for it."""
     runner = runner_of(md)
     try:
-        return diagram(source, cache=runner.cache)
+        drawn = diagram(shown(source), cache=runner.cache)
+        if runner.blank and blank(source) != source:
+            head, drawn = drawn.split(">", 1)  # a block of HTML must begin with its tag
+            drawn = f"{head}>{BEGIN}{drawn}{INSTEAD}{diagram(blank(source), cache=runner.cache)}{END}"
+        return drawn
     except MermaidError as error:
         if runner.page is None:
             raise

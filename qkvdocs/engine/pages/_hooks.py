@@ -38,8 +38,6 @@ def on_config(config: Any) -> None:
 def on_files(files: Any, config: Any) -> None:
     """Run the pages in the order in which they will be asked for."""
     global _ahead
-    if os.environ.get("QKVDOCS_BLANK") == "1":
-        return
     if _ahead:
         _ahead.stop()
     _ahead = Ahead(

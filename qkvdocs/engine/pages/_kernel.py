@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 MEGABYTE = 2**20
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What no page can show: control characters but tab and newline."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\U000f0000-\U0010ffff]")
+"""What no page can show: control characters but tab and newline, and the private ones in which `_marks` marks."""
 SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # of Linux's prctl
 
 
@@ -170,7 +170,9 @@ def values_in(test: ast.expr, names: dict[str, Any]) -> str:
 def refuse_control(text: str, what: str) -> None:
     """Refuse what no page can show."""
     if found := CONTROL.search(text):
-        raise OutputError(f"{what} must hold no control character but tab and newline, got {found[0]!r}")
+        raise OutputError(
+            f"{what} must hold no control or private character but tab and newline, got {found[0]!r}"
+        )
 
 
 def code_lines(code: types.CodeType) -> set[int]:

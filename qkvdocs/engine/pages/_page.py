@@ -14,6 +14,7 @@ from qkvdocs.engine.pages._errors import LessonError, read_utf8
 from qkvdocs.engine.pages._fences import Fence, FenceError, fences, read_fence
 from qkvdocs.engine.pages._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.engine.pages._layout import lay_out
+from qkvdocs.engine.pages._marks import BEGIN, END, PRIVATE, mark
 from qkvdocs.engine.pages._reading import reading_minutes
 from qkvdocs.engine.pages._runnable import element
 from qkvdocs.engine.runtime import folder, is_there, tidy
@@ -23,8 +24,6 @@ VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
 UNREAD = re.compile(r"`\{(?:python|check|asserted)\}")
 PRINTED = re.compile(r"^[ \t>]*(?:`{3,}|~{3,}).*\bexec=", re.M)
 HEADING = re.compile(r"#{1,6}\s")
-BLANK = "x"
-"""Stands for every computed value where only what was typed is wanted."""
 
 Reply = dict[str, Any]
 """What a page's process answers to one fence or value."""
@@ -100,7 +99,7 @@ def run(
     limits: Limits | None = None,
     mode: Mode | None = None,
     *,
-    blank: bool = False,
+    marked: bool = False,
     stash: Callable[[str], str] = str,
     known: Sequence[Reply] = (),
 ) -> list[Reply]:
@@ -110,7 +109,7 @@ def run(
         page: The page; its lines and entries are filled in.
         limits: What it may use.
         mode: How it is run.
-        blank: Run nothing; fences show nothing, and every value is the letter x.
+        marked: Mark what was computed, for a conversion that takes the marks away.
         stash: Keeps HTML out of Markdown's way; gives what to write in its place.
         known: What the page's process replies, where that is known; else the page is run.
 
@@ -120,7 +119,7 @@ def run(
     Raises:
         LessonError: If anything on the page fails.
     """
-    runner = Runner(page, limits or Limits(), mode or Mode(), blank, stash, known)
+    runner = Runner(page, limits or Limits(), mode or Mode(), marked, stash, known)
     try:
         runner.walk()
     finally:
@@ -136,11 +135,11 @@ class Runner:
         page: Page,
         limits: Limits,
         mode: Mode,
-        blank: bool,
+        marked: bool,
         stash: Callable[[str], str],
         known: Sequence[Reply],
     ) -> None:
-        self.page, self.limits, self.mode, self.blank, self.stash = page, limits, mode, blank, stash
+        self.page, self.limits, self.mode, self.marked, self.stash = page, limits, mode, marked, stash
         self.kernel: Kernel | None = None
         self.known, self.replies = known, list[Reply]()
         self.in_comment = False
@@ -148,14 +147,18 @@ class Runner:
     def walk(self) -> None:
         """Go through the lines in order; run each fence, fill in each value."""
         lines, at = self.page.source, 0
+        for line, text in enumerate(lines, self.page.first):
+            if found := PRIVATE.search(text):
+                message = f"a page must hold no private character, got {found[0]!r}"
+                raise self.page.error(line, "EncodingError", message)
         while at < len(lines):
             try:
                 fence = read_fence(lines, at)
             except FenceError as error:
                 raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
             if fence is None:
-                if (line := self.fill(lines[at], at)) is not None:
-                    self.page.write(at, line)
+                if (filled := self.fill(lines[at], at)) is not None:
+                    self.page.write(at, filled)
                 at += 1
                 continue
             if fence.runs:
@@ -194,15 +197,14 @@ class Runner:
             )
         number = sum(entry.fence is not None for entry in self.page.entries)
         self.page.entries.append(Entry(line, fence.code, text, fence))
-        if self.blank:
-            return [""]
         button = ""
         if "run" in fence.options and is_there(self.page.root / folder()):
             button = element(self.page.file.partition("/")[2], number)
         try:
-            return lay_out(text, fence, line, self.stash, button)
+            laid = lay_out(text, fence, line, self.stash, button)
         except FenceError as error:
             raise self.page.error(error.line, "FenceError", str(error)) from None
+        return ["", BEGIN, *laid, END, ""] if self.marked and any(laid) else laid
 
     def fill(self, text: str, at: int) -> str | None:
         """Put the values of a line in their places; None if the line held marks of claims only."""
@@ -214,9 +216,9 @@ class Runner:
             if len(span[1]) > 1 or not value:
                 return span[0]
             if value[1] == "minutes":
-                minutes = BLANK if self.blank else str(reading_minutes(self.page.source, self.fences))
+                minutes = str(reading_minutes(self.page.source, self.fences))
                 self.page.entries.append(Entry(line, "reading minutes", minutes))
-                return minutes
+                return mark(minutes) if self.marked else minutes
             if value[1] in {"check", "asserted"}:
                 self.hold(value[1], value[2], line)
                 return NOTHING
@@ -232,7 +234,7 @@ class Runner:
                 )
             reply = self.ask(line, value={"code": value[2], "line": line})
             self.page.entries.append(Entry(line, value[2], reply["text"]))
-            return str(reply["text"])
+            return mark(reply["text"]) if self.marked else str(reply["text"])
 
         filled = SPAN.sub(replace, text)
         if re.search(r"`{3,}.*\bexec\b", SPAN.sub("", text)):
@@ -273,13 +275,11 @@ class Runner:
 
     def watch_comments(self, text: str) -> None:
         """Remember whether an HTML comment is open at the end of a line."""
-        for mark in re.findall(r"<!--|-->", SPAN.sub("", text)):
-            self.in_comment = mark == "<!--"
+        for end in re.findall(r"<!--|-->", SPAN.sub("", text)):
+            self.in_comment = end == "<!--"
 
     def ask(self, line: int, raises: str | None = None, **request: Any) -> Reply:
         """Put one request to the page's process; turn a failure into an error with its line."""
-        if self.blank:
-            return {"text": BLANK, "stdout": ""}
         if self.known:
             reply = self.known[len(self.replies)]
         else:

@@ -73,7 +73,10 @@ LOST = {
         "import subprocess\nsubprocess.run('sleep 9 & echo', shell=True)",
         r":2: OutputError: .*wait for the processes",
     ),
-    "NUL": ("print('a\\0b')", r":2: OutputError: .*no control character but tab and newline, got '.x00'"),
+    "NUL": (
+        "print('a\\0b')",
+        r":2: OutputError: .*no control or private character but tab and newline, got '.x00'",
+    ),
     "escape": ("print('\\33[2J')", r":2: OutputError: .*got '.x1b'"),
 }
 
