@@ -1,6 +1,9 @@
 """What the engine must know of a site: `docs/site.toml`, each entry of which may be left out."""
 
+import functools
+import importlib
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ class Settings:
 
     Examples:
         >>> Settings.of(Path("no/such/site"))
-        Settings(preload=('numpy',), assets=(), controls=(), drawings=(), previews=(), book='')
+        Settings(preload=('numpy',), assets=(), controls=(), drawings=(), previews=(), book='', roles='')
     """
 
     preload: tuple[str, ...] = ("numpy",)
@@ -32,6 +35,9 @@ class Settings:
 
     book: str = ""
     """Title of all lessons in one; the site's name where it is empty."""
+
+    roles: str = ""
+    """`module:function` that gives for a name, a label or a piece of code the class that colours it, or nothing."""
 
     @classmethod
     def of(cls, docs: Path) -> "Settings":
@@ -50,10 +56,29 @@ class Settings:
             if name not in known:
                 raise QKVError(f"docs/site.toml must have entries from {known}, got {name!r}")
             texts = value if isinstance(value, list) else [value]
-            if isinstance(value, str) != (name == "book") or not all(isinstance(each, str) for each in texts):
-                kind = "a text" if name == "book" else "a list of texts"
+            one = isinstance(getattr(cls, name), str)
+            if isinstance(value, str) != one or not all(isinstance(each, str) for each in texts):
+                kind = "a text" if one else "a list of texts"
                 raise QKVError(f"{name} in docs/site.toml must be {kind}, got {value!r}")
         given: dict[str, Any] = {
-            name: value if name == "book" else tuple(value) for name, value in table.items()
+            name: value if isinstance(value, str) else tuple(value) for name, value in table.items()
         }
         return cls(**given)
+
+    @functools.cached_property
+    def role(self) -> Callable[[str], str]:
+        """The function that `roles` names; without one, nothing has a class.
+
+        Raises:
+            QKVError: If there is no such function.
+        """
+        if not self.roles:
+            return lambda name: ""
+        module, _, function = self.roles.partition(":")
+        try:
+            found: Callable[[str], str] = getattr(importlib.import_module(module), function)
+        except (ImportError, ValueError, AttributeError) as error:
+            raise QKVError(
+                f"roles in docs/site.toml must be module:function, got {self.roles!r}: {error}"
+            ) from None
+        return found

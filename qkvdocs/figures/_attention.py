@@ -110,17 +110,17 @@ def attention_steps(
 
     changed: set[str] = set()
 
-    def show(matrix: Matrix, role: str) -> str:
+    def show(matrix: Matrix, place: str) -> str:
         """A reader changes an operand where it stands first."""
         here = edit and matrix.name in {"X", "W_Q", "W_K", "W_V"} and matrix.name not in changed
         changed.add(matrix.name)
-        return table(matrix, role, editable=here)
+        return table(matrix, place, editable=here)
 
-    def show_weight(matrix: Matrix, role: str) -> str:
+    def show_weight(matrix: Matrix, place: str) -> str:
         """Keys and values show either their own weights or those of the queries."""
-        if role == "lhs" or matrix is w_q or not same:
-            return show(matrix, role)
-        return show(matrix, f"{role} if-separate") + show(w_q, f"{role} if-shared")
+        if place == "lhs" or matrix is w_q or not same:
+            return show(matrix, place)
+        return show(matrix, f"{place} if-separate") + show(w_q, f"{place} if-shared")
 
     same = w_q.shape == w_k.shape == w_v.shape
     steps = [product(x, weight, out, show_weight) for weight, out in zip(learned, (q, k, v), strict=True)]

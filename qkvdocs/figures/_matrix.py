@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
+from qkvdocs.figures._role import role
 from qkvdocs.numbers import DIGITS, fmt, plain, relation
 
 __all__ = ["LIMIT", "MOST", "Matrix", "check_labels", "pretty", "read", "table"]
@@ -121,7 +122,7 @@ def pretty(name: str) -> str:
 
 def table(
     matrix: Matrix,
-    role: str,
+    place: str,
     *,
     editable: bool = False,
     sums: Sequence[Sequence[str]] | None = None,
@@ -134,7 +135,7 @@ def table(
 
     Args:
         matrix: What to write.
-        role: Classes: `lhs`, `rhs` or `each` for an operand, `out` for a result.
+        place: Classes: `lhs`, `rhs` or `each` for an operand, `out` for a result.
         editable: Let the script turn the entries into fields.
         sums: For a result, how each entry came about.
         recipe: For a result, the attributes from which the script computes it.
@@ -154,16 +155,16 @@ def table(
         label = f'<th scope="row">{escape(matrix.rows[row])}</th>' if matrix.rows else ""
         cells = []
         for column, value in enumerate(values.tolist()):
-            place = f'data-r="{row}" data-k="{column}"{attributes(row, column)}'
+            at = f'data-r="{row}" data-k="{column}"{attributes(row, column)}'
             text = write(value)
             if sums is not None:
                 why = escape(sums[row][column], quote=False)
-                cells.append(f'<td {place} tabindex="0"><b>{text}</b><span class="qkv-why">{why}</span></td>')
+                cells.append(f'<td {at} tabindex="0"><b>{text}</b><span class="qkv-why">{why}</span></td>')
             else:
-                cells.append(f"<td {place}>{text}</td>")
+                cells.append(f"<td {at}>{text}</td>")
         body.append(f"<tr>{label}{''.join(cells)}</tr>")
     limit = f' data-edit="{LIMIT}"' if editable else ""
     return (
-        f'<table class="qkv-m {role}" data-m="{escape(matrix.name)}"{limit}{recipe}>'
+        f'<table class="{f"qkv-m {place} {role(matrix.name)}".strip()}" data-m="{escape(matrix.name)}"{limit}{recipe}>'
         f"<caption>{caption or pretty(matrix.name)}</caption>{head}<tbody>{''.join(body)}</tbody></table>"
     )

@@ -48,7 +48,9 @@ def plot(vectors: Sequence[tuple[str, Point]], parts: Sequence[Part], *, equal: 
     for i, (name, tip) in enumerate(vectors):
         x, y = frame.place(tip)
         label = _write((x + (-12 if tip[0] < 0 else 12), y + (-4 if i % 2 else 12)), escape(name))
-        solid.append(f'<g class="v{i}">{_arrow(frame.place((0.0, 0.0)), (x, y))}{label}</g>')
+        solid.append(
+            f'<g class="v{i} {name[0].lower()}">{_arrow(frame.place((0.0, 0.0)), (x, y))}{label}</g>'
+        )
     return f'{axes}<g class="parts">{dashed}</g>{"".join(solid)}'
 
 

@@ -10,6 +10,7 @@ from qkvdocs.figures import _words
 from qkvdocs.figures._frame import code_block, frame, live
 from qkvdocs.figures._matrix import MOST, Matrix, pretty, read, table
 from qkvdocs.figures._plot import HEIGHT, WIDTH, Part, plot
+from qkvdocs.figures._role import role
 from qkvdocs.figures._step import product
 
 __all__ = ["vectors_on_axes", "worked_product"]
@@ -76,8 +77,8 @@ def worked_product(
         raise QKVError(f"names must differ, got {names}")
     captions = captions or {}
 
-    def show(matrix: Matrix, role: str) -> str:
-        return table(matrix, role, editable=edit, caption=captions.get(matrix.name, ""))
+    def show(matrix: Matrix, place: str) -> str:
+        return table(matrix, place, editable=edit, caption=captions.get(matrix.name, ""))
 
     step = product(a, b, y, show)
     body = step.html(captions.get(y.name, ""), HINT.format(pretty(y.name)))
@@ -125,7 +126,7 @@ def vectors_on_axes(
     label = f"{' and '.join(vectors)} as arrows from the origin"
     svg = _svg(plot(tips, [], equal=scales == "equal"), label, "")
     said = "; ".join(
-        f'<span class="key v{index}">{pretty(name)}</span> = {read(name, vector).text}'
+        f'<span class="key v{index} {role(name)}">{pretty(name)}</span> = {read(name, vector).text}'
         for index, (name, vector) in enumerate(vectors.items())
     )
     caption = f"{caption} {_scale(scales)}".strip()
@@ -155,7 +156,8 @@ def _drawn(a: Matrix, b: Matrix, y: Matrix, parts: ArrayLike, scales: str) -> st
 def _said(a: Matrix, b: Matrix, y: Matrix, scales: str) -> str:
     arrows = [matrix for matrix in (a, y) if matrix.shape == (1, 2)]
     keys = ", ".join(
-        f'<span class="key v{index}">{pretty(m.name)}</span> = {m.live}' for index, m in enumerate(arrows)
+        f'<span class="key v{index} {role(m.name)}">{pretty(m.name)}</span> = {m.live}'
+        for index, m in enumerate(arrows)
     )
     return (
         f"Arrows from the origin: {keys}. Dashed, tip to tail: the rows of {pretty(b.name)}, each times its"

@@ -9,7 +9,6 @@ from qkvdocs.figures._frame import frame
 __all__ = ["stored_matrix"]
 
 LONG, SHORT, EDGE = 320, 120, 26
-FILLS = {"q": "--qkv-in", "k": "--qkv-out", "v": "--md-code-hl-string-color, currentColor"}
 MOST = 96
 
 
@@ -83,11 +82,9 @@ def _strip(role: str, start: float, stop: float, columns: bool) -> str:
     length = LONG * (stop - start)
     x, y = (EDGE + LONG * start, EDGE) if columns else (EDGE, EDGE + LONG * start)
     width, height = (length, SHORT) if columns else (SHORT, length)
-    fill = f"var({FILLS[role]})" if role in FILLS else "none"
     size = max(6, min(14, length * 0.8))
     return (
-        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
-        f'style="fill:{fill};fill-opacity:.35;stroke:currentColor;stroke-opacity:.4"/>'
+        f'<rect class="{escape(role)}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"/>'
         f'<text x="{x + width / 2:g}" y="{y + height / 2 + size / 3:g}" '
         f'style="fill:currentColor;text-anchor:middle;font-size:{size:g}px">{escape(role.upper())}</text>'
     )

@@ -80,8 +80,8 @@ def test_its_own_rules_bite(tides: Project, old: str, new: str, message: str) ->
     [
         (
             'preloads = ["numpy"]',
-            "docs/site.toml must have entries from ['assets', 'book', 'controls', 'drawings', 'preload', 'previews'], "
-            "got 'preloads'",
+            "docs/site.toml must have entries from "
+            "['assets', 'book', 'controls', 'drawings', 'preload', 'previews', 'roles'], got 'preloads'",
         ),
         ('preload = "numpy"', "preload in docs/site.toml must be a list of texts, got 'numpy'"),
         ("book = 1", "book in docs/site.toml must be a text, got 1"),
@@ -100,6 +100,23 @@ def test_a_wrong_setting_is_named(project: Project, text: str, message: str) -> 
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
+
+
+def test_names_are_coloured_by_its_own_function(tides: Project) -> None:
+    """And by none of ours: here whatever begins with h."""
+    (tides.root / "tides" / "__init__.py").write_text(
+        "def hue(name):\n    return 'h' * name.startswith('h')\n"
+    )
+    (tides.root / "docs" / "site.toml").write_text('roles = "tides:hue"\n')
+
+    assert build(tides, "# Tides\n\n`height` of `Q`, **high**\n") == (0, "")
+    html = (tides.root / "site" / "index.html").read_text("utf-8")
+    assert '<code class="h">height</code> of <code>Q</code>, <strong class="h">high</strong>' in html
+
+    (tides.root / "docs" / "site.toml").write_text('roles = "tides:none"\n')
+    code, errors = build(tides, "# Tides\n")
+    assert code == 1
+    assert errors.startswith("roles in docs/site.toml must be module:function, got 'tides:none'")
 
 
 def test_the_browser_gets_no_engine(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
         for path in sorted((root / "docs").rglob("*")):
             if path.suffix in {".md", ".toml"}:
                 read_utf8(path, root)
-        Settings.of(root / "docs")
+        _ = Settings.of(root / "docs").role
     except (LessonError, QKVError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

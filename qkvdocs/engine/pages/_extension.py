@@ -19,9 +19,11 @@ from qkvdocs.engine.pages._forge import Limits, warm
 from qkvdocs.engine.pages._marks import BEGIN, END, INSTEAD, blank, shown
 from qkvdocs.engine.pages._page import Page, Reply, run
 from qkvdocs.engine.pages._recall import Asked
+from qkvdocs.engine.settings import Settings
 from qkvdocs.engine.typeset import MermaidError, diagram, mathml
 from qkvdocs.errors import QKVError
 
+NAME = re.compile(r"(?<!<pre>)<(code|strong)>([^<]{1,60})</\1>")
 MATHS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
 
@@ -45,6 +47,7 @@ class Lessons(Extension):
             "cache": ["", "Folder for drawn diagrams; empty for none"],
         }
         super().__init__(**kwargs)
+        self.role = Settings.of(Path.cwd() / "docs").role
         warm(Path.cwd())
 
     @property
@@ -57,7 +60,7 @@ class Lessons(Extension):
         """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""
         md.preprocessors.register(RunPage(md, self), "qkvdocs", 26)
         md.treeprocessors.register(Unmark(md), "qkvdocs", 6)  # attr_list (8) is done, toc (5) is to come
-        md.postprocessors.register(Finish(md), "qkvdocs", 0)
+        md.postprocessors.register(Finish(md, self.role), "qkvdocs", 0)
         if forgiving:
             md.convert = forgive(md.convert)  # type: ignore[method-assign, assignment]
 
@@ -86,7 +89,7 @@ class RunPage(Preprocessor):
         super().__init__(md)
         cache = extension.getConfig("cache")
         self.limits, self.cache = extension.limits, Path(cache) if cache else None
-        self.blank = os.environ.get("QKVDOCS_BLANK", "")
+        self.role, self.blank = extension.role, os.environ.get("QKVDOCS_BLANK", "")
         self.page: Page | None = None
 
     def run(self, lines: list[str]) -> list[str]:
@@ -122,24 +125,31 @@ class Unmark(Treeprocessor):
 
 
 class Finish(Postprocessor):
-    """Turn TeX into MathML, and give what was computed to readers; keep a page without it, if somebody asks for one."""
+    """Set formulas, colour names, give what was computed to readers; keep a page without it, if asked for one."""
+
+    def __init__(self, md: Markdown, role: Callable[[str], str]) -> None:
+        super().__init__(md)
+        self.role = role
 
     def run(self, text: str) -> str:
         """Give back the finished HTML."""
-        text, runner = MATHS.sub(self.formula, text), runner_of(self.md)
-        if (
-            runner.blank and runner.page
-        ):  # the table of contents has each heading finished, the page comes last
+        text, runner = NAME.sub(self.name, MATHS.sub(self.formula, text)), runner_of(self.md)
+        if runner.blank and runner.page:  # each heading was finished before, for the contents
             kept = Path(runner.blank, f"{runner.page.file}.html")
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(f"<article>{blank(text)}</article>", "utf-8")
         return shown(text)
 
+    def name(self, found: re.Match[str]) -> str:
+        """Give a name in running text its colour."""
+        role = self.role(html.unescape(shown(found[2])))
+        return f'<{found[1]} class="{role}">{found[2]}</{found[1]}>' if role else found[0]
+
     def formula(self, found: re.Match[str]) -> str:
         """Set one formula, or name the line on which it stands."""
         source = html.unescape(found[3]).strip()
         try:
-            made = mathml(shown(source), display=found[2] == "[")
+            made = mathml(shown(source), display=found[2] == "[", role=self.role)
         except QKVError as error:
             if (page := runner_of(self.md).page) is None:
                 raise
@@ -154,7 +164,7 @@ def draw(source: str, language: str, css_class: str, options: dict[str, Any], md
     """Draw a mermaid fence, as superfences asks for it."""
     runner = runner_of(md)
     try:
-        drawn = diagram(shown(source), cache=runner.cache)
+        drawn = diagram(shown(source), cache=runner.cache, role=runner.role)
         if runner.blank and blank(source) != source:
             head, drawn = drawn.split(">", 1)  # a block of HTML must begin with its tag
             drawn = f"{head}>{BEGIN}{drawn}{INSTEAD}{diagram(blank(source), cache=runner.cache)}{END}"

@@ -1,6 +1,7 @@
 """TeX formulas become MathML while the site is built, so that no page needs a script for them."""
 
 import re
+from collections.abc import Callable
 
 import math_core
 
@@ -19,6 +20,9 @@ _BETTER = {
     "\u0332</mo></mover>": "\u203e</mo></mover>",  # a combining mark is drawn beside its place
     "\u0332</mo></munder>": "_</mo></munder>",
 }
+_NAME = re.compile(
+    r"(<msub>)<mi>(\w+)</mi>(?:<mrow>)?<m[in]>(\w+)</m[in]>.*?</msub>|<mi[^>]*>(\w+)</mi>", re.DOTALL
+)
 _EMPTY_LAST_ROW = re.compile(r"<mtr>(?:<mtd[^>]*></mtd>)+</mtr>(?=</mtable>)")
 
 
@@ -48,7 +52,7 @@ def _refuse_what_vanishes(tex: str) -> None:
             raise _fail(r"% hides the rest of its line, write \%", tex, token.start())
 
 
-def mathml(tex: str, *, display: bool) -> str:
+def mathml(tex: str, *, display: bool, role: Callable[[str], str] = lambda name: "") -> str:
     r"""Turn one formula into one `<math>` element.
 
     The TeX stays inside as an annotation: browsers neither show it nor hand it to screen readers (those read
@@ -57,6 +61,7 @@ def mathml(tex: str, *, display: bool) -> str:
     Args:
         tex: The formula without its dollar signs.
         display: Whether it stands on a line of its own.
+        role: Gives for a letter, or a letter with its index as in `W_Q`, the class that colours it, or nothing.
 
     Returns:
         HTML, also well-formed XML. A number is plain digits, so that it is found as text. Calls know nothing
@@ -95,4 +100,10 @@ def mathml(tex: str, *, display: bool) -> str:
             raise TeXError(
                 f"formula: digits must be 0 to 9 to be found as text, got {char}. Put them outside \\mathbf"
             )
-    return html
+    head, mark, rest = html.partition("<annotation")
+    return _NAME.sub(lambda name: _coloured(name, role), head) + mark + rest
+
+
+def _coloured(name: re.Match[str], role: Callable[[str], str]) -> str:
+    found = role(f"{name[2]}_{name[3]}" if name[1] else name[4])
+    return re.sub(r"(?<=^<m)(sub|i)", rf'\1 class="{found}"', name[0]) if found else name[0]

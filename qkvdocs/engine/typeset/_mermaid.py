@@ -7,6 +7,7 @@ sketched outlines) suits neither a dark scheme nor a printer, so the shapes are 
 import hashlib
 import re
 import tempfile
+from collections.abc import Callable
 from html import escape
 from importlib.metadata import version
 from math import hypot
@@ -32,12 +33,13 @@ _CONFIG = {
 }
 
 
-def diagram(source: str, *, cache: Path | None) -> str:
+def diagram(source: str, *, cache: Path | None, role: Callable[[str], str] = lambda label: "") -> str:
     """Draw a flowchart and say it in words.
 
     Args:
         source: Mermaid source, `flowchart LR` or `TD`.
         cache: Where drawings are kept by content, or None to draw anew. Warm equals cold byte for byte.
+        role: Gives for a box's label the class that colours it, or nothing.
 
     Returns:
         One `<figure class="diagram">`: an SVG of lines and real text in the page's own colour and font,
@@ -47,12 +49,13 @@ def diagram(source: str, *, cache: Path | None) -> str:
     Raises:
         MermaidError: If mermaid rejects the source or it cannot be said in words; the error knows the line.
     """
-    kept = cache / f"{_address(source)}.html" if cache else None
+    chart = parse(source)
+    roles = {name: role(node.label) for name, node in chart.nodes.items()}
+    kept = cache / f"{_address(source, roles)}.html" if cache else None
     if kept and kept.exists():
         return kept.read_bytes().decode()
-    chart = parse(source)
     html = (
-        f'<figure class="diagram"><div class="diagram-box" tabindex="0">{_draw(source, chart)}</div>'
+        f'<figure class="diagram"><div class="diagram-box" tabindex="0">{_draw(source, chart, roles)}</div>'
         f"<details><summary>This diagram in words</summary>{in_words(chart)}</details></figure>"
     )
     if cache and kept:
@@ -63,10 +66,10 @@ def diagram(source: str, *, cache: Path | None) -> str:
     return html
 
 
-def _address(source: str) -> str:
+def _address(source: str, roles: dict[str, str]) -> str:
     parts = [version(name) for name in ("mermaidx", "novasvg", "quickjs-ng")]
     parts += [Path(module).read_text(encoding="utf-8") for module in (__file__, _flowchart.__file__)]
-    return hashlib.sha256(repr([*parts, source]).encode()).hexdigest()
+    return hashlib.sha256(repr([*parts, source, roles]).encode()).hexdigest()
 
 
 def _ask_mermaid(source: str) -> ElementTree.Element:
@@ -86,7 +89,7 @@ def _ask_mermaid(source: str) -> ElementTree.Element:
     return ElementTree.fromstring(svg)  # noqa: S314
 
 
-def _draw(source: str, chart: Flowchart) -> str:
+def _draw(source: str, chart: Flowchart, roles: dict[str, str]) -> str:
     root = _ask_mermaid(source)
     boxes, arrows, texts = [], [], []
     labels: dict[str, str] = {}
@@ -96,7 +99,8 @@ def _draw(source: str, chart: Flowchart) -> str:
         if "node" in kinds:
             name = group.get("id", "").removeprefix("my-svg-flowchart-").rpartition("-")[0]
             radius = _size(group[0])[1] / 2 if chart.nodes[name].shape == "([" else 6
-            boxes.append(f'<rect {_place(group, group[0])} rx="{radius:.1f}"/>')
+            kind = f'class="{roles[name]}" ' if roles[name] else ""
+            boxes.append(f'<rect {kind}{_place(group, group[0])} rx="{radius:.1f}"/>')
             texts += _text(rows, group)
             labels[name] = "".join(rows)
         elif "flowchart-link" in kinds:

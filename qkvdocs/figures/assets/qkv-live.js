@@ -82,7 +82,7 @@
 		const dashed = parts.map((_, i) => arrow(place(path[i]), place(path[i + 1])));
 		const solid = vectors.map(([name, tip], i) => {
 			const [x, y] = place(tip), label = write([x + (tip[0] < 0 ? -12 : 12), y + (i % 2 ? -4 : 12)], name);
-			return `<g class="v${i}">${arrow(place([0, 0]), [x, y])}${label}</g>`;
+			return `<g class="v${i} ${name[0].toLowerCase()}">${arrow(place([0, 0]), [x, y])}${label}</g>`;
 		});
 		return `${axis(0)}${axis(1)}<g class="parts">${dashed.join("")}</g>${solid.join("")}`;
 	};

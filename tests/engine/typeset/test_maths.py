@@ -1,6 +1,7 @@
 """Formulas: what they say, and that nothing of them vanishes."""
 
 import os
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from qkvdocs.engine.typeset import _maths
 from qkvdocs.engine.typeset._maths import TeXError, mathml
+from qkvdocs.figures._role import role
 
 ATTENTION = [
     r"W_Q",
@@ -161,3 +163,15 @@ def test_another_process_writes_the_same_bytes(tmp_path):
             [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, check=True
         )
         assert out.stdout.decode().strip() == ascii([mathml(tex, display=True) for tex in ATTENTION])
+
+
+def test_letters_have_their_class() -> None:
+    """A letter with its index is one name; an index alone is none, and the TeX stays as it is."""
+    html = mathml(r"W_Q x_2 + q_2 \sqrt{d_k} K^\top", display=False, role=role)
+
+    assert re.findall(r'<(m\w+) class="(\w)">(.*?)</', html) == [
+        ("msub", "q", "<mi>W"),
+        ("msub", "q", "<mi>q"),
+        ("mi", "k", "K"),
+    ]
+    assert re.sub(r' class="\w"', "", html) == mathml(r"W_Q x_2 + q_2 \sqrt{d_k} K^\top", display=False)

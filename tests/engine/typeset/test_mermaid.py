@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from math import hypot
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from qkvdocs.engine.typeset import _flowchart, _mermaid
 from qkvdocs.engine.typeset._flowchart import Edge, Flowchart, Node, in_short, in_words, parse
 from qkvdocs.engine.typeset._mermaid import MermaidError, diagram
+from qkvdocs.figures._role import role
 
 PROJECTION = """\
 flowchart LR
@@ -257,7 +259,7 @@ def test_a_warm_cache_gives_the_same_bytes_without_mermaid(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("what", ["mermaidx", "novasvg", "quickjs-ng", "_mermaid", "_flowchart"])
 def test_a_cache_is_cold_after_any_change_of_what_draws(what, tmp_path, monkeypatch):
-    before = _mermaid._address(PROJECTION)
+    before = _mermaid._address(PROJECTION, {})
     module = {"_mermaid": _mermaid, "_flowchart": _flowchart}.get(what)
     if module is None:
         real = _mermaid.version
@@ -265,7 +267,7 @@ def test_a_cache_is_cold_after_any_change_of_what_draws(what, tmp_path, monkeypa
     else:
         (tmp_path / "edited.py").write_text("# edited", encoding="utf-8")
         monkeypatch.setattr(module, "__file__", str(tmp_path / "edited.py"))
-    assert _mermaid._address(PROJECTION) != before
+    assert _mermaid._address(PROJECTION, {}) != before
 
 
 def test_bytes_do_not_depend_on_the_process(tmp_path):
@@ -273,3 +275,13 @@ def test_bytes_do_not_depend_on_the_process(tmp_path):
     env = {"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo", "PYTHONPATH": os.pathsep.join(sys.path)}
     out = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, check=True)
     assert out.stdout.decode().strip() == ascii(diagram(ATTENTION, cache=None))
+
+
+def test_boxes_have_their_class(tmp_path: Path) -> None:
+    """By their labels; a drawing kept for other classes is not taken."""
+    source = "flowchart LR\nA[x] --> B[query]"
+    plain, coloured = (diagram(source, cache=tmp_path, role=kind) for kind in (lambda label: "", role))
+
+    assert 'class="q"' not in plain
+    assert coloured.replace('<rect class="q"', "<rect") == plain
+    assert coloured.count('class="q"') == 1
