@@ -20,8 +20,8 @@ from tests.browser.conftest import Host
 ROOT = Path(__file__).parents[2]
 LESSON = "lessons/02-causal-mask/"
 FIGURE = "concepts/projections/"
-# CONTRIBUTING.md tells hosts what to allow.
-POLICY = re.search(r"^Content-Security-Policy: (.*)$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)[1]
+# The page on the engine tells hosts what to allow.
+POLICY = re.search(r"^Content-Security-Policy: (.*)$", (ROOT / "docs" / "reference" / "engine.md").read_text("utf-8"), re.M)[1]
 RUN_ALL = """async () => {
     const found = [];
     for (const element of document.querySelectorAll("qkv-run")) {
