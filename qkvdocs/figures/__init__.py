@@ -7,6 +7,7 @@ at an entry, by mouse, keyboard or touch, marks what it is made of.
 
 from qkvdocs.figures._attention import attention_steps
 from qkvdocs.figures._cache import cache
+from qkvdocs.figures._consult import consult
 from qkvdocs.figures._exercise import exercise
 from qkvdocs.figures._flow import flow
 from qkvdocs.figures._heads import heads
@@ -21,6 +22,7 @@ from qkvdocs.figures._visibility import visibility
 __all__ = [
     "attention_steps",
     "cache",
+    "consult",
     "exercise",
     "flow",
     "heads",

@@ -41,10 +41,10 @@ def ribbons(asked: Mapping[str, tuple[int, ArrayLike, Sequence[str]]], *, captio
         raise ShapeError("asked must hold at least one picture, got none")
     pictures, said = "", ""
     for title, (at, row, words) in asked.items():
-        weights = _shares(title, row, len(words))
+        weights = shares(title, row, len(words))
         if not 0 <= at < len(words):
             raise QKVError(f"{title} must ask from a place of 0 to {len(words) - 1}, got {at}")
-        shown = [_even(weight) for weight in weights.tolist()]
+        shown = [even(weight) for weight in weights.tolist()]
         pictures += f"<div><p>{escape(title)}</p>{_picture(title, at, shown, words)}</div>"
         order = [
             to for to in np.argsort([-float(text) for text in shown], kind="stable") if shown[to] != NOTHING
@@ -56,7 +56,7 @@ def ribbons(asked: Mapping[str, tuple[int, ArrayLike, Sequence[str]]], *, captio
     return f'<div class="qkv">{figure}</div>'
 
 
-def _shares(title: str, row: ArrayLike, count: int) -> np.ndarray:
+def shares(title: str, row: ArrayLike, count: int) -> np.ndarray:
     weights = np.asarray(row)
     if weights.dtype.kind not in "iuf" or not np.isfinite(weights).all():
         raise DTypeError(f"weights of {title} must hold finite real numbers, got {weights.dtype}")
@@ -70,13 +70,13 @@ def _shares(title: str, row: ArrayLike, count: int) -> np.ndarray:
     return weights.astype(float)
 
 
-def _even(weight: float) -> str:
-    """Write every weight with the same decimals, so that points stand below one another."""
-    whole, _, part = fmt(weight, DIGITS).partition(".")
-    return f"{whole}.{part:0<{DIGITS}}"
+def even(number: float, digits: int = DIGITS) -> str:
+    """Write every number with the same decimals, so that points stand below one another."""
+    whole, _, part = fmt(number, digits).partition(".")
+    return f"{whole}.{part:0<{digits}}"
 
 
-NOTHING = _even(0.0)
+NOTHING = even(0.0)
 
 
 def _picture(title: str, at: int, shown: Sequence[str], words: Sequence[str]) -> str:

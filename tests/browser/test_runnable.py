@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 LESSON = "lessons/02-causal-mask/"
 FIGURE = "concepts/projections/"
 # The page on the engine tells hosts what to allow.
-POLICY = re.search(r"^Content-Security-Policy: (.*)$", (ROOT / "docs" / "reference" / "engine.md").read_text("utf-8"), re.M)[1]
+POLICY = re.search(
+    r"^Content-Security-Policy: (.*)$", (ROOT / "docs" / "reference" / "engine.md").read_text("utf-8"), re.M
+)[1]
 RUN_ALL = """async () => {
     const found = [];
     for (const element of document.querySelectorAll("qkv-run")) {

@@ -6,6 +6,7 @@ from qkvdocs.core import KVCache, attend, attention_scores, causal_mask, project
 from qkvdocs.figures import (
     attention_steps,
     cache,
+    consult,
     flow,
     heads,
     heatmap,
@@ -118,6 +119,15 @@ def asked():
     return ribbons({words[at]: (at, pattern[at], words) for at in (4, 5)}, caption="Whom two words ask.")
 
 
+def consulted():
+    """Whom the words of a short text ask, and what they take home."""
+    words = ["the", "cat", "sat", "and", "it", "slept"]
+    Q, K, V = np.random.default_rng(4).normal(size=(3, 6, 5)) * 2
+    context, pattern, scores = attend(Q, K, V)
+    given = {"Q": Q, "K": K, "V": V, "scores": scores, "pattern": pattern, "context": context}
+    return consult(words, **given, at=4, name="asked", caption="A head of random numbers.")
+
+
 GALLERY = {
     "product": product,
     "column": column,
@@ -130,5 +140,6 @@ GALLERY = {
     "lines": curves,
     "visibility": seen,
     "ribbons": asked,
+    "consult": consulted,
 }
 FLOW = flow([["x = [2, 3]", f"W_{name}", name.lower()] for name in "QKV"])

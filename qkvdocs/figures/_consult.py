@@ -1,0 +1,220 @@
+"""One sentence in one head: a word asks, all words answer, and it takes home a mixture. It needs no script."""
+
+import struct
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from re import fullmatch
+from zlib import compress, crc32
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qkvdocs.errors import DTypeError, QKVError, ShapeError
+from qkvdocs.figures import _words
+from qkvdocs.figures._frame import frame
+from qkvdocs.figures._matrix import pretty
+from qkvdocs.figures._ribbons import MANY, NOTHING, even, shares
+from qkvdocs.numbers import fmt
+
+__all__ = ["consult"]
+
+LEVELS, TERMS = 15, 4
+"""Shades of an entry besides nothing, and how many products of a score are written out."""
+DEEP = 60
+"""Part of a line, in hundredths, that a ribbon of weight one fills."""
+ASK = "Pick a word: whom does it ask?"
+
+
+def consult(
+    words: Sequence[str],
+    *,
+    Q: ArrayLike,
+    K: ArrayLike,
+    V: ArrayLike,
+    scores: ArrayLike,
+    pattern: ArrayLike,
+    context: ArrayLike,
+    at: int,
+    name: str,
+    caption: str = "",
+) -> str:
+    """Let a reader pick a word of a sentence and see whom it asks, in one attention head.
+
+    Each word has its query, its key and its value as strips of shades, a cell for each entry: coloured where
+    the entry is above 0, grey where it is below, the stronger the larger. For the picked word there are a
+    ribbon to each word, as thick as its weight, the scores, the weights, how the largest came about, and what
+    it takes home.
+
+    Args:
+        words: The words, at most 32.
+        Q: Queries, shape `(words, d_head)`.
+        K: Keys, shape `(words, d_head)`.
+        V: Values, shape `(words, d_value)`.
+        scores: Scaled dot products, shape `(words, words)`.
+        pattern: Attention weights, shape `(words, words)`.
+        context: What each word takes home, shape `(words, d_value)`.
+        at: The place of the word that is picked at first.
+        name: Its name on the page; no other figure there may have it.
+        caption: HTML of the caption; how to read the strips follows it.
+
+    Returns:
+        HTML for a fence with `html="on"`.
+
+    Raises:
+        ShapeError: If arrays do not fit to the words.
+        DTypeError: If an entry is not a finite number.
+        QKVError: If a row of weights is no shares of one, a score or a mixture is not what it is said to be,
+            the place is not that of a word, or the name is none.
+
+    Examples:
+        >>> from qkvdocs.core import attend
+        >>> Q = K = V = np.eye(2)
+        >>> context, pattern, scores = attend(Q, K, V)
+        >>> html = consult(["cat", "it"], Q=Q, K=K, V=V, scores=scores, pattern=pattern, context=context,
+        ...                at=1, name="two")
+        >>> "it asks: it 0.67, cat 0.33" in html
+        True
+    """
+    n = len(words)
+    given = {"Q": Q, "K": K, "V": V, "scores": scores, "pattern": pattern, "context": context}
+    q, k, v, s, p, c = (_rows(label, values, n) for label, values in given.items())
+    if q.shape != k.shape or v.shape != c.shape or s.shape != (n, n):
+        shapes = ", ".join(f"{label} {np.shape(values)}" for label, values in given.items())
+        raise ShapeError(f"Q must fit K, V the context, scores the words = {n}, got {shapes}")
+    if not 0 <= at < n:
+        raise QKVError(f"at must be the place of a word from 0 to {n - 1}, got {at}")
+    if not fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise QKVError(f"name must be lower-case letters, digits and hyphens, got {name!r}")
+    if not np.allclose(p @ v, c, rtol=1e-3, atol=1e-3 * max(1, np.abs(v).max())):
+        raise QKVError("context must be the values mixed by the pattern")
+    parts, said = "", ""
+    for i, word in enumerate(words):
+        row = [even(weight) for weight in shares(word, p[i], n).tolist()]
+        order = [j for j in np.argsort([-float(text) for text in row], kind="stable") if row[j] != NOTHING]
+        most = order[0]
+        heard = ", ".join(f"{escape(words[j])} {row[j]}" for j in order)
+        said += f"<li>{escape(word)} asks: {heard}</li>"
+        picked = " checked" if i == at else ""
+        parts += (
+            f'<label><i class="q" style="--at:{i}"></i><input type="radio" name="{name}"{picked}>'
+            f"<b>{escape(word)}</b></label>"
+            f'<div class="answers">{_ribbons(i, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
+            f'<div class="home"><p>{_sum((word, i), (words[most], most), q[i], k[most], s[i, most])}</p>'
+            f'<p><b class="v">takes home</b> <i class="v c" style="--at:{i}"></i> {heard}</p></div>'
+        )
+    strips = "".join(
+        f'<div class="strips">{"".join(f"<i class={role} style=--at:{j}></i>" for j in range(n))}</div>'
+        for role in "kv"
+    )
+    sprites = "".join(
+        f"--{role}:url({_sprite(rows)});" for role, rows in (("q", q), ("k", k), ("v", v), ("c", c))
+    )
+    body = (
+        f'<p class="qkv-bar">{ASK}</p>'
+        f'<div class="qkv-body" role="radiogroup" aria-label="{ASK}" style="--n:{n};{sprites}">'
+        f'<p class="heads">{_heads()}</p>'
+        f"{parts}{strips}</div>"
+    )
+    caption = (
+        f"{caption} Each strip is a vector: coloured where an entry is above 0, grey where it is below."
+        " The thicker a ribbon, the larger the weight at its end."
+    ).strip()
+    return f'<div class="qkv">{frame(body, caption, f"<ul>{said}</ul>", "qkv-consult")}</div>'
+
+
+def _rows(label: str, values: ArrayLike, count: int) -> np.ndarray:
+    rows = np.asarray(values)
+    if rows.dtype.kind not in "iuf" or not np.isfinite(rows).all():
+        raise DTypeError(f"{label} must hold finite real numbers, got {rows.dtype}")
+    if rows.ndim != 2 or len(rows) != count or not 1 <= count <= MANY or not rows.size:
+        raise ShapeError(f"{label} must have a row for each word = {count}, at most {MANY}, got {rows.shape}")
+    return rows.astype(float)
+
+
+def _sprite(rows: np.ndarray) -> str:
+    """Draw how strong each entry is, rows of entries above 0 first, then those below, as a PNG of shades alone."""
+    strong = np.rint(rows / (np.abs(rows).max() or 1) * LEVELS).astype(int)
+    shades = np.vstack([strong.clip(0), (-strong).clip(0)]).astype(np.uint8)
+    height, width = shades.shape
+    if width % 2:
+        shades = np.hstack([shades, np.zeros((height, 1), np.uint8)])
+    packed = shades[:, ::2] << 4 | shades[:, 1::2]
+    lines = b"".join(b"\0" + line.tobytes() for line in packed)
+    head = struct.pack(">IIBBBBB", width, height, 4, 3, 0, 0, 0)  # four bits that choose from a palette
+    alphas = bytes(round(255 * level / LEVELS) for level in range(LEVELS + 1))
+    chunks = (
+        (b"IHDR", head),
+        (b"PLTE", bytes(3 * (LEVELS + 1))),
+        (b"tRNS", alphas),
+        (b"IDAT", compress(lines, 9)),
+    )
+    data = b"".join(_chunk(kind, part) for kind, part in (*chunks, (b"IEND", b"")))
+    return f"data:image/png;base64,{b64encode(bytes.fromhex('89504e470d0a1a0a') + data).decode()}"
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+
+def _ribbons(at: int, row: Sequence[str]) -> str:
+    """Draw them over lines of height 100, as wide as the page leaves room."""
+    weights = [float(text) * DEEP for text in row]
+    begin, drawn = at * 100 + 50 - sum(weights) / 2, ""
+    for j, weight in enumerate(weights):
+        if weight:
+            end = j * 100 + 50 - weight / 2
+            a, b, c, d = (fmt(y, 0) for y in (begin, end, begin + weight, end + weight))
+            drawn += f'<path d="M0 {a}C50 {a} 50 {b} 100 {b}V{d}C50 {d} 50 {c} 0 {c}Z"></path>'
+        begin += weight
+    return (
+        f'<svg viewBox="0 0 100 {100 * len(row)}" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
+    )
+
+
+def _answers(words: Sequence[str], scores: np.ndarray, row: Sequence[str]) -> str:
+    most = max(row, key=float)
+    return "".join(
+        f"<li{PASSED if text == NOTHING else MOST if text == most else ''}>"
+        f"<b>{escape(word)}</b> <s>{even(score, 1)}</s> <u>{text}</u></li>"
+        for word, score, text in zip(words, scores.tolist(), row, strict=True)
+    )
+
+
+PASSED, MOST = " class=passed", " class=most"
+
+
+def _heads() -> str:
+    roles = ("q", "asks"), ("k", "offers"), ("v", "carries")
+    return "".join(
+        f'<span class="{role}">{verb} <small>{pretty(f"X W_{role.upper()}")}</small></span>'
+        for role, verb in roles
+    )
+
+
+def _sum(
+    asks: tuple[str, int], offers: tuple[str, int], query: np.ndarray, key: np.ndarray, score: float
+) -> str:
+    """Say how a score came about: its largest products, and the root."""
+    terms = query * key
+    label = f"score of {offers[0]}"
+    _words.product(label, query.tolist(), key.tolist(), terms.sum().item())
+    first = np.argsort(-np.abs(terms), kind="stable")[:TERMS]
+    shown = " + ".join(f"{_factor(query[e])}·{_factor(key[e])}" for e in first)
+    more = len(terms) - len(first)
+    rest = f" + {more} smaller product{'s' * (more > 1)}" if more else ""
+    root = len(query)
+    _words.scaled(label, terms.sum().item(), root, score)
+    return (
+        f"{_strip('q', *asks)} · {_strip('k', *offers)} = {shown}{rest} ≈ {even(terms.sum().item(), 1)};"
+        f" divided by √{root}: {even(score, 1)}"
+    )
+
+
+def _strip(role: str, word: str, at: int) -> str:
+    return f'<b class="{role}">{escape(word)}</b> <i class="{role}" style="--at:{at}"></i>'
+
+
+def _factor(value: float) -> str:
+    text = fmt(value, 1)
+    return f"({text})" if text.startswith("-") or text.startswith("−") else text
