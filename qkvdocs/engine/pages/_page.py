@@ -140,6 +140,7 @@ class Runner:
         known: Sequence[Reply],
     ) -> None:
         self.page, self.limits, self.mode, self.marked, self.stash = page, limits, mode, marked, stash
+        self.mark: Callable[[str], str] = mark if marked else str
         self.kernel: Kernel | None = None
         self.known, self.replies = known, list[Reply]()
         self.in_comment = False
@@ -218,7 +219,7 @@ class Runner:
             if value[1] == "minutes":
                 minutes = str(reading_minutes(self.page.source, self.fences))
                 self.page.entries.append(Entry(line, "reading minutes", minutes))
-                return mark(minutes) if self.marked else minutes
+                return self.mark(minutes)
             if value[1] in {"check", "asserted"}:
                 self.hold(value[1], value[2], line)
                 return NOTHING
@@ -234,7 +235,7 @@ class Runner:
                 )
             reply = self.ask(line, value={"code": value[2], "line": line})
             self.page.entries.append(Entry(line, value[2], reply["text"]))
-            return mark(reply["text"]) if self.marked else str(reply["text"])
+            return self.mark(reply["text"])
 
         filled = SPAN.sub(replace, text)
         if re.search(r"`{3,}.*\bexec\b", SPAN.sub("", text)):
