@@ -40,7 +40,7 @@ def _marked(site: Path) -> list[LessonError]:
     return [
         LessonError(path.relative_to(site).as_posix(), 1, "MarkError", f"must hold no mark, got {found[0]!r}")
         for path in texts
-        if (found := PRIVATE.search(path.read_text("utf-8")))
+        if (found := PRIVATE.search(path.read_text("utf-8", "ignore")))
     ]
 
 

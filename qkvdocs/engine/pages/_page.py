@@ -14,7 +14,7 @@ from qkvdocs.engine.pages._errors import LessonError, read_utf8
 from qkvdocs.engine.pages._fences import Fence, FenceError, fences, read_fence
 from qkvdocs.engine.pages._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.engine.pages._layout import lay_out
-from qkvdocs.engine.pages._marks import BEGIN, END, PRIVATE, mark
+from qkvdocs.engine.pages._marks import BEGIN, END, PRIVATE, mark, shown
 from qkvdocs.engine.pages._reading import reading_minutes
 from qkvdocs.engine.pages._runnable import element
 from qkvdocs.engine.runtime import folder, is_there, tidy
@@ -24,6 +24,8 @@ VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
 UNREAD = re.compile(r"`\{(?:python|check|asserted)\}")
 PRINTED = re.compile(r"^[ \t>]*(?:`{3,}|~{3,}).*\bexec=", re.M)
 HEADING = re.compile(r"#{1,6}\s")
+ANCHOR = re.compile(r"""(<[^<>]*?\s(?:id|name)=)("[^"]*"|'[^']*')""")
+"""In HTML that is typed: MkDocs reads it before Markdown does."""
 
 Reply = dict[str, Any]
 """What a page's process answers to one fence or value."""
@@ -237,7 +239,7 @@ class Runner:
             self.page.entries.append(Entry(line, value[2], reply["text"]))
             return self.mark(reply["text"])
 
-        filled = SPAN.sub(replace, text)
+        filled = ANCHOR.sub(lambda anchor: anchor[1] + shown(anchor[2]), SPAN.sub(replace, text))
         if re.search(r"`{3,}.*\bexec\b", SPAN.sub("", text)):
             raise self.page.error(line, "FenceError", "a fence must begin its line")
         if UNREAD.search(SPAN.sub("", text)):

@@ -48,6 +48,7 @@ class Rendered:
     html: str
     title: str
     toc: list[str]
+    anchors: set[str]
     blank: str
 
     @property
@@ -68,11 +69,14 @@ def render(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         page = MkDocsPage(None, get_files(config).get_file_from_path(path.name), config)
         page.read_source(config)
         page.render(config, get_files(config))
+        anchors = page.present_anchor_ids or set()
         toc = [f"{item.id} {item.title}" for top in page.toc for item in (top, *top.children)]
         kept = tmp_path / "blank" / "docs" / f"{path.name}.html"
         assert kept.exists() == asked
-        found = Rendered(str(page.content), str(page.title), toc, kept.read_text("utf-8") if asked else "")
-        assert not PRIVATE.search("".join([found.html, found.title, found.blank, *toc]))
+        found = Rendered(
+            str(page.content), str(page.title), toc, anchors, kept.read_text("utf-8") if asked else ""
+        )
+        assert not PRIVATE.search("".join([found.html, found.title, found.blank, *toc, *anchors]))
         return found
 
     return rendered
@@ -114,6 +118,17 @@ def test_headings_titles_and_links_have_the_value(render: Callable[[str], Render
     assert '<h2 id="part-7">Part 7</h2>' in page.html
     assert '<a href="#part-7">there</a> <img alt="a" src="b7.png" />' in page.html
     assert page.typed == []
+
+
+def test_anchors_in_html_have_the_value(render: Callable[[str], Rendered]) -> None:
+    """MkDocs looks for them in the text; what else a tag says is read on the blank page."""
+    tags = (
+        f"""<{tag} title='`{{python}} x` or 8' id="{tag}`{{python}} x`">a</{tag}>""" for tag in ("p", "b")
+    )
+    page = render(f"{START}\n{next(tags)}\n\nSay {next(tags)}.\n")
+
+    assert {"p7", "b7"} <= page.anchors
+    assert page.typed == ["8", "8"]
 
 
 def test_html_in_a_value_stays_html(render: Callable[[str], Rendered]) -> None:
