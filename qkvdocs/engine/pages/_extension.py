@@ -167,7 +167,8 @@ def draw(source: str, language: str, css_class: str, options: dict[str, Any], md
         drawn = diagram(shown(source), cache=runner.cache, role=runner.role)
         if runner.blank and blank(source) != source:
             head, drawn = drawn.split(">", 1)  # a block of HTML must begin with its tag
-            drawn = f"{head}>{BEGIN}{drawn}{INSTEAD}{diagram(blank(source), cache=runner.cache)}{END}"
+            instead = diagram(blank(source), cache=runner.cache).split(">", 1)[1]
+            drawn = f"{head}>{BEGIN}{drawn}{INSTEAD}{instead}{END}"
         return drawn
     except MermaidError as error:
         if runner.page is None:

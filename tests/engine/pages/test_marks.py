@@ -91,6 +91,7 @@ def test_a_blank_page_has_what_was_typed(render: Callable[[str], Rendered], plac
     page = render(f"# Page\n\n{START}\n{text}\n")
     assert expected in page.html
     assert page.typed == []
+    assert page.blank.count("<figure") == page.blank.count("</figure>") == page.html.count("<figure")
 
     typed_there = text.replace("`{python} x`", "8 `{python} x`", 1)
     if typed_there != text:
