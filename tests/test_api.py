@@ -13,9 +13,11 @@ from qkvdocs.engine.pages._page import SPAN, VALUE
 
 ROOT = Path(__file__).parents[1]
 LAYERS = sorted(
-    f"qkvdocs.{path.stem}"
-    for path in (ROOT / "qkvdocs").iterdir()
-    if path.stem not in {"__init__", "__main__"} and (path.suffix == ".py" or (path / "__init__.py").exists())
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for folder in (ROOT / "qkvdocs", ROOT / "qkvdocs" / "engine")
+    for path in folder.iterdir()
+    if path.stem not in {"__init__", "__main__", "engine"}
+    and (path.suffix == ".py" or (path / "__init__.py").exists())
 )
 TAUGHT = [
     f"qkvdocs.{name}"
