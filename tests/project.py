@@ -17,6 +17,7 @@ from mkdocs.structure.pages import Page as MkDocsPage
 
 from qkvdocs.engine.pages import Limits, Mode, Page, _extension, run_page
 from qkvdocs.engine.pages._recall import Asked
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = """\
@@ -61,16 +62,16 @@ class Project:
         """Write a page and run it, without rendering."""
         return run_page(self.write(text), self.root, LIMITS, mode)
 
-    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a Python module in the project's folder, as a user would."""
+    def command(
+        self, *words: str, cold: bool = False, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a Python module in the project's folder, as a user would; `cold` in an interpreter of its own."""
+        words = (sys.executable, "-m", *words)
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1", **environment}
+        if not cold and not environment:
+            return warm.run([*words], self.root, env)
         return subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+            words, cwd=self.root, env=env, capture_output=True, text=True, timeout=120, check=False
         )
 
     def html(self, name: str = "index.html") -> str:
