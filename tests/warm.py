@@ -75,7 +75,7 @@ def serve(number: int) -> None:
         _ = forge.files
         forge.lock = multiprocessing.RLock()  # type: ignore[assignment]
         forge.process.poll = lambda: None  # type: ignore[method-assign] # not a child of those who ask
-    subprocess.Popen = Forked  # type: ignore[misc]
+    subprocess.Popen = Forked  # type: ignore[assignment, misc]
     asked = socket.socket(fileno=number).makefile("rw", encoding="utf-8")
     for order in asked:
         done = subprocess.run(**json.loads(order), capture_output=True, text=True, check=False, timeout=120)
@@ -91,7 +91,8 @@ def server() -> Any:
         code = f"from tests.warm import serve; serve({theirs.fileno()})"
         words = [sys.executable, "-c", code]
         started = subprocess.Popen(words, cwd=ROOT, pass_fds=[theirs.fileno()])
-    atexit.register(lambda: (ours.shutdown(socket.SHUT_RDWR), started.wait()))
+    atexit.register(started.wait)
+    atexit.register(ours.shutdown, socket.SHUT_RDWR)  # the last registered comes first
     return ours.makefile("rw", encoding="utf-8")
 
 

@@ -1,4 +1,9 @@
-"""Each page as its readers have it: one visit without JavaScript and one with it, light, dark, narrow and enlarged."""
+"""Each page as its readers have it, in one visit: with JavaScript and without, light, dark, narrow and enlarged.
+
+What a reader without JavaScript has is what the page's source says, parsed with scripts off; of one page a browser
+without JavaScript shows that. Colours come from the style sheet and from figures, which the page about figures shows
+all: so contrast is asked for once a look, and in the dark on one page of each kind.
+"""
 
 from pathlib import Path
 
@@ -12,7 +17,7 @@ PAGES = sorted(
 )
 
 # What is read, figures included: fields by their built values, without what the theme or a control adds.
-WORDS = """() => [...document.querySelectorAll("article")].map(article => {
+WORDS = """from => [...window[from].querySelectorAll("article")].map(article => {
   const copy = article.cloneNode(true);
   copy.querySelectorAll("th button").forEach(part => part.replaceWith(part.textContent));
   const controls = ".headerlink, noscript, script, style, button, .md-code__nav, [role=status]";
@@ -21,12 +26,15 @@ WORDS = """() => [...document.querySelectorAll("article")].map(article => {
   return copy.textContent.replace(/\\s+/g, " ").trim();
 }).join()"""
 # Of figures also every coordinate and attribute.
-FIGURES = """() => [...document.querySelectorAll('.qkv')].map(figure => {
+FIGURES = """from => [...window[from].querySelectorAll('.qkv')].map(figure => {
     const copy = figure.cloneNode(true), values = [...figure.querySelectorAll('input')].map(field => field.value);
     copy.querySelectorAll('input').forEach((field, i) => field.replaceWith(values[i]));
     copy.querySelectorAll('.qkv-bar, .qkv-status, .md-code__nav, qkv-run > *').forEach(e => e.remove());
     copy.querySelectorAll('[class^=md-typeset__]').forEach(e => e.replaceWith(...e.childNodes));
     return copy.innerHTML.replace(/ id="__code[^"]*"/g, ''); })"""
+BUILT = """async () => {
+    window.built = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+}"""
 TWICE = """() => [...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) < i)"""
 SHIFTS = """() => new Promise(done => {
   let sum = 0;
@@ -34,30 +42,65 @@ SHIFTS = """() => new Promise(done => {
   watch.observe({ type: "layout-shift", buffered: true });
   setTimeout(() => done(sum), 50);
 })"""
+# One element of each look: its letters' colour, size and weight, and what lies below them, up to the page.
+LOOKS = """() => {
+  const belows = new Map(), seen = new Set();
+  const below = e => {
+    if (!e) return "";
+    if (!belows.has(e)) {
+      const { backgroundColor, backgroundImage, opacity, filter, position } = getComputedStyle(e);
+      const own = [backgroundColor, backgroundImage, opacity, filter, position].join();
+      const nothing = own === "rgba(0, 0, 0, 0),none,1,none,static";
+      belows.set(e, (nothing ? "" : own) + below(e.parentElement));
+    }
+    return belows.get(e);
+  };
+  document.querySelectorAll("[data-look]").forEach(e => e.removeAttribute("data-look"));
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !e.checkVisibility({ visibilityProperty: true })) continue;
+    const { color, fontSize, fontWeight, textShadow } = getComputedStyle(e);
+    const look = [color, fontSize, fontWeight, textShadow, below(e)].join();
+    if (!seen.has(look)) seen.add(look), e.dataset.look = "";
+  }
+  return seen.size;
+}"""
 WIDTHS = {"360 px": 360, "1280 px at 200 %": 640}
+KINDS = {
+    "", "about", "practice", "lessons/04-qkv-projections", "concepts/heads", "clinic/", "clinic/scale", "wild/",
+    "wild/gpt2", "wild/open", "reference/core", "reference/figures",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def readers(browser):
-    """A reader without JavaScript, and one with it."""
-    still = browser.new_context(java_script_enabled=False).new_page()
-    live = browser.new_context(reduced_motion="reduce").new_page()
-    yield still, live
-    for page in (still, live):
-        page.context.close()
+def live(browser):
+    """A reader with JavaScript."""
+    page = browser.new_context(reduced_motion="reduce").new_page()
+    yield page
+    page.context.close()
 
 
-def barriers(page: Page, *rules: str) -> list[str]:
-    """Ask axe: everything, or these rules."""
-    options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
-    found = Axe().run(page, options=options).response["violations"]
+def violations(page: Page, context: str | None = None, **options: object) -> list[str]:
+    """Ask axe."""
+    found = Axe().run(page, context, {"resultTypes": ["violations"], **options}).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
 
 
+def barriers(page: Page) -> list[str]:
+    """Ask for all but contrast."""
+    return violations(page, rules={"color-contrast": {"enabled": False}})
+
+
+def poor_contrast(page: Page) -> list[str]:
+    """Ask for the contrast of each look, once: it follows from the style, and of one style a page has hundreds."""
+    assert page.evaluate(LOOKS) > 5
+    return violations(page, "[data-look]", runOnly=["color-contrast"])
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page(name, readers, address):
+def test_a_page(name, live, address):
     """Nothing from elsewhere, no complaint, no shift, no word lost, no barrier, no sideways scroll."""
-    still, live = readers
     url = f"{address}{name}" if name.endswith("/") or not name else f"{address}{name}/"
     foreign, complaints = [], []
 
@@ -83,14 +126,16 @@ def test_a_page(name, readers, address):
         if (shift := live.evaluate(SHIFTS)) < 0.01:
             break
     assert shift < 0.01
-    still.goto(url)
-    assert live.evaluate(WORDS) == still.evaluate(WORDS)
-    assert len(still.evaluate(WORDS)) > 100
-    assert live.evaluate(FIGURES) == still.evaluate(FIGURES)
+    live.evaluate(BUILT)
+    for what in (WORDS, FIGURES):
+        assert live.evaluate(what, "document") == live.evaluate(what, "built")
+    assert len(live.evaluate(WORDS, "built")) > 100
     assert live.evaluate(TWICE) == []
     assert barriers(live) == []
-    live.emulate_media(color_scheme="dark")
-    assert barriers(live, "color-contrast") == []  # the rest is the same page
+    assert poor_contrast(live) == []
+    if name in KINDS:
+        live.emulate_media(color_scheme="dark")
+        assert poor_contrast(live) == []
     for what, width in WIDTHS.items():
         live.set_viewport_size({"width": width, "height": 740})
         assert live.evaluate("document.documentElement.scrollWidth") <= width, what
@@ -100,27 +145,42 @@ def test_a_page(name, readers, address):
     assert complaints == []
 
 
-def test_what_is_wrong_would_be_seen(readers, address):
+def test_what_is_wrong_would_be_seen(live, address):
     """The questions above can be answered otherwise: a page broken on purpose fails each of them."""
-    _, live = readers
     foreign, complaints = [], []
     live.route("https://example.org/**", lambda route: route.abort())
     live.on("request", lambda request: request.url.startswith(address) or foreign.append(request.url))
     live.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     live.goto(address)
-    words = live.evaluate(WORDS)
+    live.evaluate(BUILT)
+    assert set(PAGES) >= KINDS
+    live.emulate_media(color_scheme="dark")
+    assert poor_contrast(live) == []
     live.evaluate("""() => {
         document.querySelector("article p").prepend("more ");
         document.querySelector("article").insertAdjacentHTML("beforeend",
-            "<input id=twice><div id=twice style='width:3000px'>wide</div><img src=https://example.org/x.png>");
+            "<p style='color:#777;background:#888'>grey on grey<input id=twice>"
+            + "<div id=twice style='width:3000px'>wide</div><img src=https://example.org/x.png>");
     }""")
-    assert live.evaluate(WORDS) != words
+    assert live.evaluate(WORDS, "document") != live.evaluate(WORDS, "built")
+    assert [each[:14] for each in poor_contrast(live)] == ["color-contrast"]
     assert live.evaluate(TWICE) == ["twice"]
     assert any(each.startswith("label") for each in barriers(live))
     assert live.evaluate("document.documentElement.scrollWidth") > 1280
     assert any("Content Security Policy" in each for each in complaints)
     live.evaluate("fetch('https://example.org/x').catch(() => 0)")
     assert {"https://example.org/x.png", "https://example.org/x"} >= set(foreign) > set()
+
+
+def test_a_browser_without_scripts_shows_the_source(browser, live, address):
+    """So that what is compared above is what such a reader has."""
+    still = browser.new_context(java_script_enabled=False).new_page()
+    for reader in (still, live):
+        reader.goto(f"{address}lessons/04-qkv-projections/")
+    live.evaluate(BUILT)
+    for what in (WORDS, FIGURES):
+        assert still.evaluate(what, "document") == live.evaluate(what, "built")
+    still.context.close()
 
 
 def test_the_policy_shuts_the_network(browser, address):
