@@ -2,6 +2,8 @@
 
 import gzip
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +21,7 @@ UNSEEN = 2
 FAINT, ROWS = 12, 2
 """Levels, and rows of the picture: a border that falls between two rows is shared out between them."""
 KINDS = ["", "lessons/04-qkv-projections/", "clinic/scale/", "reference/core/"]
+PAPER = {"media": "print", "color_scheme": "light"}
 LESSONS = sorted(path.stem for path in (Path(__file__).parents[2] / "docs" / "lessons").glob("*.md"))
 
 
@@ -27,30 +30,36 @@ LESSONS = sorted(path.stem for path in (Path(__file__).parents[2] / "docs" / "le
 # the line with what a reader can take along, which the builder knows nothing of.
 UNMARK = """() => {
     for (const line of document.querySelectorAll(".lesson-files")) line.remove();
-    for (const mark of document.querySelectorAll(".highlight :is(.n, .o, .p, .w)")) {
-        const parent = mark.parentNode;
-        if (getComputedStyle(mark).color !== getComputedStyle(mark.closest("code")).color) throw "a mark with a look";
-        mark.replaceWith(...mark.childNodes);
-        parent.normalize();
-    }
+    const marks = [...document.querySelectorAll(".highlight :is(.n, .o, .p, .w)")];
+    const colour = e => getComputedStyle(e).color;
+    if (marks.some(mark => colour(mark) !== colour(mark.closest("code")))) throw "a mark with a look";
+    for (const mark of marks) mark.replaceWith(...mark.childNodes);
+    document.querySelectorAll(".highlight").forEach(code => code.normalize());
 }"""
 
 
-def picture(page: Page, url: str, **media: str) -> Image.Image:
-    """Photograph a page, as far as it is drawn alike each time."""
-    page.emulate_media(**media)
+def load(page: Page, url: str) -> None:
+    """Open a page, as far as it is drawn alike each time."""
     page.goto(url)
     page.wait_for_load_state("networkidle")
     page.evaluate(UNMARK)
     page.evaluate("document.fonts.ready")
+
+
+def picture(page: Page) -> Image.Image:
+    """Photograph a page."""
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
 
 
-def alike(page: Page, one: str, other: str, tries: int = 5, **media: str) -> bool:
+def alike(pages: dict[str, Page], tries: int = 5, **media: str) -> bool:
     """Compare two pages; what differs by the moment of the picture alone does not differ each time."""
-    for _ in range(tries):
-        apart = ImageChops.difference(picture(page, one, **media), picture(page, other, **media))
+    for attempt in range(tries):
+        for url, page in pages.items():
+            page.emulate_media(**media)
+            if attempt or page.url != url:
+                load(page, url)
+        apart = ImageChops.difference(*map(picture, pages.values()))
         if nobody_sees(np.asarray(apart).max(axis=(1, 2))):
             return True
     return False
@@ -69,21 +78,29 @@ def test_what_nobody_sees(rows: list[int], same: bool) -> None:
     assert nobody_sees(np.array(rows)) is same
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@contextmanager
+def two(browser: Browser, *urls: str, width: int = 1280) -> Iterator[dict[str, Page]]:
+    """Give a page for each address, as tall as the picture."""
+    # A window that grows for it would set the theme's scripts to work.
+    view = {"width": width, "height": 4000}
+    pages = {url: browser.new_page(viewport=view, reduced_motion="reduce") for url in urls}
+    yield pages
+    for page in pages.values():
+        page.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_pixel_moves(browser: Browser, address: str, raw_address: str, kind: str, width: int) -> None:
-    """What was cut, joined and folded cannot be seen: on screen in both schemes, and on paper."""
-    # As tall as the picture: a window that grows for it would set the theme's scripts to work.
-    page = browser.new_page(viewport={"width": width, "height": 4000}, reduced_motion="reduce")
-    paper = [{"media": "print", "color_scheme": "light"}] if width > 1000 else []
-    for media in ({"color_scheme": "light"}, {"color_scheme": "dark"}, *paper):
-        assert alike(page, address + kind, raw_address + kind, **media), media
-    page.close()
+def test_no_pixel_moves(browser: Browser, address: str, raw_address: str, kind: str) -> None:
+    """What was cut, joined and folded cannot be seen: on screen in both schemes, on paper, and on a phone."""
+    with two(browser, address + kind, raw_address + kind) as pages:
+        for media in ({"color_scheme": "light"}, {"color_scheme": "dark"}, PAPER):
+            assert alike(pages, **media), media
+    with two(browser, address + kind, raw_address + kind, width=360) as pages:
+        assert alike(pages, color_scheme="light")
 
 
 def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: str) -> None:
     """One declaration less, and the pictures differ."""
-    page = browser.new_page(viewport={"width": 1280, "height": 4000}, reduced_motion="reduce")
 
     def without(route: Route) -> None:
         route.fulfill(
@@ -94,9 +111,9 @@ def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: 
             content_type="text/css",
         )
 
-    page.route("**/style.css", without)
-    assert not alike(page, address, raw_address, tries=2, color_scheme="light")
-    page.close()
+    with two(browser, address, raw_address) as pages:
+        pages[address].route("**/style.css", without)
+        assert not alike(pages, tries=2, color_scheme="light")
 
 
 MOVING = """() => [...document.querySelectorAll("*")].filter(element => ["", "::before", "::after"].some(
