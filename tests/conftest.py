@@ -82,31 +82,88 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     return base if worker_id == "master" else base.parent
 
 
+def run(*words: str, cwd: Path = ROOT, **environment: str) -> str:
+    """Run a command that must succeed; give what it said."""
+    done = subprocess.run(
+        words, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def built(shared: Path) -> Path:
+    """Build the site as the builder leaves it, once for all processes."""
+    folder = shared / "raw"
+    with FileLock(shared / "raw.lock"):
+        if not folder.exists():
+            words = (sys.executable, "-m", "mkdocs", "build", "-d", str(folder))
+            said = run(*words, NO_MKDOCS_2_WARNING="1", QKVDOCS_BLANK=str(shared / "blank"))
+            (shared / "raw.log").write_text(said)
+    return folder
+
+
+# The checked build, of the pages that the builder has just built.
+CHECKED = """
+import sys
+from pathlib import Path
+from qkvdocs.engine.checks._build import build
+builder = ["sh", "-c", sys.argv[3], "", sys.executable, sys.argv[2]]
+sys.exit(build(Path.cwd(), Path(sys.argv[1]), builder, quiet=True))
+"""
+BUILDER = """
+[ "$QKVDOCS_BLANK" != 1 ] || exec "$1" -m mkdocs build "$3" "$4" "$5"
+[ ! -e "$2/blank" ] || cp -r "$2/blank" "$QKVDOCS_BLANK"
+cp -r "$2/raw" "$4" && cat "$2/raw.log"
+"""
+
+
+@pytest.fixture(scope="session")
+def raw(shared: Path) -> Path:
+    """The site as the builder leaves it."""
+    return built(shared)
+
+
 @pytest.fixture(scope="session")
 def site(shared: Path) -> Path:
-    """Build the site as it is published, once for all processes; or take the one in `QKVDOCS_SITE`, just built."""
+    """The site as it is published, once for all processes; or the one in `QKVDOCS_SITE`, just built."""
     folder = shared / "published" / "site"
     with FileLock(shared / "published.lock"):
         if not folder.exists():
             folder.parent.mkdir(exist_ok=True)
-            if built := os.environ.get("QKVDOCS_SITE"):
-                shutil.copytree(ROOT / built, folder)
+            if there := os.environ.get("QKVDOCS_SITE"):
+                shutil.copytree(ROOT / there, folder)
             else:
-                words = [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", str(folder)]
-                done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, done.stderr
+                built(shared)
+                run(sys.executable, "-c", CHECKED, str(folder), str(shared), BUILDER)
             (folder.parent / "serving").mkdir()
             (folder.parent / "serving" / "under").symlink_to(folder)
     return folder
 
 
+NEW = "77-more-heads"
+ADDRESS = "https://example.org/qkvdocs/"
+EDIT = "https://example.org/code/edit/main/docs/"
+
+
 @pytest.fixture(scope="session")
-def raw(shared: Path) -> Path:
-    """Build the site as the builder leaves it."""
-    folder = shared / "raw"
-    with FileLock(shared / "raw.lock"):
-        if not folder.exists():
-            words = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(folder)]
-            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-    return folder
+def grown(shared: Path) -> Path:
+    """A copy of the project with a new lesson, built in `host/qkvdocs` as the workflow does for an address."""
+    root = shared / "grown"
+    with FileLock(shared / "grown.lock"):
+        if not root.exists():
+            skipped = shutil.ignore_patterns("__pycache__", ".*")
+            for name in ("docs", "qkvdocs", "tests"):
+                shutil.copytree(ROOT / name, root / name, ignore=skipped)
+            if (drawn := ROOT / ".cache" / "diagrams").exists():
+                shutil.copytree(drawn, root / ".cache" / "diagrams")
+            for name in ("mkdocs.yml", "pyproject.toml"):
+                shutil.copy(ROOT / name, root / name)
+            (root / ".git").symlink_to(ROOT / ".git")  # pages are dated by commits
+            as_ever = (sys.executable, "-m", "qkvdocs")
+            (root / "said.txt").write_text(run(*as_ever, "lesson", NEW, cwd=root, PYTHONPATH=str(root)))
+            surroundings = {"PYTHONPATH": str(root), "SITE_URL": ADDRESS.rstrip("/"), "EDIT_URI": EDIT}
+            said = run(*as_ever, "build", "-d", "host/qkvdocs", cwd=root, **surroundings)
+            (root / "built.txt").write_text(said)
+            # Where the server looks for the page for wrong addresses.
+            (root / "host" / "under").symlink_to(root / "host" / "qkvdocs")
+    return root

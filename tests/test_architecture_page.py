@@ -11,6 +11,22 @@ from tests.project import ROOT
 from tests.test_architecture import table
 
 PACKAGE = ROOT / "qkvdocs"
+# One process a layer, forked from one that has other people's libraries and nothing of the package.
+LOAD = """
+import importlib, os, pkgutil, sys
+import bs4, fontTools.subset, jaxtyping, markdown_exec, mkdocs.commands.build, numpy, pytest
+assert not [word for word in sys.modules if word.startswith("qkvdocs")]
+for name in sys.argv[1:]:
+    if os.fork():
+        assert os.wait()[1] == 0, name
+        continue
+    top = importlib.import_module(f"qkvdocs.{name}")
+    for each in pkgutil.iter_modules(getattr(top, "__path__", ())):
+        if each.name not in {"_kernel", "pytest_plugin"}:
+            importlib.import_module(f"{top.__name__}.{each.name}")
+    print(*(word.removeprefix("qkvdocs.") for word in sys.modules if word.startswith("qkvdocs.")), flush=True)
+    os._exit(0)
+"""
 
 
 def test_every_layer_and_module_is_there_with_a_word() -> None:
@@ -34,21 +50,17 @@ def test_every_layer_and_module_is_there_with_a_word() -> None:
 def test_imports_are_those_that_python_makes() -> None:
     """Loading a layer in a fresh process loads, by whatever way, exactly the layers that the arrows lead to."""
     arrows = {layer.name: layer.imports for layer in layers(PACKAGE)}
-    for name in arrows.keys() - {"__main__"}:
-        code = f"import sys, pkgutil, importlib, qkvdocs.{name} as top\n" + (
-            "for each in pkgutil.iter_modules(getattr(top, '__path__', ())):\n"
-            "    if each.name not in {'_kernel', 'pytest_plugin'}:\n"
-            "        importlib.import_module(f'{top.__name__}.{each.name}')\n"
-            "print(*(word.removeprefix('qkvdocs.') for word in sys.modules if word.startswith('qkvdocs.')))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-        )
+    names = sorted(arrows.keys() - {"__main__"})
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *names], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    for name, words in zip(names, done.stdout.split("\n"), strict=False):
         reached, fresh = {name}, {name}
         while fresh:
             fresh = set().union(*(arrows[each] for each in fresh)) - reached
             reached |= fresh
-        loaded = arrows.keys() & set(done.stdout.split())
+        loaded = arrows.keys() & set(words.split())
+        assert name in loaded
         assert loaded <= reached, name
         assert reached - loaded <= {"numbers"}, f"{name}: imported inside a function only"
 

@@ -1,8 +1,6 @@
 """A new lesson passes everything on its first day, and is refused where there is no place for it."""
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,34 +10,9 @@ from qkvdocs.engine.checks._ledger import update
 from qkvdocs.engine.checks._new import _in_nav, new_lesson
 from qkvdocs.engine.pages import LessonError
 from qkvdocs.errors import QKVError
+from tests.conftest import NEW as NAME
+from tests.conftest import run
 from tests.project import ROOT
-
-NAME = "77-more-heads"
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """Copy what makes the project."""
-    skipped = shutil.ignore_patterns("__pycache__", ".*")
-    for name in ("docs", "qkvdocs", "tests"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
-    if (drawn := ROOT / ".cache" / "diagrams").exists():
-        shutil.copytree(drawn, tmp_path / ".cache" / "diagrams")
-    for name in ("mkdocs.yml", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
-
-
-def start(root: Path, *words: str) -> subprocess.Popen[str]:
-    """Start a Python module in a copy, as a contributor would."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -48,15 +21,12 @@ def files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if path.is_file()}
 
 
-def test_a_new_lesson_passes_every_check(copy: Path) -> None:
+def test_a_new_lesson_passes_every_check(grown: Path) -> None:
     """Build, fences, ledger, and the tests that hold lessons, concepts and the practice page together."""
-    before = files(copy)
-    made = start(copy, "qkvdocs", "lesson", NAME)
-    said = made.communicate(timeout=200)[0]
-    assert made.returncode == 0, said
-    assert said.startswith(f"Wrote docs/lessons/{NAME}.md; changed mkdocs.yml, ")
+    assert (grown / "said.txt").read_text().startswith(f"Wrote docs/lessons/{NAME}.md; changed mkdocs.yml, ")
+    assert f"lessons/{NAME}/index.html: " in (grown / "built.txt").read_text()
 
-    after = files(copy)
+    before, after = files(ROOT), files(grown)
     page = f"docs/lessons/{NAME}.md"
     pages = {page, "docs/concepts/softmax.md"}
     assert {name for name in after if before.get(name) != after[name]} == {
@@ -65,18 +35,15 @@ def test_a_new_lesson_passes_every_check(copy: Path) -> None:
         "tests/ledger/practice.txt",
         *pages,
     }
-    assert update(copy, [copy / name for name in (*pages, "docs/practice.md")]) == []  # the ledger is current
+    assert (
+        update(grown, [grown / name for name in (*pages, "docs/practice.md")]) == []
+    )  # the ledger is current
     together = [
         "tests/test_concepts.py",
         "tests/clinic/test_pages.py::test_the_practice_page_gathers_every_question",
     ]
-    running = [
-        start(copy, "qkvdocs", "build", "-d", "out"),
-        start(copy, "pytest", "-q", "-p", "no:cacheprovider", page, *together),
-    ]
-    told = [command.communicate(timeout=400)[0] for command in running]
-    assert [command.returncode for command in running] == [0, 0], "\n".join(told)
-    assert f"lessons/{NAME}/index.html: " in told[0]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", page, *together]
+    run(*words, cwd=grown, PYTHONPATH=str(grown))
 
 
 def test_the_navigation_keeps_every_other_byte() -> None:
