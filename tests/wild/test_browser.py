@@ -26,7 +26,7 @@ from tests.wild.test_header import HOSTILE
 from tests.wild.test_layout import layer
 
 pytest.importorskip("playwright")
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request
 
 DOCS = Path(__file__).parents[2] / "docs" / "wild"
 Make = Callable[..., Path]
@@ -62,19 +62,34 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """Open the page; afterwards, nothing was sent and nothing went wrong."""
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """Give the browser's tab, which keeps nothing of one page for the next."""
     opened = browser.new_page()
-    requests, problems = [], []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector("#wild-open:not([hidden])")
-    opened.on("request", lambda request: requests.append(request.url))
     yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(tab: Page, address: str) -> Iterator[Page]:
+    """Open the page; afterwards, nothing was sent and nothing went wrong."""
+    requests, problems = [], []
+
+    def failed(error: object) -> None:
+        problems.append(str(error))
+
+    def asked(request: Request) -> None:
+        requests.append(request.url)
+
+    tab.on("pageerror", failed)
+    tab.goto(address)
+    tab.wait_for_selector("#wild-open:not([hidden])")
+    tab.on("request", asked)
+    yield tab
+    tab.remove_listener("pageerror", failed)
+    tab.remove_listener("request", asked)
     assert not problems
     assert not requests
-    opened.close()
 
 
 def choose(page: Page, *files: Path) -> str:
