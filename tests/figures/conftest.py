@@ -56,6 +56,9 @@ def script():
     return source("qkv-live.js")
 
 
+VIEW = {"width": 1220, "height": 900}
+
+
 class Quiet(SimpleHTTPRequestHandler):
     """A server that keeps its log to itself."""
 
@@ -98,22 +101,47 @@ def address(server, gallery):
     return f"{server[1]}/{gallery.name}"
 
 
+@pytest.fixture(scope="session")
+def tabs(browser):
+    """Tabs of usual readers, with JavaScript and without, that no test uses at the moment."""
+    free = {True: [], False: []}
+    yield free
+    for tab in free[True] + free[False]:
+        tab.context.close()
+
+
 @pytest.fixture
-def open_page(browser, address):
-    """Open a page as some reader has it; a script error fails the test."""
-    contexts, errors = [], []
+def open_page(browser, address, tabs):
+    """Open a page as some reader has it; a script error fails the test.
+
+    A usual reader's tab is used again: nothing stored, on screen, the pointer in a corner. Others get one of their own.
+    """
+    used, errors = [], []
+
+    def failed(error):
+        errors.append(str(error))
 
     def open_page(path="index.html", *, at=None, **reader):
-        context = browser.new_context(**{"viewport": {"width": 1220, "height": 900}, **reader})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{at or address}/{path}")
-        return page
+        usual = not reader.keys() - {"java_script_enabled"}
+        free = tabs[reader.get("java_script_enabled", True)] if usual else []
+        tab = free.pop() if free else browser.new_context(**{"viewport": VIEW, **reader}).new_page()
+        used.append((tab, usual, reader.get("java_script_enabled", True)))
+        tab.on("pageerror", failed)
+        tab.goto(f"{at or address}/{path}")
+        return tab
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for tab, usual, scripts in used:
+        tab.remove_listener("pageerror", failed)
+        if not usual:
+            tab.context.close()
+            continue
+        if scripts:
+            tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+        tab.emulate_media(media="null")
+        tab.set_viewport_size(VIEW)
+        tab.mouse.move(0, 0)
+        tabs[scripts].append(tab)
     assert not errors
 
 
