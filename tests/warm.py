@@ -91,9 +91,16 @@ def server() -> Any:
         code = f"from tests.warm import serve; serve({theirs.fileno()})"
         words = [sys.executable, "-c", code]
         started = subprocess.Popen(words, cwd=ROOT, pass_fds=[theirs.fileno()])
-    atexit.register(started.wait)
-    atexit.register(ours.shutdown, socket.SHUT_RDWR)  # the last registered comes first
-    return ours.makefile("rw", encoding="utf-8")
+    asked = ours.makefile("rw", encoding="utf-8")
+
+    def end() -> None:
+        ours.shutdown(socket.SHUT_RDWR)
+        asked.close()
+        ours.close()
+        started.wait()
+
+    atexit.register(end)
+    return asked
 
 
 def run(words: list[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -131,7 +131,7 @@ def test_a_page_that_is_in_no_menu_is_named(project: Project) -> None:
     project.write("# Page\n")
     project.write("# More\n", "more/page.md")
 
-    done = project.command("qkvdocs", "build")
+    done = project.command("qkvdocs", "build", cold=True)
 
     assert done.stderr == (
         "docs/more/page.md:1: NavError: a page must be in the menu: add more/page.md under nav in mkdocs.yml\n"

@@ -157,10 +157,10 @@ def test_a_wrong_page_is_never_published(project: Project, kind: str) -> None:
 
 @pytest.mark.parametrize("flags", FLAGS)
 def test_flags_change_nothing(project: Project, flags: tuple[str, ...]) -> None:
-    """One page, all flags."""
+    """One page, all flags; without any, in an interpreter of its own, as for everybody."""
     project.write(f"# Page\n\n{fence('1 / 0')}")
 
-    done = project.command("mkdocs", "build", *flags)
+    done = project.command("mkdocs", "build", *flags, cold=not flags)
 
     assert done.returncode == 1
     assert "docs/index.md:4: ZeroDivisionError: division by zero" in done.stderr
