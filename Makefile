@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 BASE ?= main
 export NO_MKDOCS_2_WARNING := 1
+QUICK := tests/core tests/clinic tests/wild tests/test_numbers.py tests/engine/checks/test_claims.py tests/engine/pages \
+  --ignore tests/wild/test_browser.py --ignore tests/clinic/test_coincidences.py --ignore tests/engine/pages/test_live.py \
+  --ignore tests/engine/pages/test_ahead.py --ignore tests/engine/pages/test_recall.py
 .DEFAULT_GOAL := help
 
 # uv where it is there: it takes seconds where pip takes a minute.
@@ -28,7 +31,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts changes test check format lesson claims ledger noise mutants heads parity pythons
+.PHONY: help serve build runtime offline artefacts changes test quick guards check format lesson claims ledger noise mutants heads parity pythons
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +58,12 @@ changes: $(VENV)/has-test build ## show in changes/ what a reader would see chan
 
 test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests; those in a browser where a Chromium is found
 	@$(BIN)/pytest -n auto --dist loadscope $(TEST)
+
+quick: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run what needs no browser and no whole site: half a minute, for the loop while writing
+	@$(BIN)/pytest -n auto -q $(QUICK)
+
+guards: $(VENV)/has-site $(VENV)/has-test ## break each rule of the engine on purpose: the test named in tests/guards.toml must notice (some minutes)
+	@$(BIN)/python -m tests.guards $(GUARDS)
 
 check: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -1,0 +1,62 @@
+"""Break each rule of the engine on purpose, in a copy: the test that `guards.toml` names must fail.
+
+python -m tests.guards            all of them, some minutes
+python -m tests.guards warning    those whose rule has this word
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("qkvdocs", "tests", "docs", "benchmarks", "mkdocs.yml", "pyproject.toml", "CONTRIBUTING.md")
+
+
+def copy_to(folder: Path) -> None:
+    """Work on a copy, so that the checkout may be edited meanwhile."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+
+
+def passes(folder: Path, *tests: str) -> bool:
+    """Run tests over whatever the copy now holds."""
+    words = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    code = subprocess.run(words, cwd=folder, env=env, capture_output=True, check=False).returncode
+    if code not in {0, 1}:  # nothing was collected, or pytest itself failed
+        sys.exit(f"pytest ended with {code}: {' '.join(tests)}")
+    return code == 0
+
+
+def main(words: list[str]) -> int:
+    """Break, one at a time; tell which rules nobody watches."""
+    guards = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["guard"]
+    guards = [guard for guard in guards if all(word in guard["rule"] for word in words)]
+    silent = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_to(folder)
+        if not passes(folder, *{guard["test"] for guard in guards}):
+            sys.exit("the tests must pass before anything is broken, and they fail")
+        for guard in guards:
+            path = folder / guard["file"]
+            source = path.read_text("utf-8")
+            if source.count(guard["old"]) != 1:
+                sys.exit(f"guards.toml: {guard['old']!r} must stand once in {guard['file']}")
+            path.write_text(source.replace(guard["old"], guard["new"]), "utf-8")
+            bites = not passes(folder, guard["test"])
+            path.write_text(source, "utf-8")
+            print("bites " if bites else "SILENT", guard["rule"], flush=True)
+            silent += [] if bites else [guard["rule"]]
+    return bool(silent)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
