@@ -111,8 +111,7 @@ builder = ["sh", "-c", sys.argv[3], "", sys.executable, sys.argv[2]]
 sys.exit(build(Path.cwd(), Path(sys.argv[1]), builder, quiet=True))
 """
 BUILDER = """
-[ "$QKVDOCS_BLANK" != 1 ] || exec "$1" -m mkdocs build "$3" "$4" "$5"
-[ ! -e "$2/blank" ] || cp -r "$2/blank" "$QKVDOCS_BLANK"
+cp -r "$2/blank" "$QKVDOCS_BLANK"
 cp -r "$2/raw" "$4" && cat "$2/raw.log"
 """
 
