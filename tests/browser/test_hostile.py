@@ -20,11 +20,15 @@ UNQUOTED = "<img src=x onerror=window.struck=1>"
 ONE, TWO = np.array([[1, 2]]), np.eye(2, dtype=int)
 FIGURES: dict[str, Callable[[], str]] = {
     "cache": lambda: figures.cache([(ONE, ONE)], tokens=[BAD]),
+    "consult": lambda: figures.consult(
+        [BAD], Q=ONE, K=ONE, V=ONE, scores=[[5 / 2**0.5]], pattern=[[1]], context=ONE, at=0, name="a"
+    ),
     "heads": lambda: figures.heads(np.eye(2), {BAD: lambda x: split_heads(x, 1)}, tokens=[BAD, "b"]),
     "heatmap": lambda: figures.heatmap(TWO, rows=[BAD, "b"], columns=[BAD, "b"]),
     "line_chart": lambda: figures.line_chart(
         [0, 1], {BAD: [0, 1]}, levels={BAD + "2": 1}, x_label=BAD, y_label=BAD
     ),
+    "ribbons": lambda: figures.ribbons({BAD: (0, [1], [BAD])}),
     "shape_flow": lambda: figures.shape_flow([(BAD, (1, 2), "seq d_model")]),
     "stored_matrix": lambda: figures.stored_matrix({BAD: [0], "k": [1]}, inputs=2, name=BAD),
     "visibility": lambda: figures.visibility(TWO.astype(bool), rows=[BAD, "b"], columns=[BAD, "b"], name=BAD),
