@@ -1,5 +1,6 @@
 """The bare wheel needs numpy and what the signatures need, and nothing else."""
 
+import os
 import re
 import subprocess
 import sys
@@ -54,3 +55,41 @@ def test_a_command_that_needs_more_says_what(wheel: Path) -> None:
     done = run(wheel, "import qkvdocs.__main__ as m; sys.exit(m.main(['build']))")
     assert done.returncode == 2
     assert re.fullmatch(r"build needs markdown\w*: pip install 'qkvdocs\[site\]'\n", done.stderr)
+
+
+PAGE = """# Tides
+
+```python exec="on" session="t" source="above"
+def height(hour):
+    return 3 + hour / 4
+```
+
+At noon the water stands at `{python} height(12)` metres.
+"""
+
+
+def test_pages_of_another_project(wheel: Path, tmp_path: Path) -> None:
+    """The settings that the page on the engine gives are enough to build, to record and to test it."""
+    reference = (ROOT / "docs" / "reference" / "engine.md").read_text("utf-8")
+    for name, text in re.findall(r'^```\w+ title="([\w.]+)"\n(.*?)^```$', reference, re.M | re.S):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "index.md"
+
+    def command(text: str, *words: str) -> subprocess.CompletedProcess[str]:
+        page.write_text(text)
+        env = {**os.environ, "PYTHONPATH": str(wheel)}
+        words = (sys.executable, "-m", *words)
+        return subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    done = command(PAGE, "qkvdocs", "ledger", "--update")
+    assert done.stdout == "tests/ledger/index.txt\n", done.stderr
+    done = command(PAGE, "qkvdocs", "build", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "stands at 6 metres" in (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert "2 passed" in command(PAGE, "pytest", "-q").stdout
+    said = command(PAGE.replace("/ 4", "/ 3"), "pytest", "-q").stdout
+    assert "docs/index.md:8: value height(12)" in said
+    assert "\n-    6\n+    7\n" in said
+    said = command(PAGE.replace("`{python} height(12)`", "6"), "qkvdocs", "build", "-q").stderr
+    assert said.startswith("docs/index.md:8: TypedNumber: '6' is typed in")
