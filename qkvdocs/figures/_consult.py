@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures import _words
 from qkvdocs.figures._frame import frame
-from qkvdocs.figures._matrix import pretty
 from qkvdocs.figures._ribbons import MANY, NOTHING, even, shares
 from qkvdocs.numbers import fmt
 
@@ -23,7 +22,10 @@ LEVELS, TERMS = 15, 4
 """Shades of an entry besides nothing, and how many products of a score are written out."""
 DEEP = 60
 """Part of a line, in hundredths, that a ribbon of weight one fills."""
-ASK = "Pick a word: whom does it ask?"
+ASK = "Pick a word: whom does it listen to?"
+HEADS = '<span class="row"><b></b> <b class="k">key</b> <s>fit</s> <u>share</u> <b class="v">value</b></span>'
+LEAST = 0.02
+"""The thinnest ribbon that can be seen."""
 
 
 def consult(
@@ -93,32 +95,34 @@ def consult(
         row = [even(weight) for weight in shares(word, p[i], n).tolist()]
         order = [j for j in np.argsort([-float(text) for text in row], kind="stable") if row[j] != NOTHING]
         most = order[0]
-        heard = ", ".join(f"{escape(words[j])} {row[j]}" for j in order)
-        said += f"<li>{escape(word)} asks: {heard}</li>"
+        said += f"<li>{escape(word)} asks: {', '.join(f'{escape(words[j])} {row[j]}' for j in order)}</li>"
         picked = " checked" if i == at else ""
         parts += (
-            f'<label><i class="q" style="--at:{i}"></i><input type="radio" name="{name}"{picked}>'
-            f"<b>{escape(word)}</b></label>"
+            f'<label>{_strip("q", i)}<input type="radio" name="{name}"{picked}><b>{escape(word)}</b></label>'
             f'<div class="answers">{_ribbons(i, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
-            f'<div class="home"><p>{_sum((word, i), (words[most], most), q[i], k[most], s[i, most])}</p>'
-            f'<p><b class="v">takes home</b> <i class="v c" style="--at:{i}"></i> {heard}</p></div>'
+            f'<div class="home">{_sum((word, i), (words[most], most), q[i], k[most], s[i, most], row[most])}'
+            f'<p><b class="v">takes home</b> {_strip("v c", i)} ≈ {_mixture(words, row, order)}</p></div>'
         )
-    strips = "".join(
-        f'<div class="strips">{"".join(f"<i class={role} style=--at:{j}></i>" for j in range(n))}</div>'
-        for role in "kv"
-    )
+    largest = max(np.abs(v).max(), np.abs(c).max())
     sprites = "".join(
-        f"--{role}:url({_sprite(rows)});" for role, rows in (("q", q), ("k", k), ("v", v), ("c", c))
+        f"--{role}:url({_sprite(rows, top)});"
+        for role, rows, top in (
+            ("q", q, np.abs(q).max()),
+            ("k", k, np.abs(k).max()),
+            ("v", v, largest),
+            ("c", c, largest),
+        )
     )
     body = (
         f'<p class="qkv-bar">{ASK}</p>'
         f'<div class="qkv-body" role="radiogroup" aria-label="{ASK}" style="--n:{n};{sprites}">'
-        f'<p class="heads">{_heads()}</p>'
-        f"{parts}{strips}</div>"
+        f'<p class="heads"><span class="q">query</span> <span class="answers"><span></span> {HEADS}</span></p>'
+        f"{parts}</div>"
     )
     caption = (
-        f"{caption} Each strip is a vector: coloured where an entry is above 0, grey where it is below."
-        " The thicker a ribbon, the larger the weight at its end."
+        f"{caption} Each strip is a card of {q.shape[1]} numbers, a cell each: in its upper half where the number is"
+        " above 0, in its lower half where it is below, the stronger the larger. The thicker a ribbon, the larger"
+        " the share at its end."
     ).strip()
     return f'<div class="qkv">{frame(body, caption, f"<ul>{said}</ul>", "qkv-consult")}</div>'
 
@@ -132,9 +136,9 @@ def _rows(label: str, values: ArrayLike, count: int) -> np.ndarray:
     return rows.astype(float)
 
 
-def _sprite(rows: np.ndarray) -> str:
+def _sprite(rows: np.ndarray, top: float) -> str:
     """Draw how strong each entry is, rows of entries above 0 first, then those below, as a PNG of shades alone."""
-    strong = np.rint(rows / (np.abs(rows).max() or 1) * LEVELS).astype(int)
+    strong = np.rint(rows / (top or 1) * LEVELS).astype(int)
     shades = np.vstack([strong.clip(0), (-strong).clip(0)]).astype(np.uint8)
     height, width = shades.shape
     if width % 2:
@@ -162,7 +166,7 @@ def _ribbons(at: int, row: Sequence[str]) -> str:
     weights = [float(text) * DEEP for text in row]
     begin, drawn = at * 100 + 50 - sum(weights) / 2, ""
     for j, weight in enumerate(weights):
-        if weight:
+        if weight >= LEAST * DEEP:
             end = j * 100 + 50 - weight / 2
             a, b, c, d = (fmt(y, 0) for y in (begin, end, begin + weight, end + weight))
             drawn += f'<path d="M0 {a}C50 {a} 50 {b} 100 {b}V{d}C50 {d} 50 {c} 0 {c}Z"></path>'
@@ -175,44 +179,55 @@ def _ribbons(at: int, row: Sequence[str]) -> str:
 def _answers(words: Sequence[str], scores: np.ndarray, row: Sequence[str]) -> str:
     most = max(row, key=float)
     return "".join(
-        f"<li{PASSED if text == NOTHING else MOST if text == most else ''}>"
-        f"<b>{escape(word)}</b> <s>{even(score, 1)}</s> <u>{text}</u></li>"
-        for word, score, text in zip(words, scores.tolist(), row, strict=True)
+        f'<li class="row{PASSED if text == NOTHING else MOST if text == most else ""}" style="--w:{text}">'
+        f"<b>{escape(word)}</b> {_strip('k', j)} <s>{even(score, 1)}</s> <u>{text}</u> {_strip('v', j)}</li>"
+        for j, (word, score, text) in enumerate(zip(words, scores.tolist(), row, strict=True))
     )
 
 
-PASSED, MOST = " class=passed", " class=most"
+PASSED, MOST = " passed", " most"
 
 
-def _heads() -> str:
-    roles = ("q", "asks"), ("k", "offers"), ("v", "carries")
-    return "".join(
-        f'<span class="{role}">{verb} <small>{pretty(f"X W_{role.upper()}")}</small></span>'
-        for role, verb in roles
-    )
+def _strip(role: str, at: int) -> str:
+    return f'<i class="{role}" style="--at:{at}"></i>'
 
 
 def _sum(
-    asks: tuple[str, int], offers: tuple[str, int], query: np.ndarray, key: np.ndarray, score: float
+    asks: tuple[str, int],
+    offers: tuple[str, int],
+    query: np.ndarray,
+    key: np.ndarray,
+    score: float,
+    weight: str,
 ) -> str:
-    """Say how a score came about: its largest products, and the root."""
+    """Say how the largest weight came about: products, largest first, the root, and the share."""
     terms = query * key
-    label = f"score of {offers[0]}"
-    _words.product(label, query.tolist(), key.tolist(), terms.sum().item())
+    total, root = terms.sum().item(), len(query)
+    _words.product(offers[0], query.tolist(), key.tolist(), total)
+    _words.scaled(offers[0], total, root, score)
     first = np.argsort(-np.abs(terms), kind="stable")[:TERMS]
     shown = " + ".join(f"{_factor(query[e])}·{_factor(key[e])}" for e in first)
-    more = len(terms) - len(first)
-    rest = f" + {more} smaller product{'s' * (more > 1)}" if more else ""
-    root = len(query)
-    _words.scaled(label, terms.sum().item(), root, score)
+    if more := len(terms) - len(first):
+        rest = total - terms[first].sum().item()
+        shown += f" + {more} smaller product{'s' * (more > 1)}, together {even(rest, 1)}"
+    names = " · ".join(
+        f'<b class="{role}">{escape(word)}</b> {_strip(role, at)}'
+        for role, (word, at) in (("q", asks), ("k", offers))
+    )
     return (
-        f"{_strip('q', *asks)} · {_strip('k', *offers)} = {shown}{rest} ≈ {even(terms.sum().item(), 1)};"
-        f" divided by √{root}: {even(score, 1)}"
+        f"<p>{names}, cell by cell, added up: {shown}, ≈ {even(total, 1)}</p>"
+        f"<p>fit: {even(total, 1)} / √{root} ≈ {even(score, 1)}; among all fits, softmax makes that a share of"
+        f" {weight}</p>"
     )
 
 
-def _strip(role: str, word: str, at: int) -> str:
-    return f'<b class="{role}">{escape(word)}</b> <i class="{role}" style="--at:{at}"></i>'
+def _mixture(words: Sequence[str], row: Sequence[str], order: Sequence[int]) -> str:
+    """Name the largest parts of what is taken home."""
+    named = " + ".join(f"{row[j]} × {escape(words[j])} {_strip('v', j)}" for j in order[:MOSTLY])
+    return named + (" + the rest" if len(order) > MOSTLY else "")
+
+
+MOSTLY = 3
 
 
 def _factor(value: float) -> str:

@@ -7,10 +7,12 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser
 
 from qkvdocs.core import attend
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures import consult
+from tests.project import ROOT
 
 WORDS = ["the", "<cat>", "it"]
 Q, K, V = np.random.default_rng(1).normal(size=(3, 3, 5)) * 2
@@ -30,13 +32,13 @@ GIVEN = {
 @pytest.mark.parametrize("role", ["q", "k", "v", "c"])
 def test_strips_are_the_vectors(role: str) -> None:
     """Read by another library: opacity is size, the upper half holds what is above 0, the lower what is below."""
-    rows = {"q": Q, "k": K, "v": V, "c": CONTEXT}[role]
+    rows, top = {"q": (Q, Q), "k": (K, K), "v": (V, V), "c": (CONTEXT, V)}[role]
     found = re.search(rf"--{role}:url\(data:image/png;base64,([^)]*)\)", consult(WORDS, **GIVEN))
     assert found
     opacity = np.asarray(Image.open(BytesIO(b64decode(found[1]))).convert("RGBA"))[..., 3] / 255
     assert opacity.shape == (6, 5)
     signed = opacity[:3] - opacity[3:]
-    assert np.abs(signed - rows / np.abs(rows).max()).max() <= 0.5 / 15 + 1e-6
+    assert np.abs(signed - rows / np.abs(top).max()).max() <= 0.5 / 15 + 1e-6
 
 
 def test_each_word_has_its_answers() -> None:
@@ -48,14 +50,20 @@ def test_each_word_has_its_answers() -> None:
     assert html.count(" checked") == 1
     assert "&lt;cat&gt;" in html
     assert "<cat>" not in html
-    for at, said in enumerate(re.findall(r"</i> = (.*?)</p>", html)):
+    for at, said in enumerate(
+        re.findall(r"added up: (.*?), ≈ (-?[\d.]+)</p><p>fit: .*?≈ (-?[\d.]+);.*?of ([\d.]+)<", html)
+    ):
         best = PATTERN[at].argmax()
         terms = sorted(Q[at] * K[best], key=abs)[::-1]
-        factors = re.findall(r"\(?(-?[\d.]+)\)?·\(?(-?[\d.]+)\)?", said)
+        factors = re.findall(r"\(?(-?[\d.]+)\)?·\(?(-?[\d.]+)\)?", said[0])
         assert np.allclose([float(a) * float(b) for a, b in factors], terms[:4], atol=0.4)
-        assert " + 1 smaller product ≈" in said
-        assert float(re.search(r"≈ (-?[\d.]+);", said)[1]) == pytest.approx(Q[at] @ K[best], abs=0.051)
-        assert float(said.rpartition(" ")[2]) == pytest.approx(SCORES[at, best], abs=0.051)
+        rest = re.search(r" \+ 1 smaller product, together (-?[\d.]+)$", said[0])
+        assert rest
+        assert float(rest[1]) == pytest.approx(terms[4], abs=0.051)
+        assert float(said[1]) == pytest.approx(Q[at] @ K[best], abs=0.051)
+        assert float(said[2]) == pytest.approx(SCORES[at, best], abs=0.051)
+        assert float(said[3]) == pytest.approx(PATTERN[at, best], abs=0.0051)
+    assert len(re.findall("added up", html)) == 3
 
 
 @pytest.mark.parametrize(
@@ -75,3 +83,17 @@ def test_what_is_not_so_is_refused(change: dict[str, object], kind: type[Excepti
     """A figure says nothing that it has not tried."""
     with pytest.raises(kind, match=re.escape(message)):
         consult(WORDS, **{**GIVEN, **change})
+
+
+def test_the_page_shades_what_the_strip_holds(browser: Browser) -> None:
+    """A number above 0 in the upper half of its cell, one below in the lower half, and nothing else."""
+    one = np.array([[1.0, -1.0]])
+    html = consult(["a"], Q=one, K=one, V=one, scores=[[2**0.5]], pattern=[[1]], context=one, at=0, name="a")
+    page = browser.new_page()
+    page.set_content(f"<style>{(ROOT / 'qkvdocs/figures/assets/qkv.css').read_text()}</style>{html}")
+    for role in ("q", "k", "v"):
+        strip = np.asarray(Image.open(BytesIO(page.locator(f"i.{role}").first.screenshot())).convert("L"))
+        (height, width), inside = strip.shape, strip < 250
+        corners = [inside[height // 4 + y, width // 4 + x] for y in (0, height // 2) for x in (0, width // 2)]
+        assert corners == [True, False, False, True], role
+    page.close()
