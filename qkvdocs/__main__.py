@@ -7,37 +7,21 @@ import sys
 from qkvdocs.errors import WAYS
 
 COMMANDS = {
-    "artefacts": (
-        "qkvdocs.engine.export._artefacts",
-        "test",
-        "make of a built folder what is handed out beside it",
-    ),
-    "build": ("qkvdocs.engine.checks._build", "site", "build the checked site"),
-    "check": (
-        "qkvdocs.engine.checks._check",
-        "site",
-        "check a built folder: numerals, claims, links, anchors",
-    ),
-    "changes": (
-        "qkvdocs.engine.review._changes",
-        "test",
-        "show what a reader would see changed between two sites",
-    ),
-    "claims": ("qkvdocs.engine.checks._claims", "site", "say how many comparisons the check of claims sees"),
-    "ledger": (
-        "qkvdocs.engine.checks._ledger",
-        "site",
-        "compare every shown value with the ledger, or update it",
-    ),
-    "lesson": ("qkvdocs.engine.checks._new", "site", "write a new lesson that passes every check"),
-    "noise": ("qkvdocs.engine.checks._noise", "site", "find shown digits that a last-place error could flip"),
-    "runtime": ("qkvdocs.engine.runtime._fetch", "site", "fetch the Python that runs in a reader's browser"),
+    "artefacts": ("engine.export._artefacts", "test", "make of a built folder what is handed out beside it"),
+    "build": ("engine.checks._build", "site", "build the checked site"),
+    "check": ("engine.checks._check", "site", "check a built folder: numerals, claims, links, anchors"),
+    "changes": ("engine.review._changes", "test", "show what a reader would see changed between two sites"),
+    "claims": ("engine.checks._claims", "site", "say how many comparisons the check of claims sees"),
+    "ledger": ("engine.checks._ledger", "site", "compare every shown value with the ledger, or update it"),
+    "lesson": ("engine.checks._new", "site", "write a new lesson that passes every check"),
+    "noise": ("engine.checks._noise", "site", "find shown digits that a last-place error could flip"),
+    "runtime": ("engine.runtime._fetch", "site", "fetch the Python that runs in a reader's browser"),
     "offline": (
-        "qkvdocs.engine.export._offline",
+        "engine.export._offline",
         "site",
         "make a copy of a built folder that opens without a server",
     ),
-    "wild": ("qkvdocs.wild._command", "remote", "show where a checkpoint keeps its projections"),
+    "wild": ("wild._command", "remote", "show where a checkpoint keeps its projections"),
 }
 """Name, module with `main(arguments) -> int`, the extra that it may need, and what it does."""
 
@@ -59,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if asked else 2
     module, extra, _ = COMMANDS[words[0]]
     try:
-        command = importlib.import_module(module)
+        command = importlib.import_module(f"qkvdocs.{module}")
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] == "qkvdocs":
             raise

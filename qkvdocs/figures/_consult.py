@@ -4,7 +4,6 @@ import struct
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
-from re import fullmatch
 from zlib import compress, crc32
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures import _words
-from qkvdocs.figures._frame import frame
-from qkvdocs.figures._ribbons import MANY, NOTHING, even, shares
-from qkvdocs.numbers import fmt
+from qkvdocs.figures._frame import check_name, frame
+from qkvdocs.figures._ribbons import MANY, NOTHING, by_weight, even, heard, ribbon, shares
+from qkvdocs.numbers import factor
 
 __all__ = ["consult"]
 
@@ -86,16 +85,15 @@ def consult(
         raise ShapeError(f"Q must fit K, V the context, scores the words = {n}, got {shapes}")
     if not 0 <= at < n:
         raise QKVError(f"at must be the place of a word from 0 to {n - 1}, got {at}")
-    if not fullmatch(r"[a-z][a-z0-9-]*", name):
-        raise QKVError(f"name must be lower-case letters, digits and hyphens, got {name!r}")
+    check_name(name)
     if not np.allclose(p @ v, c, rtol=1e-3, atol=1e-3 * max(1, np.abs(v).max())):
         raise QKVError("context must be the values mixed by the pattern")
     parts, said = "", ""
     for i, word in enumerate(words):
         row = [even(weight) for weight in shares(word, p[i], n).tolist()]
-        order = [j for j in np.argsort([-float(text) for text in row], kind="stable") if row[j] != NOTHING]
+        order = by_weight(row)
         most = order[0]
-        said += f"<li>{escape(word)} asks: {', '.join(f'{escape(words[j])} {row[j]}' for j in order)}</li>"
+        said += f"<li>{escape(word)} asks: {heard(words, row)}</li>"
         picked = " checked" if i == at else ""
         parts += (
             f'<label>{_strip("q", i)}<input type="radio" name="{name}"{picked}><b>{escape(word)}</b></label>'
@@ -167,9 +165,8 @@ def _ribbons(at: int, row: Sequence[str]) -> str:
     begin, drawn = at * 100 + 50 - sum(weights) / 2, ""
     for j, weight in enumerate(weights):
         if weight >= LEAST * DEEP:
-            end = j * 100 + 50 - weight / 2
-            a, b, c, d = (fmt(y, 0) for y in (begin, end, begin + weight, end + weight))
-            drawn += f'<path d="M0 {a}C50 {a} 50 {b} 100 {b}V{d}C50 {d} 50 {c} 0 {c}Z"></path>'
+            path = ribbon(begin, j * 100 + 50 - weight / 2, weight, left=0, right=100, digits=0)
+            drawn += f'<path d="{path}"></path>'
         begin += weight
     return (
         f'<svg viewBox="0 0 100 {100 * len(row)}" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
@@ -206,7 +203,7 @@ def _sum(
     _words.product(offers[0], query.tolist(), key.tolist(), total)
     _words.scaled(offers[0], total, root, score)
     first = np.argsort(-np.abs(terms), kind="stable")[:TERMS]
-    shown = " + ".join(f"{_factor(query[e])}·{_factor(key[e])}" for e in first)
+    shown = " + ".join(f"{factor(query[e], 1)}·{factor(key[e], 1)}" for e in first)
     if more := len(terms) - len(first):
         rest = total - terms[first].sum().item()
         shown += f" + {more} smaller product{'s' * (more > 1)}, together {even(rest, 1)}"
@@ -228,8 +225,3 @@ def _mixture(words: Sequence[str], row: Sequence[str], order: Sequence[int]) -> 
 
 
 MOSTLY = 3
-
-
-def _factor(value: float) -> str:
-    text = fmt(value, 1)
-    return f"({text})" if text.startswith("-") or text.startswith("−") else text

@@ -6,7 +6,7 @@ from re import fullmatch, sub
 from qkvdocs.errors import QKVError
 from qkvdocs.figures._matrix import Matrix
 
-__all__ = ["code_block", "frame", "live", "scrolling"]
+__all__ = ["check_name", "code_block", "frame", "live", "scrolling"]
 
 
 def frame(body: str, caption: str, twin: str, kind: str = "") -> str:
@@ -43,8 +43,7 @@ def live(figure: str, name: str, attributes: str = "", switches: str = "", *, ed
     Raises:
         QKVError: If the name would not survive in an address.
     """
-    if not fullmatch(r"[a-z][a-z0-9-]*", name):
-        raise QKVError(f"name must be lower-case letters, digits and hyphens, got {name!r}")
+    check_name(name)
     if not edit:
         return f'<div id="live-{name}" class="qkv"{attributes}>{figure}</div>'
     bar = f'<p class="qkv-bar">{switches}<button type="button">Reset the numbers</button></p>'
@@ -52,6 +51,12 @@ def live(figure: str, name: str, attributes: str = "", switches: str = "", *, ed
         f'<div><qkv-live id="live-{name}" class="qkv"{attributes}>{figure}{bar}'
         '<p role="status" class="qkv-status"></p></qkv-live></div>'
     )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that would not survive in an address."""
+    if not fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise QKVError(f"name must be lower-case letters, digits and hyphens, got {name!r}")
 
 
 def scrolling(body: str, label: str) -> str:

@@ -117,7 +117,7 @@ def pretty(name: str) -> str:
     """Write a name as mathematics does: `W_Q` with a subscript, `K.T` with a raised T."""
     name = escape(name)
     name = sub(r"\.T$", "<sup>T</sup>", name)
-    return sub(r"\b([A-Za-z]+)_([A-Za-z]+)", r"\1<sub>\2</sub>", name)
+    return sub(r"^([A-Za-z]+)_([A-Za-z]+)", r"\1<sub>\2</sub>", name)
 
 
 def table(

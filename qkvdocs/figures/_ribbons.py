@@ -46,17 +46,14 @@ def ribbons(asked: Mapping[str, tuple[int, ArrayLike, Sequence[str]]], *, captio
             raise QKVError(f"{title} must ask from a place of 0 to {len(words) - 1}, got {at}")
         shown = [even(weight) for weight in weights.tolist()]
         pictures += f"<div><p>{escape(title)}</p>{_picture(title, at, shown, words)}</div>"
-        order = [
-            to for to in np.argsort([-float(text) for text in shown], kind="stable") if shown[to] != NOTHING
-        ]
-        heard = ", ".join(f"{escape(words[to])} {shown[to]}" for to in order)
-        said += f"<li>{escape(title)}, {escape(words[at])} asks: {heard}</li>"
+        said += f"<li>{escape(title)}, {escape(words[at])} asks: {heard(words, shown)}</li>"
     caption = f"{caption} The thicker a ribbon, the larger the weight at its end.".strip()
     figure = frame(f'<div class="qkv-body">{pictures}</div>', caption, f"<ul>{said}</ul>", "qkv-ribbons")
     return f'<div class="qkv">{figure}</div>'
 
 
 def shares(title: str, row: ArrayLike, count: int) -> np.ndarray:
+    """Read a row of attention weights; refuse what is none."""
     weights = np.asarray(row)
     if weights.dtype.kind not in "iuf" or not np.isfinite(weights).all():
         raise DTypeError(f"weights of {title} must hold finite real numbers, got {weights.dtype}")
@@ -79,6 +76,17 @@ def even(number: float, digits: int = DIGITS) -> str:
 NOTHING = even(0.0)
 
 
+def by_weight(shown: Sequence[str]) -> list[int]:
+    """Give the places of the weights that are not shown as nothing, largest first."""
+    order = np.argsort([-float(text) for text in shown], kind="stable").tolist()
+    return [to for to in order if shown[to] != NOTHING]
+
+
+def heard(words: Sequence[str], shown: Sequence[str]) -> str:
+    """Say whom a word listens to, and how much."""
+    return ", ".join(f"{escape(words[to])} {shown[to]}" for to in by_weight(shown))
+
+
 def _picture(title: str, at: int, shown: Sequence[str], words: Sequence[str]) -> str:
     """Stand the words on both sides; the ribbons leave the one that asks side by side, in their order.
 
@@ -91,7 +99,7 @@ def _picture(title: str, at: int, shown: Sequence[str], words: Sequence[str]) ->
         drawn += f'<text class="{"asks" if to == at else "from"}" x="{LEFT - 6}" y="{fmt(y)}">{word}</text>'
         found = text != NOTHING
         if found:
-            drawn += f'<path d="{_ribbon(begin, y - thick / 2, thick)}"></path>'
+            drawn += f'<path d="{ribbon(begin, y - thick / 2, thick)}"></path>'
             drawn += f'<text class="share" x="{WIDTH}" y="{fmt(y)}">{text}</text>'
         drawn += f'<text class="{"seen" if found else "passed"}" x="{RIGHT + 6}" y="{fmt(y)}">{word}</text>'
         begin += thick
@@ -103,8 +111,10 @@ def _middle(at: int) -> float:
     return (at + 0.5) * LINE
 
 
-def _ribbon(begin: float, end: float, thick: float) -> str:
+def ribbon(
+    begin: float, end: float, thick: float, *, left: int = LEFT, right: int = RIGHT, digits: int = 4
+) -> str:
     """Go along the upper edge and back along the lower one."""
-    half = (LEFT + RIGHT) // 2
-    a, b, c, d = (fmt(y) for y in (begin, end, begin + thick, end + thick))
-    return f"M{LEFT} {a}C{half} {a} {half} {b} {RIGHT} {b}V{d}C{half} {d} {half} {c} {LEFT} {c}Z"
+    half = (left + right) // 2
+    a, b, c, d = (fmt(y, digits) for y in (begin, end, begin + thick, end + thick))
+    return f"M{left} {a}C{half} {a} {half} {b} {right} {b}V{d}C{half} {d} {half} {c} {left} {c}Z"
