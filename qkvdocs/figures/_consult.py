@@ -112,7 +112,7 @@ def consult(
         )
     )
     body = (
-        f'<p class="qkv-bar">{ASK}</p>'
+        f'<p class="qkv-hint">{ASK}</p>'
         f'<div class="qkv-body" role="radiogroup" aria-label="{ASK}" style="--n:{n};{sprites}">'
         f'<p class="heads"><span class="q">query</span> <span class="answers"><span></span> {HEADS}</span></p>'
         f"{parts}</div>"
