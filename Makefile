@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BASE ?= main
+WORKERS ?= auto
 export NO_MKDOCS_2_WARNING := 1
 QUICK := tests/core tests/clinic tests/wild tests/test_numbers.py tests/engine/checks/test_claims.py tests/engine/pages \
   --ignore tests/wild/test_browser.py --ignore tests/clinic/test_coincidences.py --ignore tests/engine/pages/test_live.py \
@@ -31,7 +32,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts changes test quick guards check format lesson claims ledger noise mutants heads parity pythons
+.PHONY: help serve build runtime offline artefacts changes test audit quick guards check format lesson claims ledger noise evaluate mutants heads parity pythons
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,11 +57,14 @@ changes: $(VENV)/has-test build ## show in changes/ what a reader would see chan
 	@cd .cache/base && PYTHONPATH=$(CURDIR)/.cache/base $(CURDIR)/$(BIN)/python -m qkvdocs build -q
 	@$(BIN)/python -m qkvdocs changes .cache/base/site site -o changes --ledgers .cache/base/tests/ledger tests/ledger $(if $(SUMMARY),--summary $(SUMMARY))
 
-test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests; those in a browser where a Chromium is found
-	@$(BIN)/pytest -n auto --dist loadscope $(TEST)
+test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that need no built site; with TEST=…, just these
+	@$(BIN)/pytest -n $(WORKERS) --dist loadscope $(if $(TEST),$(TEST),-m "not site")
 
-quick: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run what needs no browser and no whole site: half a minute, for the loop while writing
-	@$(BIN)/pytest -n auto -q $(QUICK)
+audit: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests of the built site, page by page, as its readers have it (needs a Chromium)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadscope -m site
+
+quick: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run the tests of the subject and of running pages: half a minute, for the loop while writing
+	@$(BIN)/pytest -n $(WORKERS) -q $(QUICK)
 
 guards: $(VENV)/has-site $(VENV)/has-test ## break each rule of the engine on purpose: the test named in tests/guards.toml must notice (some minutes)
 	@$(BIN)/python -m tests.guards $(GUARDS)
@@ -87,8 +91,11 @@ pythons: $(VENV)/has-site ## run the engine's tests and a build on the oldest an
 	@$(BIN)/python -m tests.pythons
 
 mutants: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-mutants ## break the core and the page's script on purpose: the tests must notice (about ten minutes)
-	@$(BIN)/python tests/core/mutants.py $(MUTANTS)
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 	@$(BIN)/python tests/figures/mutants_js.py
+
+evaluate: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-mutants ## run whole what tests take a tenth of, where its record is old (minutes)
+	@$(BIN)/python -m tests.evaluate $(EVALUATE)
 
 heads: $(VENV)/has-site $(VENV)/has-test ## fetch two trained models (180 MB, once) and record their heads in docs/models/
 	@$(BIN)/python -m tests.models.record "$(PYTHON) -m pip"

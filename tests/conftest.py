@@ -22,6 +22,16 @@ THEIRS = {"TORCHINDUCTOR_CACHE_DIR"}
 """Set by a library for itself, when it loads a part."""
 
 
+BUILT = {"site", "raw", "grown", "elsewhere"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the built site: `make audit` runs it, `make test` all else."""
+    for item in items:
+        if BUILT & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("site")
+
+
 @contextmanager
 def left_as_found() -> Iterator[None]:
     """Refuse what leaves the process's environment or folder changed: which tests follow it is left to chance."""
@@ -91,15 +101,34 @@ def run(*words: str, cwd: Path = ROOT, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def built(shared: Path) -> Path:
-    """Build the site as the builder leaves it, once for all processes."""
-    folder = shared / "raw"
+ELSEWHERE = {"PYTHONHASHSEED": "77", "TZ": "Pacific/Kiritimati", "LC_ALL": "C"}
+
+
+def copied(root: Path) -> dict[str, str]:
+    """Copy the project, with its drawings; give what a command there must be told."""
+    skipped = shutil.ignore_patterns("__pycache__", ".*")
+    for name in ("docs", "qkvdocs", "tests"):
+        shutil.copytree(ROOT / name, root / name, ignore=skipped)
+    if (drawn := ROOT / ".cache" / "diagrams").exists():
+        shutil.copytree(drawn, root / ".cache" / "diagrams")
+    for name in ("mkdocs.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, root / name)
+    (root / ".git").symlink_to(ROOT / ".git")  # pages are dated by commits
+    return {"PYTHONPATH": str(root), "QKVDOCS_RUNTIME": str(ROOT / folder())}
+
+
+@pytest.fixture(scope="session")
+def raw(shared: Path) -> Path:
+    """The site as the builder leaves it, elsewhere: in another folder, hash seed, locale and time zone."""
+    root = shared / "a copy"
     with FileLock(shared / "raw.lock"):
-        if not folder.exists():
-            words = (sys.executable, "-m", "mkdocs", "build", "-d", str(folder))
-            said = run(*words, NO_MKDOCS_2_WARNING="1", QKVDOCS_BLANK=str(shared / "blank"))
-            (shared / "raw.log").write_text(said)
-    return folder
+        if not root.exists():
+            said = (
+                copied(root) | ELSEWHERE | {"NO_MKDOCS_2_WARNING": "1", "QKVDOCS_BLANK": str(root / "blank")}
+            )
+            words = (sys.executable, "-m", "mkdocs", "build", "-d", str(root / "raw"))
+            (root / "raw.log").write_text(run(*words, cwd=root, **said))
+    return root / "raw"
 
 
 # The checked build, of the pages that the builder has just built.
@@ -107,19 +136,21 @@ CHECKED = """
 import sys
 from pathlib import Path
 from qkvdocs.engine.checks._build import build
-builder = ["sh", "-c", sys.argv[3], "", sys.executable, sys.argv[2]]
-sys.exit(build(Path.cwd(), Path(sys.argv[1]), builder, quiet=True))
+sys.exit(build(Path.cwd(), Path(sys.argv[1]), ["sh", "-c", sys.argv[2]], quiet=True))
 """
-BUILDER = """
-cp -r "$2/blank" "$QKVDOCS_BLANK"
-cp -r "$2/raw" "$4" && cat "$2/raw.log"
-"""
+BUILDER = 'cp -r blank "$QKVDOCS_BLANK" && cp -r raw "$1" && cat raw.log'
 
 
 @pytest.fixture(scope="session")
-def raw(shared: Path) -> Path:
-    """The site as the builder leaves it."""
-    return built(shared)
+def elsewhere(raw: Path) -> Path:
+    """The site as it is published there."""
+    root = raw.parent
+    with FileLock(root / "published.lock"):
+        if not (root / "site").exists():
+            words = (sys.executable, "-c", CHECKED, str(root / "site"), BUILDER)
+            surroundings = {"PYTHONPATH": str(root), "QKVDOCS_RUNTIME": str(ROOT / folder()), **ELSEWHERE}
+            run(*words, cwd=root, **surroundings)
+    return root / "site"
 
 
 @pytest.fixture(scope="session")
@@ -132,8 +163,7 @@ def site(shared: Path) -> Path:
             if there := os.environ.get("QKVDOCS_SITE"):
                 shutil.copytree(ROOT / there, folder)
             else:
-                built(shared)
-                run(sys.executable, "-c", CHECKED, str(folder), str(shared), BUILDER)
+                run(sys.executable, "-m", "qkvdocs", "build", "-q", "-d", str(folder))
             (folder.parent / "serving").mkdir()
             (folder.parent / "serving" / "under").symlink_to(folder)
     return folder
@@ -150,19 +180,11 @@ def grown(shared: Path) -> Path:
     root = shared / "grown"
     with FileLock(shared / "grown.lock"):
         if not root.exists():
-            skipped = shutil.ignore_patterns("__pycache__", ".*")
-            for name in ("docs", "qkvdocs", "tests"):
-                shutil.copytree(ROOT / name, root / name, ignore=skipped)
-            if (drawn := ROOT / ".cache" / "diagrams").exists():
-                shutil.copytree(drawn, root / ".cache" / "diagrams")
-            for name in ("mkdocs.yml", "pyproject.toml"):
-                shutil.copy(ROOT / name, root / name)
-            (root / ".git").symlink_to(ROOT / ".git")  # pages are dated by commits
+            said = copied(root)
             as_ever = (sys.executable, "-m", "qkvdocs")
-            (root / "said.txt").write_text(run(*as_ever, "lesson", NEW, cwd=root, PYTHONPATH=str(root)))
-            surroundings = {"PYTHONPATH": str(root), "SITE_URL": ADDRESS.rstrip("/"), "EDIT_URI": EDIT}
-            said = run(*as_ever, "build", "-d", "host/qkvdocs", cwd=root, **surroundings)
-            (root / "built.txt").write_text(said)
+            (root / "said.txt").write_text(run(*as_ever, "lesson", NEW, cwd=root, **said))
+            said |= {"SITE_URL": ADDRESS.rstrip("/"), "EDIT_URI": EDIT}
+            (root / "built.txt").write_text(run(*as_ever, "build", "-d", "host/qkvdocs", cwd=root, **said))
             # Where the server looks for the page for wrong addresses.
             (root / "host" / "under").symlink_to(root / "host" / "qkvdocs")
     return root

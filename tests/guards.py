@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,26 +36,33 @@ def passes(folder: Path, *tests: str) -> bool:
     return code == 0
 
 
+def broken(
+    folder: Path, entries: Iterable[dict[str, str]], noticed: Callable[[dict[str, str]], bool]
+) -> Iterator[tuple[dict[str, str], bool]]:
+    """Break one line after the other, each for as long as it takes to ask who notices."""
+    for entry in entries:
+        path = folder / entry["file"]
+        source = path.read_text("utf-8")
+        if source.count(entry["old"]) != 1:
+            sys.exit(f"{entry['old']!r} must stand once in {entry['file']}")
+        path.write_text(source.replace(entry["old"], entry["new"]), "utf-8")
+        yield entry, noticed(entry)
+        path.write_text(source, "utf-8")
+
+
 def main(words: list[str]) -> int:
     """Break, one at a time; tell which rules nobody watches."""
     guards = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["guard"]
     guards = [guard for guard in guards if all(word in guard["rule"] for word in words)]
-    silent = []
+    silent = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_to(folder)
         if not passes(folder, *{guard["test"] for guard in guards}):
             sys.exit("the tests must pass before anything is broken, and they fail")
-        for guard in guards:
-            path = folder / guard["file"]
-            source = path.read_text("utf-8")
-            if source.count(guard["old"]) != 1:
-                sys.exit(f"guards.toml: {guard['old']!r} must stand once in {guard['file']}")
-            path.write_text(source.replace(guard["old"], guard["new"]), "utf-8")
-            bites = not passes(folder, guard["test"])
-            path.write_text(source, "utf-8")
+        for guard, bites in broken(folder, guards, lambda guard: not passes(folder, guard["test"])):
             print("bites " if bites else "SILENT", guard["rule"], flush=True)
-            silent += [] if bites else [guard["rule"]]
+            silent += not bites
     return bool(silent)
 
 

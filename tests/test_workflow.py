@@ -54,7 +54,7 @@ def faults(text: str) -> Iterator[str]:
         yield "publishes without running code"
     needed = [step.get("run") for name in publish.get("needs", ()) for step in jobs[name]["steps"]]
     if any("if" in jobs[name] for name in publish.get("needs", ())) or not {
-        f"make {name}" for name in ("runtime", "test", "check", "artefacts", "pythons", "parity")
+        f"make {name}" for name in ("runtime", "test", "audit", "check", "artefacts", "pythons", "parity")
     } <= set(needed):
         yield "publishes what is green only"
 
@@ -97,6 +97,7 @@ def test_the_workflow_keeps_the_rules() -> None:
         ("needs: [check, pythons, parity]", "needs: [pythons, parity]", "publishes what is green only"),
         ("    needs: [check, pythons, parity]\n", "", "publishes what is green only"),
         ("      - run: make test\n", "", "publishes what is green only"),
+        ("      - run: make audit\n", "", "publishes what is green only"),
         ("      - run: make test\n", "      - run: make test TEST=docs\n", "publishes what is green only"),
     ],
 )  # fmt: skip

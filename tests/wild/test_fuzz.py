@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qkvdocs import wild
 from qkvdocs.errors import QKVError
+from tests.sample import times
 from tests.wild.conftest import CONFIG, FIXTURES, header_of, llama, raw
 
 GOOD = (FIXTURES / "llama" / "model.safetensors").read_bytes()
@@ -39,7 +40,7 @@ def attempt(model: bytes, config: str | None = None) -> None:
             pass
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300), deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")
 def test_any_bytes(content: bytes) -> None:
@@ -47,14 +48,14 @@ def test_any_bytes(content: bytes) -> None:
     attempt(content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300), deadline=None)
 @given(JSON, st.binary(max_size=32))
 def test_any_json_as_header(header: object, data: bytes) -> None:
     """JSON of any form."""
     attempt(raw(header, data))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 60)
 )
@@ -66,7 +67,7 @@ def test_a_good_file_with_wrong_bytes(changes: list[tuple[int, int]], cut: int) 
     attempt(bytes(content[: len(content) - cut]), json.dumps(CONFIG))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=times(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(KEYS),
@@ -79,7 +80,7 @@ def test_any_config(config: dict[str, object]) -> None:
     attempt(raw(header_of(tensors), b"".join(t.tobytes() for t in tensors.values())), json.dumps(config))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=times(100), deadline=None)
 @given(JSON)
 def test_any_index(weight_map: object) -> None:
     """An index may name anything; nothing outside the folder is opened."""

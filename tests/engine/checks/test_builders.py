@@ -42,30 +42,10 @@ def hashes(site: Path) -> dict[str, str]:
     }
 
 
-def test_two_builds_of_the_site_are_the_same_bytes(tmp_path: Path, raw: Path) -> None:
-    """Another folder, hash seed, locale and time zone: no byte of any file moves, nor of the runtime."""
-    root = tmp_path / "a copy"
-    root.mkdir()
-    for name in ("docs", "qkvdocs", "tests", "mkdocs.yml"):
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, root / name)
-    # That a drawing made anew has the same bytes is a test of drawings.
-    shutil.copytree(ROOT / ".cache" / "diagrams", root / ".cache" / "diagrams", dirs_exist_ok=True)
-    surroundings = {
-        "PYTHONPATH": str(root),
-        "NO_MKDOCS_2_WARNING": "1",
-        "SOURCE_DATE_EPOCH": date_of(ROOT),
-        "QKVDOCS_RUNTIME": str(ROOT / folder()),
-        "PYTHONHASHSEED": "77",
-        "TZ": "Pacific/Kiritimati",
-        "LC_ALL": "C",
-    }
-    words = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(root / "out")]
-    done = subprocess.run(
-        words, cwd=root, env={**os.environ, **surroundings}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    ours, theirs = hashes(raw), hashes(root / "out")
-    assert len(ours) > 10
+def test_two_builds_of_the_site_are_the_same_bytes(site: Path, elsewhere: Path) -> None:
+    """Another folder, hash seed, locale and time zone: no byte of a file moves, nor of what can be taken along."""
+    ours, theirs = hashes(site), hashes(elsewhere)
+    assert {"index.html", "lessons/04-qkv-projections/index.md", "search/index.json"} <= {*ours}
     assert [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)] == []
     assert ("runtime/pyodide.asm.wasm" in ours) == is_there(ROOT / folder())
 
@@ -99,7 +79,7 @@ def test_pages_alone_and_together_are_the_same_bytes(project: Project) -> None:
     """No counter of one page shows in another."""
     texts = {f"p{n}.md": TEXT.replace("arange(3)", f"arange({n})") for n in (4, 5, 6)}
     articles = []
-    for group in (list(texts), list(reversed(texts)), *([name] for name in texts)):
+    for group in (list(texts), list(reversed(texts)), ["p5.md"]):
         shutil.rmtree(project.root / "docs")
         for name in group:
             project.write(texts[name], name)

@@ -135,11 +135,11 @@ def places(text: str) -> list[int]:
     ]
 
 
-def test_fifty_digits_are_all_found(lesson: Path, rendered_blank: Callable[[str], str]) -> None:
-    """Digits typed at random places of the real lesson (fixed seed), five different ones at a time."""
+def test_digits_are_found_wherever_they_are_typed(lesson: Path, rendered_blank: Callable[[str], str]) -> None:
+    """Digits typed at random places of the real lesson (fixed seed), ten different ones at a time."""
     text = lesson.read_text("utf-8")
     rng = random.Random(20261121)
-    spots = rng.sample(places(text), 50)
+    spots = rng.sample(places(text), 20)
     allowed = Allowed.read(lesson.parents[1])
     assert not found_in(rendered_blank(text), allowed)
 
@@ -152,11 +152,12 @@ def test_fifty_digits_are_all_found(lesson: Path, rendered_blank: Callable[[str]
         except LessonError:  # a digit inside a command of a formula stops the build by itself
             if len(typed_there) == 1:
                 return []
-            return [each for pair in typed_there.items() for each in missed(dict([pair]))]
+            pairs, half = [*typed_there.items()], len(typed_there) // 2
+            return missed(dict(pairs[:half])) + missed(dict(pairs[half:]))
         return [text[spot - 30 : spot + 30] for digit, spot in typed_there.items() if digit not in found]
 
-    for at in range(0, 50, 5):
-        assert not missed(dict(zip(rng.sample("0123456789", 5), spots[at : at + 5], strict=True)))
+    for at in (0, 10):
+        assert not missed(dict(zip(rng.sample("0123456789", 10), spots[at : at + 10], strict=True)))
 
 
 def found_in(html: str, allowed: Allowed) -> list[str]:

@@ -1,18 +1,17 @@
 """A reviewer sees each figure and value that changed, and no other."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from qkvdocs.engine.review import changes
+from qkvdocs.engine.review import _changes, changes
 from qkvdocs.engine.review._figures import draw, reading
-from tests.project import ROOT, Project, fence
+from tests.project import Project, fence
 
 HOSTILE = (
     "<script>document.title='run'</script> | <img src=x onerror=\"document.title='run'\"> `[x](javascript:0)`"
@@ -48,8 +47,11 @@ def figure(name: str, value: object) -> str:
 
 
 @pytest.fixture
-def compare(browser: Browser, tmp_path: Path) -> Callable[..., tuple[Path, str]]:
-    """Compare two sites; a browser is needed."""
+def compare(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Path, str]]:
+    """Compare two sites, in the browser that is there."""
+    monkeypatch.setattr(_changes, "chromium", lambda: nullcontext(browser))
 
     def run(old: dict[str, str], new: dict[str, str], **words: dict[str, str]) -> tuple[Path, str]:
         before, after = site(tmp_path / "old", old), site(tmp_path / "new", new)
@@ -59,17 +61,7 @@ def compare(browser: Browser, tmp_path: Path) -> Callable[..., tuple[Path, str]]
                 ledger(tmp_path / "a", words["old_ledger"]),
                 ledger(tmp_path / "b", words["new_ledger"]),
             )
-        out = tmp_path / "out"
-        return out, in_process(before, after, out, ledgers)
-
-    def in_process(old: Path, new: Path, out: Path, ledgers: tuple[Path, Path] | None) -> str:
-        words = ["changes", str(old), str(new), "-o", str(out)]
-        words += ["--ledgers", *map(str, ledgers)] if ledgers else []
-        done = subprocess.run(
-            [sys.executable, "-m", "qkvdocs", *words], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return tmp_path / "out", changes(before, after, tmp_path / "out", ledgers)
 
     return run
 

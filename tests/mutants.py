@@ -1,20 +1,15 @@
 """Break the core in every small way that a tool knows, and in some that we know: tests must notice.
 
-    python tests/core/mutants.py                 all mutants, about two minutes on two processors
-    python tests/core/mutants.py --record        the same; the counts go to mutants.json
-    python tests/core/mutants.py --since main    modules changed since then; all, if tests changed
-    python tests/core/mutants.py --check         no run: is the record that of these files?
+python -m tests.mutants                 all mutants, about ten minutes on two processors
+python -m tests.mutants --since main    modules changed since then; all, if tests changed
 
-A mutant that no test notices must stand in `equivalent_mutants.toml`, with the reason why nobody can.
-What mutmut does not touch (properties, constants, whole statements) is broken by hand in `hand_mutants.toml`.
+A mutant that no test notices must stand in `core/equivalent_mutants.toml`, with the reason why nobody can.
+What mutmut does not touch (properties, constants, whole statements) is broken by hand in `core/hand_mutants.toml`.
 """
 
 import argparse
-import datetime
-import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -22,12 +17,13 @@ import sys
 import tempfile
 import time
 import tomllib
-from importlib.metadata import version
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-RECORD = HERE / "mutants.json"
+from tests.evaluate import files
+from tests.guards import broken
+
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "tests" / "core"
 CORE = "qkvdocs/core"
 WATCHED = (CORE, "tests/core")
 KILLED = {1: "killed", 24: "timeout", -24: "timeout"}
@@ -42,32 +38,17 @@ def git(*arguments: str) -> list[str]:
     ).stdout.split()
 
 
-def watched_files() -> list[str]:
-    """What a mutant's fate depends on."""
-    files = git("ls-files", "--cached", "--others", "--exclude-standard", *WATCHED)
-    return sorted(name for name in files if not name.endswith(".json") and (ROOT / name).exists())
-
-
-def digest() -> str:
-    """One hash over the watched files."""
-    whole = hashlib.sha256()
-    for name in watched_files():
-        whole.update(name.encode() + b"\0" + (ROOT / name).read_bytes() + b"\0")
-    return whole.hexdigest()
-
-
 def changed_modules(revision: str) -> list[str]:
     """Core modules to break: those that differ from `revision`, or all if something around them does."""
-    modules = [name for name in watched_files() if name.startswith(CORE)]
+    modules = [name for name in files(WATCHED) if name.startswith(CORE)]
     changed = {*git("diff", "--name-only", revision, "--", *WATCHED)}
     changed |= {*git("ls-files", "--others", "--exclude-standard", *WATCHED)}
-    changed.discard(str(RECORD.relative_to(ROOT)))
     return [name for name in modules if name in changed] if changed <= set(modules) else modules
 
 
 def copy_to(folder: Path) -> None:
     """Work on a copy, so that the checkout may be edited meanwhile."""
-    for name in [*watched_files(), "qkvdocs/__init__.py", "qkvdocs/errors.py", "pyproject.toml"]:
+    for name in [*files(WATCHED), "qkvdocs/__init__.py", "qkvdocs/errors.py", "pyproject.toml"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
 
@@ -119,15 +100,9 @@ def hand_mutants(folder: Path, modules: list[str]) -> tuple[int, list[str]]:
     mutants = tomllib.loads((HERE / "hand_mutants.toml").read_text())["mutant"]
     mutants = [mutant for mutant in mutants if mutant["file"] in modules]
     alive = []
-    for number, mutant in enumerate(mutants, start=1):
-        path = folder / mutant["file"]
-        source = path.read_text()
-        if source.count(mutant["old"]) != 1:
-            sys.exit(f"hand_mutants.toml: {mutant['old']!r} must stand once in {mutant['file']}")
-        path.write_text(source.replace(mutant["old"], mutant["new"]))
-        if tests_pass(folder):
-            alive.append(f"{mutant['file']}: {mutant['old']} -> {mutant['new']}")
-        path.write_text(source)
+    noticed = broken(folder, mutants, lambda _: not tests_pass(folder))
+    for number, (mutant, bites) in enumerate(noticed, start=1):
+        alive += [] if bites else [f"{mutant['file']}: {mutant['old']} -> {mutant['new']}"]
         print(f"  {number}/{len(mutants)} by hand, {len(alive)} alive", flush=True)
     return len(mutants), alive
 
@@ -138,24 +113,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--since", metavar="REVISION")
-    parser.add_argument("--record", action="store_true")
-    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    if options.check:
-        if json.loads(RECORD.read_text())["digest"] != digest():
-            sys.exit("tests/core/mutants.json is of other files. Run: python tests/core/mutants.py --record")
-        return
-    everything = [name for name in watched_files() if name.startswith(CORE)]
+    everything = [name for name in files(WATCHED) if name.startswith(CORE)]
     modules = changed_modules(options.since) if options.since else everything
     if not modules:
         print("no module of the core has changed")
         return
-    before = digest()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy_to(folder)
         by_hand, unnoticed = hand_mutants(folder, modules)
-        print(f"{by_hand - len(unnoticed)} of {by_hand} mutants by hand killed", flush=True)
         codes = run_mutmut(folder, modules)
         alive = {
             changed_lines(folder, mutant): mutant for mutant, code in codes.items() if code not in KILLED
@@ -169,20 +136,9 @@ def main() -> None:
     unnoticed += [f"{alive[key]}: {key[1]} -> {key[2]}" for key in alive if key not in listed]
     stale = [f"{key[0]}: {key[1]} -> {key[2]}" for key in listed if key not in alive]
     killed = len(codes) - not_killed
-    print(f"{len(codes)} mutants by mutmut: {killed} killed, {not_killed} alive, {len(listed)} listed")
     if unnoticed or stale or not codes:
         sys.exit("\n".join(["alive:", *unnoticed, "listed as equivalent but not alive:", *stale]))
-    if options.record and not options.since:
-        record = {
-            "command": "python tests/core/mutants.py --record",
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in ("numpy", "jaxtyping", "beartype", "hypothesis", "mutmut")},
-            "mutmut": {"mutants": len(codes), "killed": killed, "equivalent": not_killed},
-            "by_hand": {"mutants": by_hand, "killed": by_hand},
-            "digest": before,
-        }
-        RECORD.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"{len(codes)} mutants: {killed} killed, {not_killed} listed; {by_hand} by hand: all killed")
 
 
 if __name__ == "__main__":
