@@ -57,6 +57,7 @@ def script():
 
 
 VIEW = {"width": 1220, "height": 900}
+MEDIA = ("color_scheme", "forced_colors", "reduced_motion")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -114,32 +115,33 @@ def tabs(browser):
 def open_page(browser, address, tabs):
     """Open a page as some reader has it; a script error fails the test.
 
-    A usual reader's tab is used again: nothing stored, on screen, the pointer in a corner. Others get one of their own.
+    A tab is used again: nothing stored, the pointer in a corner. What no open tab can become has one of its own.
     """
     used, errors = [], []
 
     def failed(error):
         errors.append(str(error))
 
-    def open_page(path="index.html", *, at=None, **reader):
-        usual = not reader.keys() - {"java_script_enabled"}
-        free = tabs[reader.get("java_script_enabled", True)] if usual else []
-        tab = free.pop() if free else browser.new_context(**{"viewport": VIEW, **reader}).new_page()
-        used.append((tab, usual, reader.get("java_script_enabled", True)))
+    def open_page(path="index.html", *, at=None, viewport=VIEW, java_script_enabled=True, **reader):
+        media = {name: reader.pop(name, "null") for name in MEDIA}
+        free = [] if reader else tabs[java_script_enabled]
+        new = partial(browser.new_context, java_script_enabled=java_script_enabled, **reader)
+        tab = free.pop() if free else new().new_page()
+        used.append((tab, bool(reader), java_script_enabled))
+        tab.set_viewport_size(viewport)
+        tab.emulate_media(media="null", **media)
         tab.on("pageerror", failed)
         tab.goto(f"{at or address}/{path}")
         return tab
 
     yield open_page
-    for tab, usual, scripts in used:
+    for tab, apart, scripts in used:
         tab.remove_listener("pageerror", failed)
-        if not usual:
+        if apart:
             tab.context.close()
             continue
         if scripts:
             tab.evaluate("localStorage.clear(); sessionStorage.clear()")
-        tab.emulate_media(media="null")
-        tab.set_viewport_size(VIEW)
         tab.mouse.move(0, 0)
         tabs[scripts].append(tab)
     assert not errors
