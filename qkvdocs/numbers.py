@@ -62,7 +62,13 @@ def fmt(value: float, digits: int = DIGITS) -> str:
         return "NaN"
     if isinf(number):
         return "∞" if number > 0 else "-∞"
-    text = f"{Decimal(number).quantize(Decimal(1).scaleb(-digits), context=EXACT):f}"
+    # Python's own formatting, ten times as fast, rounds the exact value too, but ties to even. A tie shows: twice the
+    # number, in units of the last digit, is odd. As far as these products are exact, that is.
+    doubled = number * 2 * 10.0 ** min(digits, 22)
+    if digits <= 22 and abs(doubled) < 2**53 and doubled % 2 != 1:
+        text = f"{number:.{digits}f}"
+    else:
+        text = f"{Decimal(number).quantize(Decimal(1).scaleb(-digits), context=EXACT):f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

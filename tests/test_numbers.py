@@ -1,14 +1,35 @@
-"""The word that compares two numbers."""
+"""Numbers as they are shown, and the word that compares two of them."""
 
+from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from qkvdocs.errors import QKVError
-from qkvdocs.numbers import compare
+from qkvdocs.numbers import compare, fmt
 
 NUMBERS = (-np.inf, -2.5, -1e-12, 0, 1e-12, Fraction(1, 3), np.float32(0.5), 1, True + 1, np.inf)
+
+EXACT = Context(prec=1200, rounding=ROUND_HALF_UP)
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**56), 2**56).map(lambda n: n / 2**9),
+    st.integers(0, 30),
+)
+@example(0.125, 2)
+@example(-2.5, 0)
+@example((2**50 + 1) / 2**5, 4)
+@example(2.0**-24, 23)
+@example(1e300, 400)
+def test_rounding_is_exact_and_half_away_from_zero(number: float, digits: int) -> None:
+    """Against decimal arithmetic on the number's exact binary value."""
+    exact = Decimal(number).quantize(Decimal(1).scaleb(-digits), context=EXACT)
+    assert Decimal(fmt(number, digits)) == exact
+    assert fmt(number, digits) != "-0"
 
 
 @pytest.mark.parametrize("left", NUMBERS)
