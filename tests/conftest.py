@@ -74,15 +74,26 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
-def fetched() -> Path:
-    """The fetched runtime; without one, tests that need it are skipped, or fail where that is asked for."""
-    if not is_there(ROOT / folder()):
-        missing = "no runtime found: make runtime"
+def needed(path: Path, there: bool | None = None) -> Path:
+    """Give what `make runtime` brings; without it, tests that need it are skipped, or fail where that is asked for."""
+    if not (path.exists() if there is None else there):
+        missing = f"no {path.name} found: make runtime"
         if os.environ.get("QKVDOCS_NO_SKIP") == "1":
             pytest.fail(missing)
         pytest.skip(missing)
-    return ROOT / folder()
+    return path
+
+
+@pytest.fixture(scope="session")
+def fetched() -> Path:
+    """The fetched runtime."""
+    return needed(ROOT / folder(), is_there(ROOT / folder()))
+
+
+@pytest.fixture(scope="session")
+def packed() -> Path:
+    """The folder of the packed model."""
+    return needed(ROOT / folder() / "minilm")
 
 
 @pytest.fixture(scope="session")

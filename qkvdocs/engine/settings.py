@@ -19,7 +19,7 @@ class Settings:
 
     Examples:
         >>> Settings.of(Path("no/such/site"))
-        Settings(preload=('numpy',), assets=(), controls=(), drawings=(), previews=(), book='', roles='')
+        Settings(preload=('numpy',), assets=(), controls=(), drawings=(), previews=(), book='', roles='', packs=())
     """
 
     preload: tuple[str, ...] = ("numpy",)
@@ -39,6 +39,9 @@ class Settings:
     roles: str = ""
     """`module:function` that gives for a name, a label or a piece of code the class that colours it, or nothing."""
 
+    packs: tuple[dict[str, Any], ...] = ()
+    """Files that pages load beside Python, a table for each folder of them; `qkvdocs.engine.runtime.Pack` reads it."""
+
     @classmethod
     def of(cls, docs: Path) -> "Settings":
         """Read the settings of the site whose Markdown files are in `docs`.
@@ -56,9 +59,9 @@ class Settings:
             if name not in known:
                 raise QKVError(f"docs/site.toml must have entries from {known}, got {name!r}")
             texts = value if isinstance(value, list) else [value]
-            one = isinstance(getattr(cls, name), str)
-            if isinstance(value, str) != one or not all(isinstance(each, str) for each in texts):
-                kind = "a text" if one else "a list of texts"
+            one, inside = isinstance(getattr(cls, name), str), dict if name == "packs" else str
+            if isinstance(value, str) != one or not all(isinstance(each, inside) for each in texts):
+                kind = "a text" if one else f"a list of {'tables' if inside is dict else 'texts'}"
                 raise QKVError(f"{name} in docs/site.toml must be {kind}, got {value!r}")
         given: dict[str, Any] = {
             name: value if isinstance(value, str) else tuple(value) for name, value in table.items()

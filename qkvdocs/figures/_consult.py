@@ -48,7 +48,7 @@ def consult(
     it takes home.
 
     Args:
-        words: The words, at most 32.
+        words: The words, at most 48.
         Q: Queries, shape `(words, d_head)`.
         K: Keys, shape `(words, d_head)`.
         V: Values, shape `(words, d_value)`.
@@ -136,12 +136,16 @@ def _rows(label: str, values: ArrayLike, count: int) -> np.ndarray:
 
 def _sprite(rows: np.ndarray, top: float) -> str:
     """Draw how strong each entry is, rows of entries above 0 first, then those below, as a PNG of shades alone."""
-    strong = np.rint(rows / (top or 1) * LEVELS).astype(int)
-    shades = np.vstack([strong.clip(0), (-strong).clip(0)]).astype(np.uint8)
-    height, width = shades.shape
+    return shades(np.vstack([rows.clip(0), (-rows).clip(0)]) / (top or 1))
+
+
+def shades(strong: np.ndarray) -> str:
+    """Draw numbers of 0 to 1 as a PNG, the larger the more opaque: an address for a style sheet."""
+    levels = np.rint(strong * LEVELS).astype(np.uint8)
+    height, width = levels.shape
     if width % 2:
-        shades = np.hstack([shades, np.zeros((height, 1), np.uint8)])
-    packed = shades[:, ::2] << 4 | shades[:, 1::2]
+        levels = np.hstack([levels, np.zeros((height, 1), np.uint8)])
+    packed = levels[:, ::2] << 4 | levels[:, 1::2]
     lines = b"".join(b"\0" + line.tobytes() for line in packed)
     head = struct.pack(">IIBBBBB", width, height, 4, 3, 0, 0, 0)  # four bits that choose from a palette
     alphas = bytes(round(255 * level / LEVELS) for level in range(LEVELS + 1))

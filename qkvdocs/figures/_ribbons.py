@@ -10,7 +10,7 @@ from qkvdocs.numbers import fmt
 
 __all__ = ["ribbons"]
 
-MANY, LINE, THICK, DIGITS = 32, 22, 18, 2
+MANY, LINE, THICK, DIGITS = 48, 22, 18, 2
 """Words at most, the height of a line, the thickness of a ribbon of weight one, and decimals of a weight."""
 LEFT, RIGHT, WIDTH = 88, 194, 312
 """Where ribbons begin and end, and how wide it all is: no wider than a telephone."""
@@ -21,7 +21,7 @@ def ribbons(asked: Mapping[str, tuple[int, ArrayLike, Sequence[str]]], *, captio
 
     Args:
         asked: A picture under each title: the place of the word that asks, its row of attention weights, and
-            the words, at most 32. Pictures stand side by side where there is room.
+            the words, at most 48. Pictures stand side by side where there is room.
         caption: HTML of the caption; what a ribbon means follows it.
 
     Returns:

@@ -7,6 +7,21 @@ that head's slices of W_Q, W_K, W_V and W_O. Query, key, value, scores and weigh
 from qkvdocs.models._decoder import Decoder
 from qkvdocs.models._encoder import Encoder
 from qkvdocs.models._head import Head, Look, read_head, save_head
+from qkvdocs.models._packed import pack, unpack
 from qkvdocs.models._pieces import WordPieces
+from qkvdocs.models._see import SILENT, Heads, see
 
-__all__ = ["Decoder", "Encoder", "Head", "Look", "WordPieces", "read_head", "save_head"]
+__all__ = [
+    "SILENT",
+    "Decoder",
+    "Encoder",
+    "Head",
+    "Heads",
+    "Look",
+    "WordPieces",
+    "pack",
+    "read_head",
+    "save_head",
+    "see",
+    "unpack",
+]

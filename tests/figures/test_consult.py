@@ -69,7 +69,7 @@ def test_each_word_has_its_answers() -> None:
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"K": K[:2]}, ShapeError, "K must have a row for each word = 3, at most 32, got (2, 5)"),
+        ({"K": K[:2]}, ShapeError, "K must have a row for each word = 3, at most 48, got (2, 5)"),
         ({"K": K[:, :4]}, ShapeError, "Q must fit K, V the context, scores the words = 3"),
         ({"V": np.full((3, 5), np.nan)}, DTypeError, "V must hold finite real numbers"),
         ({"at": 3}, QKVError, "at must be the place of a word from 0 to 2, got 3"),

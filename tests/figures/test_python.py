@@ -127,7 +127,7 @@ REFUSED = {
     "a weight too few": (
         lambda: ribbons({"it": (0, [1.0], ["cat", "it"])}),
         ShapeError,
-        "weights of it must have shape (words,) = (2,), at most 32, got (1,)",
+        "weights of it must have shape (words,) = (2,), at most 48, got (1,)",
     ),
     "weights that are scores": (
         lambda: ribbons({"it": (0, [3.0, -2.0], ["cat", "it"])}),

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from qkvdocs.engine.pages._fences import Fence, FenceError, fences
-from qkvdocs.engine.runtime import folder, is_there, megabytes, place
+from qkvdocs.engine.runtime import Pack, folder, is_there, megabytes, place
+from qkvdocs.engine.settings import Settings
 
 KEPT = ("session", "raises")
 BLOCK = "<pre"
@@ -66,8 +67,9 @@ def place_all(root: Path, docs: Path, target: Path) -> None:
             file = target / _file(path.relative_to(docs).as_posix())
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps([_record(fence) for fence in running]), "utf-8")
-    if target.exists():
-        place(root / folder(), target)
+    packs = [pack for pack in map(Pack.of, Settings.of(docs).packs) if (docs / pack.page).exists()]
+    if packs or target.exists():
+        place(root / folder(), target, packs, docs)
 
 
 def _record(fence: Fence) -> dict[str, str]:

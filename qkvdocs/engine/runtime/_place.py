@@ -4,11 +4,12 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from qkvdocs.engine.runtime._pins import LICENCES, PINS
+from qkvdocs.engine.runtime._pins import LICENCES, PINS, Pack, Pin
 from qkvdocs.engine.runtime._wheel import wheel
 from qkvdocs.errors import QKVError
 
@@ -27,12 +28,14 @@ pyodide.asm.wasm, python_stdlib.zip
 """
 
 
-def place(cache: Path, target: Path) -> None:
+def place(cache: Path, target: Path, packs: Sequence[Pack] = (), docs: Path = Path("docs")) -> None:
     """Copy the runtime to where a browser finds it.
 
     Args:
         cache: The folder of fetched files.
         target: The folder to make, beside the site's own assets.
+        packs: What pages load besides; one that was not fetched is left out.
+        docs: The folder that their licences are in.
 
     Raises:
         QKVError: If a file is not the one that is meant.
@@ -41,14 +44,18 @@ def place(cache: Path, target: Path) -> None:
     index: dict[str, Any] = {}
     notice = NOTICE
     for pin in PINS + LICENCES:
-        try:
-            data = pin.refuse((cache / pin.name).read_bytes())
-        except QKVError as error:
-            raise QKVError(f"{error}. Delete {cache}, then: make runtime") from None
-        (target / pin.name).write_bytes(data)
+        data = _copy(pin, cache, target)
         if pin.name.endswith(".whl"):
             index |= _entry(pin.name, data)
             notice += "\n    ".join([pin.name, *_licences(data, target)]) + "\n"
+    for pack in packs:
+        if not pack.is_there(cache):
+            continue
+        for pin in pack.files:
+            _copy(pin, cache, target)
+        licence = f"licences/{pack.folder}.txt"
+        (target / licence).write_bytes((docs / pack.licence).read_bytes())
+        notice += f"{pack.folder}/\n    {pack.notice}\n    {licence}\n"
     name, data = wheel()
     (target / name).write_bytes(data)
     index |= _entry(name, data)
@@ -57,6 +64,16 @@ def place(cache: Path, target: Path) -> None:
     ours = files("qkvdocs.engine").joinpath("runtime")
     (target / WORKER).write_bytes(ours.joinpath("assets", WORKER).read_bytes())
     (target / RUN).write_bytes(ours.joinpath("_run.py").read_bytes())
+
+
+def _copy(pin: Pin, cache: Path, target: Path) -> bytes:
+    try:
+        data = pin.refuse((cache / pin.name).read_bytes())
+    except QKVError as error:
+        raise QKVError(f"{error}. Delete {cache}, then: make runtime") from None
+    (target / pin.name).parent.mkdir(parents=True, exist_ok=True)
+    (target / pin.name).write_bytes(data)
+    return data
 
 
 def _lock(index: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.engine.runtime import Pin
-from qkvdocs.engine.runtime._fetch import fetch
+from qkvdocs.engine.runtime import Pack, Pin, place
+from qkvdocs.engine.runtime._fetch import fetch, fetch_pack
+from qkvdocs.engine.runtime._pins import LICENCES, PINS
 from qkvdocs.errors import QKVError
 
 DATA = b"the right bytes"
@@ -108,3 +109,69 @@ def test_the_distributor_is_asked_first(carrier: Carrier, tmp_path: Path) -> Non
     fetch(tmp_path / "third", [away], pip, said.append)
     assert (tmp_path / "third" / "file.txt").read_bytes() == DATA
     assert said[0].startswith("no way to file://")
+
+
+def made(data: bytes) -> dict[str, bytes]:
+    """Stand for what a site makes of a file."""
+    return {"upper.txt": data.upper(), "none.txt": b""}
+
+
+TABLE = {
+    "folder": "words",
+    "package": PIN.package,
+    "member": PIN.member,
+    "size": PIN.size,
+    "sha256": PIN.sha256,
+    "make": "tests.engine.runtime.test_fetch:made",
+    "notice": "Words by nobody",
+    "licence": "licence.txt",
+    "page": "index.md",
+    "files": {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in made(DATA).items()
+    },
+}
+
+
+def test_a_pack_is_made_of_what_came(carrier: Carrier, tmp_path: Path) -> None:
+    """Once; what is lost or damaged is made again, and nothing is loaded for it."""
+    pip, pack, cache = carrier({PIN.member: DATA}), Pack.of(TABLE), tmp_path / "cache"
+    for _ in range(2):
+        assert pack.is_there(cache) is (cache / "words").exists()
+        fetch_pack(cache, pack, pip, print)
+    assert {path.name: path.read_bytes() for path in (cache / "words").iterdir()} == made(DATA)
+    (cache / "words" / "upper.txt").write_bytes(b"THE WRONG BYTES")
+    fetch_pack(cache, pack, pip, print)
+    assert (cache / "words" / "upper.txt").read_bytes() == DATA.upper()
+    assert (tmp_path / "calls").read_text() == "x"
+
+
+def test_a_pack_that_comes_out_otherwise_is_refused(carrier: Carrier, tmp_path: Path) -> None:
+    """The source by its hash, then each file that was made; a table that lacks an entry by its name."""
+    with pytest.raises(QKVError, match=r"^words-file.txt must have sha256"):
+        fetch_pack(tmp_path / "a", Pack.of(TABLE), carrier({PIN.member: b"other"}), print)
+    files = {**TABLE["files"], "none.txt": {"size": 0, "sha256": PIN.sha256}}
+    with pytest.raises(QKVError, match=r"^words/none.txt must have sha256"):
+        fetch_pack(tmp_path / "b", Pack.of({**TABLE, "files": files}), carrier({PIN.member: DATA}), print)
+    assert not list(tmp_path.rglob("upper.txt"))
+    with pytest.raises(QKVError, match=r"^a table of packs in docs/site.toml must have 'make', got \["):
+        Pack.of({name: value for name, value in TABLE.items() if name != "make"})
+
+
+def test_a_pack_is_placed_with_its_licence(carrier: Carrier, fetched: Path, tmp_path: Path) -> None:
+    """And its notice; one that was not fetched is left out, with both."""
+    cache, pack = tmp_path / "cache", Pack.of(TABLE)
+    (tmp_path / "licence.txt").write_text("Do as you like.")
+    for pin in PINS + LICENCES:
+        (cache / pin.name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / pin.name).symlink_to((fetched / pin.name).resolve())
+    place(cache, tmp_path / "without", [pack], tmp_path)
+    assert not list((tmp_path / "without").rglob("*words*"))
+    fetch_pack(cache, pack, carrier({PIN.member: DATA}), print)
+    place(cache, tmp_path / "with", [pack], tmp_path)
+    assert (tmp_path / "with" / "words" / "upper.txt").read_bytes() == DATA.upper()
+    assert (tmp_path / "with" / "licences" / "words.txt").read_text() == "Do as you like."
+    assert (
+        "words/\n    Words by nobody\n    licences/words.txt"
+        in (tmp_path / "with" / "NOTICE.txt").read_text()
+    )

@@ -1,0 +1,142 @@
+// <qkv-ask>: a sentence goes to the package, in Python that this page loads from this site; HTML comes back.
+const site = new URL("./", import.meta.url), runtime = new URL("runtime/", site);
+
+customElements.define("qkv-ask", class extends HTMLElement {
+  connectedCallback() {
+    const find = (selector) => this.querySelector(selector);
+    [this.form, this.status, this.halt, this.result, this.near] = ["form", "[role=status]", "[name=stop]", ".ask-result", "output"].map(find);
+    this.data = JSON.parse(find("script").textContent);
+    this.last = "{}";
+    const { form } = this, given = new URLSearchParams(location.hash.slice(1));
+    for (const name of ["sentence", "second", "bug"]) if (given.has(name)) form.elements[name].value = given.get(name);
+    this.choose(given.get("head") || this.data.head);
+    this.at = given.has("word") ? +given.get("word") : null;
+    form.onsubmit = (event) => { event.preventDefault(); this.at = this.asked === form.elements.sentence.value ? this.at : null; this.look(true); };
+    form.onkeydown = (event) => { if (event.key === "Enter" && event.target.name === "sentence") { event.preventDefault(); form.requestSubmit(); } };
+    form.onclick = ({ target }) => {
+      const button = target.closest("button");
+      if (button?.dataset.head) {
+        this.choose(button.dataset.head);
+        this.asked === undefined ? this.save() : this.look(true);
+      }
+      if (button?.name === "compare") this.compare();
+      if (button === this.halt) this.end("Stopped.");
+    };
+    form.onchange = ({ target }) => {
+      if (target.name === "asked") { this.at = [...form.elements.asked].indexOf(target); this.look(false); }
+      if (target.name === "bug") { if (this.asked !== undefined) this.look(false); if (this.compared) this.compare(); }
+      this.save();
+    };
+    form.hidden = false;
+  }
+  disconnectedCallback() { this.end(""); }
+  choose(head) {
+    if (!this.querySelector(`[data-head="${CSS.escape(head)}"]`)) head = this.data.head;
+    this.head = head;
+    for (const button of this.querySelectorAll("[data-head]")) button.ariaPressed = button.dataset.head === head;
+  }
+  // In the fragment, which no server is sent.
+  save() {
+    const { sentence, second, bug } = this.form.elements, all = { sentence: sentence.value, second: second.value, bug: bug.value, head: this.head, word: this.at };
+    const said = new URLSearchParams(Object.entries(all).filter(([, value]) => value || value === 0));
+    history.replaceState(history.state, "", `#${said}`);
+  }
+  say(text, wrong) {
+    this.status.textContent = text;
+    this.status.className = wrong ? "ask-wrong" : "";
+  }
+  // What is not right about a sentence, before anything is loaded for it.
+  wrong(text) {
+    const count = text.split(/\s+/).filter(Boolean).length, { words } = this.data;
+    return !count ? "Type a sentence first." : count > words ? `That is ${count} words; this page shows at most ${words}.` : "";
+  }
+  async look(whole) {
+    const { sentence, bug } = this.form.elements, text = whole ? sentence.value : this.asked, wrong = this.wrong(text);
+    if (wrong) return this.say(wrong, true);
+    const [layer, head] = this.head.split("-").map(Number);
+    const found = await this.ask({ sentence: text, layer, head, at: this.at, bug: bug.value, whole }, layer + 1);
+    if (!found) return;
+    this.asked = text;
+    this.at = found.at;
+    const part = (name) => this.querySelector(`.ask-${name}`);
+    if (found.figure) {
+      const inside = part("figure").contains(document.activeElement);
+      part("figure").innerHTML = found.figure;
+      if (inside) part("figure").querySelector(":checked").focus();
+    }
+    part("numbers").innerHTML = found.numbers;
+    part("broken").innerHTML = found.broken ?? "";
+    part("broken").hidden = !found.broken;
+    for (const [number, map] of (found.maps ?? []).entries()) part(`layer-${number}`).style.setProperty("--map", `url(${map})`);
+    this.result.hidden = false;
+    const unknown = found.words.filter((word) => word === "[UNK]").length;
+    this.say(`Layer ${layer}, head ${head}: ${found.said}${unknown ? " [UNK] stands for letters that the model does not know." : ""}`);
+    this.save();
+  }
+  async compare() {
+    const { sentence, second, bug } = this.form.elements, wrong = this.wrong(sentence.value) || this.wrong(second.value);
+    if (wrong) return (this.near.textContent = wrong);
+    const found = await this.ask({ first: sentence.value, second: second.value, bug: bug.value }, this.data.layers);
+    if (!found) return;
+    this.compared = true;
+    const [right, broken] = found.near;
+    this.near.textContent = `Cosine ${right}${broken ? `; broken: ${broken}` : ""}.`;
+    this.say("Compared.");
+    this.save();
+  }
+  // One question at a time; of those that come meanwhile, the last.
+  async ask(request, layers) {
+    if (this.busy) return new Promise((done) => { this.next?.done(null); this.next = { request, layers, done }; });
+    this.busy = true;
+    this.halt.hidden = false;
+    const { folder, common, files } = this.data, wanted = [...common, ...files.slice(0, layers)];
+    const left = wanted.filter(([name]) => !this.kept?.has(name)).length;
+    this.say(left ? "Loading Python and the model …" : "Computing …");
+    const found = await new Promise((done) => {
+      this.done = done;
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = ({ data }) => {
+        if (!data.kept) return done(data);
+        this.kept.add(data.kept);
+        const come = wanted.filter(([name]) => this.kept.has(name)).length;
+        this.say(come < wanted.length ? `Loading the model: ${come} of ${wanted.length} files …` : "Computing …");
+      };
+      try {
+        if (!this.worker) {
+          this.worker = new Worker(new URL("qkv-worker.mjs", runtime), { type: "module" });
+          this.kept = new Set();
+          this.worker.onerror = () => this.explain();
+        }
+        this.worker.postMessage({ call: "qkvdocs.ask:reply", request: { folder, ...request }, files: wanted }, [port2]);
+      } catch {
+        this.end("A page opened as a file cannot run Python: it needs a server. The recorded sentences work all the same.", true);
+      }
+    });
+    this.busy = false;
+    this.halt.hidden = true;
+    if (this.next) {
+      const { request, layers, done } = this.next;
+      this.next = null;
+      this.ask(request, layers).then(done);
+      return null;
+    }
+    if (found?.error) this.say(found.error, true);
+    return found?.error ? null : found;
+  }
+  end(text, wrong) {
+    this.worker?.terminate();
+    this.worker = null;
+    this.next?.done(null);
+    this.next = null;
+    this.done?.(null);
+    this.say(text, wrong);
+  }
+  async explain() {
+    this.end("It did not work.", true);
+    const { status } = await fetch(new URL(this.data.common[0][0], runtime), { method: "HEAD", cache: "no-store" }).catch(() => ({ status: 0 }));
+    this.say({
+      0: "The site cannot be reached: are you offline? The recorded sentences work all the same. Ask again later.",
+      404: "This copy of the site was made without Python and the model, so it shows the recorded sentences only.",
+    }[status] ?? "Loading was interrupted, or Python cannot run here: the browser's console says why. Ask again to retry.", true);
+  }
+});
