@@ -1,5 +1,5 @@
 // <qkv-ask>: a sentence goes to the package, in Python that this page loads from this site; HTML comes back.
-const site = new URL("./", import.meta.url), runtime = new URL("runtime/", site);
+const site = new URL("./", import.meta.url);
 
 customElements.define("qkv-ask", class extends HTMLElement {
   connectedCallback() {
@@ -8,7 +8,7 @@ customElements.define("qkv-ask", class extends HTMLElement {
     this.data = JSON.parse(find("script").textContent);
     this.last = "{}";
     const { form } = this, given = new URLSearchParams(location.hash.slice(1));
-    for (const name of ["sentence", "second", "bug"]) if (given.has(name)) form.elements[name].value = given.get(name);
+    for (const name of ["sentence", "second", "fault"]) if (given.has(name)) form.elements[name].value = given.get(name);
     this.choose(given.get("head") || this.data.head);
     this.at = given.has("word") ? +given.get("word") : null;
     form.onsubmit = (event) => { event.preventDefault(); this.at = this.asked === form.elements.sentence.value ? this.at : null; this.look(true); };
@@ -24,10 +24,10 @@ customElements.define("qkv-ask", class extends HTMLElement {
     };
     form.onchange = ({ target }) => {
       if (target.name === "asked") { this.at = [...form.elements.asked].indexOf(target); this.look(false); }
-      if (target.name === "bug") { if (this.asked !== undefined) this.look(false); if (this.compared) this.compare(); }
       this.save();
+      if (target.name === "fault" && this.asked !== undefined) this.look(false).then(() => this.compared && this.compare());
     };
-    form.hidden = false;
+    find(".ask-none").hidden = !(form.hidden = false);
   }
   disconnectedCallback() { this.end(""); }
   choose(head) {
@@ -37,7 +37,7 @@ customElements.define("qkv-ask", class extends HTMLElement {
   }
   // In the fragment, which no server is sent.
   save() {
-    const { sentence, second, bug } = this.form.elements, all = { sentence: sentence.value, second: second.value, bug: bug.value, head: this.head, word: this.at };
+    const { sentence, second, fault } = this.form.elements, all = { sentence: sentence.value, second: second.value, fault: fault.value, head: this.head, word: this.at };
     const said = new URLSearchParams(Object.entries(all).filter(([, value]) => value || value === 0));
     history.replaceState(history.state, "", `#${said}`);
   }
@@ -51,10 +51,10 @@ customElements.define("qkv-ask", class extends HTMLElement {
     return !count ? "Type a sentence first." : count > words ? `That is ${count} words; this page shows at most ${words}.` : "";
   }
   async look(whole) {
-    const { sentence, bug } = this.form.elements, text = whole ? sentence.value : this.asked, wrong = this.wrong(text);
+    const { sentence, fault } = this.form.elements, text = whole ? sentence.value : this.asked, wrong = this.wrong(text);
     if (wrong) return this.say(wrong, true);
     const [layer, head] = this.head.split("-").map(Number);
-    const found = await this.ask({ sentence: text, layer, head, at: this.at, bug: bug.value, whole }, layer + 1);
+    const found = await this.ask({ sentence: text, layer, head, at: this.at, bug: fault.value, whole }, layer + 1);
     if (!found) return;
     this.asked = text;
     this.at = found.at;
@@ -74,9 +74,9 @@ customElements.define("qkv-ask", class extends HTMLElement {
     this.save();
   }
   async compare() {
-    const { sentence, second, bug } = this.form.elements, wrong = this.wrong(sentence.value) || this.wrong(second.value);
+    const { sentence, second, fault } = this.form.elements, wrong = this.wrong(sentence.value) || this.wrong(second.value);
     if (wrong) return (this.near.textContent = wrong);
-    const found = await this.ask({ first: sentence.value, second: second.value, bug: bug.value }, this.data.layers);
+    const found = await this.ask({ first: sentence.value, second: second.value, bug: fault.value }, this.data.layers);
     if (!found) return;
     this.compared = true;
     const [right, broken] = found.near;
@@ -103,11 +103,11 @@ customElements.define("qkv-ask", class extends HTMLElement {
       };
       try {
         if (!this.worker) {
-          this.worker = new Worker(new URL("qkv-worker.mjs", runtime), { type: "module" });
+          this.worker = new Worker(new URL("ask-worker.mjs", site), { type: "module" });
           this.kept = new Set();
           this.worker.onerror = () => this.explain();
         }
-        this.worker.postMessage({ call: "qkvdocs.ask:reply", request: { folder, ...request }, files: wanted }, [port2]);
+        this.worker.postMessage({ request: { folder, ...request }, files: wanted }, [port2]);
       } catch {
         this.end("A page opened as a file cannot run Python: it needs a server. The recorded sentences work all the same.", true);
       }
@@ -133,7 +133,7 @@ customElements.define("qkv-ask", class extends HTMLElement {
   }
   async explain() {
     this.end("It did not work.", true);
-    const { status } = await fetch(new URL(this.data.common[0][0], runtime), { method: "HEAD", cache: "no-store" }).catch(() => ({ status: 0 }));
+    const { status } = await fetch(new URL(`runtime/${this.data.common[0][0]}`, site), { method: "HEAD", cache: "no-store" }).catch(() => ({ status: 0 }));
     this.say({
       0: "The site cannot be reached: are you offline? The recorded sentences work all the same. Ask again later.",
       404: "This copy of the site was made without Python and the model, so it shows the recorded sentences only.",

@@ -194,14 +194,15 @@ def test_a_lesson_is_light(
 
 
 def test_our_scripts_are_small(site: Path, fetched: Path) -> None:
-    """As they are served, uncompressed: the figures' by itself, and all that any page can load but the wild ones'."""
-    theirs = ("assets/javascripts/", "wild/", "runtime/pyodide")
+    """As they are served, uncompressed: the figures' by itself, and all that any page can load but those of its own."""
+    theirs = ("assets/javascripts/", "wild/", "ask", "runtime/pyodide")
     paths = [path.relative_to(site).as_posix() for path in site.rglob("*") if path.suffix in {".js", ".mjs"}]
     ours = {path: (site / path).stat().st_size for path in paths if not path.startswith(theirs)}
     ours["search.js"] = (site / "assets/javascripts/workers/search.js").stat().st_size
     assert len(ours) == 6
     assert ours["assets/qkv-live.js"] <= 8 * 1024
     assert sum(ours.values()) <= SCRIPTS, ours
+    assert sum((site / name).stat().st_size for name in ("ask.js", "ask-worker.mjs")) <= 9 * 1024
 
 
 def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site: Path) -> None:
