@@ -2,7 +2,7 @@
 import { loadPyodide } from "./pyodide.mjs";
 
 const here = new URL("./", import.meta.url).href;
-// Asked for anew: the index names the others by their hashes.
+// Asked anew: the index has the others' hashes.
 const read = async (name) => (await fetch(here + name, { cache: "no-cache" })).text();
 const start = async () => {
 	// An empty module: where a host forbids it, the loader would wait for ever.
