@@ -38,6 +38,7 @@ def consult(
     context: ArrayLike,
     at: int,
     name: str,
+    asking: Sequence[int] = (),
     caption: str = "",
 ) -> str:
     """Let a reader pick a word of a sentence and see whom it asks, in one attention head.
@@ -56,6 +57,7 @@ def consult(
         pattern: Attention weights, shape `(words, words)`.
         context: What each word takes home, shape `(words, d_value)`.
         at: The place of the word that is picked at first.
+        asking: The places of the words that can be picked; all if empty.
         name: Its name on the page; no other figure there may have it.
         caption: HTML of the caption; how to read the strips follows it.
 
@@ -66,7 +68,7 @@ def consult(
         ShapeError: If arrays do not fit to the words.
         DTypeError: If an entry is not a finite number.
         QKVError: If a row of weights is no shares of one, a score or a mixture is not what it is said to be,
-            the place is not that of a word, or the name is none.
+            a place is not that of a word, or the name is none.
 
     Examples:
         >>> from qkvdocs.core import attend
@@ -83,32 +85,33 @@ def consult(
     if q.shape != k.shape or v.shape != c.shape or s.shape != (n, n):
         shapes = ", ".join(f"{label} {np.shape(values)}" for label, values in given.items())
         raise ShapeError(f"Q must fit K, V the context, scores the words = {n}, got {shapes}")
-    if not 0 <= at < n:
-        raise QKVError(f"at must be the place of a word from 0 to {n - 1}, got {at}")
+    asking = asking or range(n)
+    if at not in asking or not {*asking} <= {*range(n)}:
+        raise QKVError(f"at must be in asking, places of words from 0 to {n - 1}, got {at} and {[*asking]}")
     check_name(name)
     if not np.allclose(p @ v, c, rtol=1e-3, atol=1e-3 * max(1, np.abs(v).max())):
         raise QKVError("context must be the values mixed by the pattern")
     parts, said = "", ""
-    for i, word in enumerate(words):
-        row = [even(weight) for weight in shares(word, p[i], n).tolist()]
+    for line, i in enumerate(asking):
+        word, row = words[i], [even(weight) for weight in shares(words[i], p[i], n).tolist()]
         order = by_weight(row)
         most = order[0]
         said += f"<li>{escape(word)} asks: {heard(words, row)}</li>"
         picked = " checked" if i == at else ""
         parts += (
             f'<label>{_strip("q", i)}<input type="radio" name="{name}"{picked}><b>{escape(word)}</b></label>'
-            f'<div class="answers">{_ribbons(i, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
+            f'<div class="answers">{_ribbons(line, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
             f'<div class="home">{_sum((word, i), (words[most], most), q[i], k[most], s[i, most], row[most])}'
             f'<p><b class="v">takes home</b> {_strip("v c", i)} ≈ {_mixture(words, row, order)}</p></div>'
         )
-    largest = max(np.abs(v).max(), np.abs(c).max())
+    largest, asked = max(np.abs(v).max(), np.abs(c).max()), np.isin(range(n), asking)[:, None]
     sprites = "".join(
         f"--{role}:url({_sprite(rows, top)});"
         for role, rows, top in (
-            ("q", q, np.abs(q).max()),
+            ("q", q * asked, np.abs(q).max()),
             ("k", k, np.abs(k).max()),
             ("v", v, largest),
-            ("c", c, largest),
+            ("c", c * asked, largest),
         )
     )
     body = (
@@ -163,10 +166,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
 
 
-def _ribbons(at: int, row: Sequence[str]) -> str:
-    """Draw them over lines of height 100, as wide as the page leaves room."""
+def _ribbons(line: int, row: Sequence[str]) -> str:
+    """Draw them over lines of height 100, as wide as the page leaves room; they begin at the line of who asks."""
     weights = [float(text) * DEEP for text in row]
-    begin, drawn = at * 100 + 50 - sum(weights) / 2, ""
+    begin, drawn = line * 100 + 50 - sum(weights) / 2, ""
     for j, weight in enumerate(weights):
         if weight >= LEAST * DEEP:
             path = ribbon(begin, j * 100 + 50 - weight / 2, weight, left=0, right=100, digits=0)

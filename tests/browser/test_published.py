@@ -191,6 +191,7 @@ def test_a_lesson_is_light(
     weights = visit(browser, f"{address}lessons/{name}/", site)
     assert sum(weights.values()) <= BUDGET, weights
     assert "search/index.json" not in weights
+    assert "assets/qkv-practice.js" not in weights  # it comes when a reader nears an exercise
 
 
 def test_our_scripts_are_small(site: Path, fetched: Path) -> None:

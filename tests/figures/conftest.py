@@ -24,7 +24,7 @@ theme:
     - {media: "(prefers-color-scheme: light)", scheme: default, toggle: {icon: material/brightness-7, name: dark}}
     - {media: "(prefers-color-scheme: dark)", scheme: slate, toggle: {icon: material/brightness-4, name: light}}
 extra_css: [assets/qkv.css]
-extra_javascript: [{path: assets/qkv-live.js, defer: true}, {path: assets/qkv-practice.js, defer: true}]
+extra_javascript: [{path: assets/qkv-live.js, defer: true}]
 markdown_extensions: [pymdownx.details, admonition]
 plugins: []
 """

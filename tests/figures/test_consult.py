@@ -41,6 +41,20 @@ def test_strips_are_the_vectors(role: str) -> None:
     assert np.abs(signed - rows / np.abs(top).max()).max() <= 0.5 / 15 + 1e-6
 
 
+def test_only_some_words_may_ask() -> None:
+    """The others answer; what is said of a word stays the same."""
+    whole, some = consult(WORDS, **GIVEN), consult(WORDS, **GIVEN, asking=[0, 2])
+
+    parts = re.findall(r"<label>.*?(?=<label>|</div></figure>|<details)", whole, re.S)
+    assert re.findall(r"<label>.*?(?=<label>|</div></figure>|<details)", some, re.S)[0] == parts[0]
+    # Ribbons begin at the line of the word that asks.
+    starts = [re.findall(r'd="M0 (\d+)', one)[0] for one in re.findall(r"<svg.*?</svg>", some)]
+    assert [int(start) // 100 for start in starts] == [0, 1]
+    assert some.count("<label>") == 2
+    assert whole.count("<label>") == 3
+    assert some.count(" asks: ") == 2
+
+
 def test_each_word_has_its_answers() -> None:
     """Weights beside each word, the largest score written out, and its products add up to what is said."""
     html = consult(WORDS, **GIVEN)
@@ -72,7 +86,9 @@ def test_each_word_has_its_answers() -> None:
         ({"K": K[:2]}, ShapeError, "K must have a row for each word = 3, at most 48, got (2, 5)"),
         ({"K": K[:, :4]}, ShapeError, "Q must fit K, V the context, scores the words = 3"),
         ({"V": np.full((3, 5), np.nan)}, DTypeError, "V must hold finite real numbers"),
-        ({"at": 3}, QKVError, "at must be the place of a word from 0 to 2, got 3"),
+        ({"at": 3}, QKVError, "at must be in asking, places of words from 0 to 2, got 3 and [0, 1, 2]"),
+        ({"asking": [0]}, QKVError, "at must be in asking, places of words from 0 to 2, got 2 and [0]"),
+        ({"asking": [2, 3]}, QKVError, "at must be in asking, places of words from 0 to 2, got 2 and [2, 3]"),
         ({"name": "A b"}, QKVError, "name must be lower-case letters, digits and hyphens, got 'A b'"),
         ({"context": CONTEXT + 1}, QKVError, "context must be the values mixed by the pattern"),
         ({"scores": SCORES * 2}, QKVError, "must be what its sum says"),

@@ -39,9 +39,18 @@ def drawn(name, seed):
 
 
 def open_practice(open_page, name, query="", **reader):
-    """Open a lesson's exercises and find one."""
+    """Open a lesson's exercises and go to one."""
     page = open_page(f"practice-{name[:2]}/index.html{query}", **reader)
-    return page, page.locator(f"#{parts(name)[-1]}")
+    return page, near(page, f"#{parts(name)[-1]}")
+
+
+def near(page, selector):
+    """Go to an exercise; where scripts run, its own comes then."""
+    element = page.locator(selector)
+    element.scroll_into_view_if_needed()
+    if page.evaluate("'qkv' in window"):
+        page.wait_for_function("!!customElements.get('qkv-practice')")
+    return element
 
 
 def give(element, answer):
@@ -207,6 +216,7 @@ def test_new_numbers_are_in_the_address(open_page):
     assert page.locator("#practice-scores .given").all_text_contents() == other
     page.locator("#practice-scores").get_by_role("button", name="New numbers").click()
     again = open_page(page.url.partition("/site/")[2])
+    near(again, "#practice")
     assert again.locator("#practice .given").all_text_contents() == after
     assert again.locator("#practice-scores .given").all_text_contents() != other
 
@@ -395,7 +405,7 @@ def test_an_exercise_works_after_instant_navigation(open_page):
 def test_an_exercise_works_from_disk(open_page, gallery):
     """From file://, the address too."""
     page = open_page("practice-04/index.html?practice=17", at=gallery.as_uri())
-    element = page.locator("#practice")
+    element = near(page, "#practice")
     assert give(element, drawn("04-practice", 17)[1]["right"]).strip() == "All right."
     element.get_by_role("button", name="New numbers").click()
     assert page.url.endswith("?practice=18")

@@ -1,7 +1,7 @@
 """Bytes that no reader needs: rules that match nothing, comments in scripts, idle ones in pages."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from tinycss2.ast import Declaration, Node, QualifiedRule
 from qkvdocs.engine.publish._policy import INLINE
 
 NAME = re.compile(r"[.#]([\w-]+)")
-CHOICE = re.compile(r"\[(dir|data-md-color-[\w-]+)=[\"']?([\w-]+)[\"']?\]")
-"""Attributes of which a page has one value: what is written for another can go."""
+CHOICE = re.compile(r"\[(dir|role|data-md-[\w-]+)=[\"']?([\w-]+)[\"']?\]")
+"""Attributes whose values are words of a page or a script: what is written for another value can go."""
 SHEET = re.compile(r'<link rel="stylesheet" href="([./]*|/.*?)(assets/[^"]*\.css)">')
 STYLE = "assets/style.css"
 VARIABLE = re.compile(r"var\((--[\w-]+)|[\"'](--[\w-]+)")
@@ -26,6 +26,10 @@ IDLE = re.compile(r'<span class="[nopw]">([^<]*)</span>')
 """Marks of names, signs, brackets and blanks in code, which look as code does without them."""
 BLOCKS = ("footnote", "gh-", "md-annotation", "md-source", "md-tag", "md-version", "tabbed")
 """Parts of the theme whose scripts find something to do only where a page has one of them."""
+TOOLTIPS = "content.tooltips"
+"""The theme's feature that makes tooltips, as a page's settings name it."""
+UNREAD = "--md-mermaid"
+"""Variables that a script of the theme reads to draw what is drawn here when the site is built."""
 TEX = re.compile(r"<annotation\b.*?</annotation>", re.S)
 """The source of a formula, which the checks have read and a reader never sees."""
 
@@ -40,7 +44,7 @@ class Names(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect."""
         for name, value in attrs:
-            if name in {"class", "id", "dir"} or name.startswith("data-"):
+            if name in {"class", "id", "dir", "role"} or name.startswith("data-"):
                 self.found.update((value or "").split())
 
 
@@ -66,6 +70,7 @@ def slim(site: Path) -> None:
         for text in (style, *scripts, *texts.values())
         for pair in VARIABLE.findall(text)
         for name in pair
+        if not name.startswith(UNREAD)
     }
     for sheet in sheets:
         sheet.unlink()
@@ -116,12 +121,14 @@ def _narrow(sheet: str) -> str:
     return SWITCHING.sub(lambda _: rule, sheet)
 
 
-def _names(pages: Iterable[str], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:
+def _names(pages: Collection[str], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:
     names = Names()
     for text in pages:
         names.feed(text)
         names.reset()
     absent = tuple(block for block in BLOCKS if not any(name.startswith(block) for name in names.found))
+    if not any(TOOLTIPS in text for text in pages):
+        absent += ("md-tooltip",)
     written = {word for text in scripts for word in _strings(text) if not word.startswith(absent)}
     return names.found | written, tuple(word for word in written if len(word) > 4 and word[-1] in "-_")
 

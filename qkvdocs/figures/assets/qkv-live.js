@@ -157,4 +157,15 @@
 		if (link?.pathname === location.pathname) link.search = location.search;
 	}, true);
 	globalThis.qkv = { fmt, factor, relation, map, operations, plot };
+
+	// The script of exercises comes when a reader nears one.
+	const src = new URL("qkv-practice.js", document.currentScript.src).href;
+	const near = new IntersectionObserver((seen) => {
+		if (!seen.some((one) => one.isIntersecting)) return;
+		near.disconnect();
+		document.head.append(Object.assign(document.createElement("script"), { src }));
+	}, { rootMargin: "99%" });
+	const look = () => document.querySelectorAll("qkv-practice:not(:defined)").forEach((one) => near.observe(one));
+	look();
+	globalThis.document$?.subscribe(look); // the theme changes pages without leaving
 })();

@@ -11,20 +11,22 @@ from qkvdocs.engine.publish._theme import mend
 
 PAGE = """<!doctype html><html dir="ltr"><head><link rel="stylesheet" href="{up}assets/a.css">
 <link rel="stylesheet" href="{up}assets/b.css"></head><body data-md-color-scheme="slate">
-<p  class="seen">two   words</p>  <pre>kept   <span class="n">name</span>
+<p  class="seen" role="note">two   words</p>  <pre>kept   <span class="n">name</span>
   as it is</pre><script>document.body.className = "made-inline"</script></body></html>"""
 A = """
 .seen{color:red}.unseen{color:red}.seen,.unseen2{margin:0}
 .made-inline{x:1}.made-by-script{x:2}.stem-left{x:3}.stem-right{x:4}
 [dir=rtl] .seen{x:5}[dir=ltr] .seen{x:6}
-[data-md-color-scheme=slate]{x:7}[data-md-color-scheme=other]{x:8}
+[data-md-color-scheme=slate]{x:7}[data-md-color-scheme=other]{x:8}[role=note]{x:14}[role=row]{x:15}
 @media print{.seen{x:9}.unseen{x:10}}@media screen{.unseen{x:11}}
 .seen:not(.unseen){x:12}.with\\:colon{x:13}
-:root{--read:url("data:image/svg+xml,<a>");--unread:1;--by-script:2}
+:root{--read:url("data:image/svg+xml,<a>");--unread:1;--by-script:2;--md-mermaid-line:red}
 p{background:var(--read)}@font-face{font-family:F;src:url(f.woff2)}
 """
 B = ".seen{color:blue}"
-SCRIPT = 'x.className = "made-by-script"; y = `stem-${side}`; z.style.getPropertyValue("--by-script")'
+SCRIPT = """
+x.className = "made-by-script"; y = `stem-${side}`; z.style.getPropertyValue("--by-script"); "var(--md-mermaid-line)"
+"""
 
 
 @pytest.fixture
@@ -41,14 +43,26 @@ def style(tmp_path: Path) -> str:
     return (tmp_path / "assets" / "style.css").read_text("utf-8")
 
 
-@pytest.mark.parametrize("rule", [".seen{color:red}", ".seen{margin:0}", "made-inline", "made-by-script", "stem-left", "stem-right", "[dir=ltr]", "scheme=slate", "x:9", "x:12", "--read:url", "--by-script", "@font-face", "var(--read)"])  # fmt: skip # noqa: E501
+@pytest.mark.parametrize("rule", [".seen{color:red}", ".seen{margin:0}", "made-inline", "made-by-script", "stem-left", "stem-right", "[dir=ltr]", "scheme=slate", "x:9", "x:12", "x:14", "--read:url", "--by-script", "@font-face", "var(--read)"])  # fmt: skip # noqa: E501
 def test_what_is_in_use_stays(style: str, rule: str) -> None:
     """By a page, by a script, or by what a script may put together."""
     assert rule in style
 
 
 @pytest.mark.parametrize(
-    "rule", ["unseen{", "unseen2", "rtl", "other", "x:10", "@media screen", "x:13", "--unread"]
+    "rule",
+    [
+        "unseen{",
+        "unseen2",
+        "rtl",
+        "other",
+        "x:10",
+        "@media screen",
+        "x:13",
+        "x:15",
+        "--unread",
+        "--md-mermaid",
+    ],
 )
 def test_what_nobody_uses_goes(style: str, rule: str) -> None:
     """Rules, selectors, empty blocks, variables."""
@@ -57,17 +71,22 @@ def test_what_nobody_uses_goes(style: str, rule: str) -> None:
 
 def test_parts_of_the_theme_that_no_page_has_go(tmp_path: Path) -> None:
     """A script that names a class makes it of what is there; a page with tabs keeps all that belongs to them."""
-    for name, body in {"without": "", "with": '<div class="tabbed-set">'}.items():
+    for name, body in {
+        "without": "",
+        "with": '<div class="tabbed-set"><script>"content.tooltips"</script>',
+    }.items():
         site = tmp_path / name
         (site / "assets").mkdir(parents=True)
         page = f'<link rel="stylesheet" href="assets/a.css"><p class="x">{body}'
         (site / "index.html").write_text(page)
-        (site / "assets" / "a.css").write_text(".x{top:0}.tabbed-labels a{top:1px}.md-search{top:2px}")
-        (site / "assets" / "a.js").write_text('find("tabbed-labels"); make("md-search")')
+        (site / "assets" / "a.css").write_text(
+            ".x{top:0}.tabbed-labels a,.md-tooltip{top:1px}.md-search{top:2px}"
+        )
+        (site / "assets" / "a.js").write_text('find("tabbed-labels"); make("md-search", "md-tooltip")')
         slim(site)
 
     assert (tmp_path / "without" / "assets" / "style.css").read_text() == ".x{top:0}.md-search{top:2px}"
-    assert ".tabbed-labels a{" in (tmp_path / "with" / "assets" / "style.css").read_text()
+    assert ".tabbed-labels a,.md-tooltip{" in (tmp_path / "with" / "assets" / "style.css").read_text()
 
 
 def test_later_sheets_still_win(style: str) -> None:
@@ -88,7 +107,7 @@ def test_blanks_fold_where_nobody_sees_them(style: str, tmp_path: Path) -> None:
     """Not in code; marks without a look of their own go there too."""
     assert style
     text = (tmp_path / "index.html").read_text("utf-8")
-    assert '<p class="seen">two words</p>' in text.replace("p  class", "p class")
+    assert '<p class="seen" role="note">two words</p>' in text.replace("p  class", "p class")
     assert "<pre>kept   name\n  as it is</pre>" in text
 
 
