@@ -32,7 +32,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts changes test audit quick guards check format lesson claims ledger noise evaluate mutants heads parity pythons
+.PHONY: help serve build runtime offline artefacts changes test audit quick guards check format lesson claims ledger noise evaluate mutants heads costs parity pythons
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ evaluate: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-mutants ## run whole wha
 
 heads: $(VENV)/has-site $(VENV)/has-test ## fetch two trained models (180 MB, once) and record their heads in docs/models/
 	@$(BIN)/python -m tests.models.record "$(PYTHON) -m pip"
+
+costs: $(VENV)/has-site $(VENV)/has-test ## break these models in every way that the clinic knows, and record what it costs (half an hour)
+	@$(BIN)/python -m tests.models.costs "$(PYTHON) -m pip"
 
 parity: $(VENV)-parity/installed ## compare with torch and transformers (downloads them; about three minutes)
 	@HF_HUB_OFFLINE=1 $(VENV)-parity/bin/python -m pytest tests/parity -q -o addopts=--import-mode=importlib $(PARITY)

@@ -32,13 +32,14 @@ def test_the_navigation_is_that_of_the_catalogue() -> None:
 
 @pytest.mark.parametrize("name", sorted(BUGS))
 def test_a_page_runs_wrong_and_right_and_the_probe(name: str) -> None:
-    """With its title from the catalogue, and where it happened."""
+    """With its title from the catalogue, what it costs, and where it happened."""
     page = PAGES[name]
     assert f"# {BUGS[name].title}\n" in page
     assert 'title="✗ wrong' in page
     assert 'title="✓ right"' in page
     assert "examine(" in page
     assert f'BUGS["{name}"].mend' in page
+    assert "{#cost}" in page
     assert (f'BUGS["{name}"].where' in page) == bool(BUGS[name].where)
 
 

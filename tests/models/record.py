@@ -1,11 +1,16 @@
 """`make heads`: fetch the pinned packages, run the models, and write what the pages need into docs/models/."""
 
+import contextlib
 import datetime
+import io
+import json
+import math
 import platform
 import shlex
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +21,13 @@ from qkvdocs.core import QKVWeights
 from qkvdocs.engine.runtime import Pin
 from qkvdocs.engine.runtime._fetch import fetch
 from qkvdocs.models import Decoder, Encoder, Head, read_head, save_head
+from qkvdocs.wild import pairs_to_halves, save
+from qkvdocs.wild._command import main as wild
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "models"
 CACHE = ROOT / ".cache" / "models"
+REPORTS = DOCS / "reports.json"
 COMMAND = "make heads"
 
 PINS = (
@@ -118,17 +126,27 @@ def encoder() -> Encoder:
     return Encoder.open(folder)
 
 
-def decoder() -> tuple[Decoder, dict[str, int]]:
-    """Open SmolLM2, with the numbers of its tokens."""
+def opened() -> tuple[Any, Any]:
+    """Open SmolLM2's file: its tensors, and what it says of itself by key."""
     sys.path.insert(0, str(CACHE / "gguf.whl"))
     import gguf
 
     reader = gguf.GGUFReader(CACHE / "smollm2.gguf")
+    return reader.tensors, lambda key: reader.fields[key].contents()
 
-    def said(key: str) -> Any:
-        return reader.fields[key].contents()
 
-    tensors = {tensor.name: gguf.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
+def merges() -> list[str]:
+    """Give the pairs of pieces that SmolLM2's tokeniser joins, the first learned first."""
+    found: list[str] = opened()[1]("tokenizer.ggml.merges")
+    return found
+
+
+def decoder() -> tuple[Decoder, dict[str, int]]:
+    """Open SmolLM2, with the numbers of its tokens."""
+    stored, said = opened()
+    import gguf
+
+    tensors = {tensor.name: gguf.dequantize(tensor.data, tensor.tensor_type) for tensor in stored}
     model = Decoder(
         tensors,
         n_heads=said("llama.attention.head_count"),
@@ -137,6 +155,92 @@ def decoder() -> tuple[Decoder, dict[str, int]]:
         epsilon=said("llama.attention.layer_norm_rms_epsilon"),
     )
     return model, {token: number for number, token in enumerate(said("tokenizer.ggml.tokens"))}
+
+
+def hugging_face(
+    model: Decoder, reorder: Callable[[QKVWeights], QKVWeights] = pairs_to_halves
+) -> dict[str, np.ndarray]:
+    """Give SmolLM2's tensors the names of a Hugging Face file, and its queries and keys that file's order of rows."""
+    names = {
+        "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+        "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+        "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
+    }  # fmt: skip
+    state = {
+        "model.embed_tokens.weight": model.tensors["token_embd.weight"],
+        "model.norm.weight": model.tensors["output_norm.weight"],
+    }
+    for name, tensor in model.tensors.items():
+        if name.startswith("blk."):
+            _, layer, part, _ = name.split(".")
+            state[f"model.layers.{layer}.{names[part]}.weight"] = tensor
+    for number in range(model.n_layers):
+        ordered = reorder(model.weights(number))
+        state[f"model.layers.{number}.self_attn.q_proj.weight"] = ordered.W_Q.T
+        state[f"model.layers.{number}.self_attn.k_proj.weight"] = ordered.W_K.T
+    return state
+
+
+def folder_of(model: Decoder, folder: Path) -> Path:
+    """Write SmolLM2 as a folder of Hugging Face's, in float16."""
+    tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in hugging_face(model).items()}
+    save(folder / "model.safetensors", tensors)
+    config = {
+        "model_type": "llama", "hidden_size": tensors["model.norm.weight"].size, "num_hidden_layers": model.n_layers,
+        "num_attention_heads": model.n_heads, "num_key_value_heads": model.n_kv_heads,
+        "rope_theta": model.base, "tie_word_embeddings": True,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    return folder
+
+
+def printed(folder: Path) -> str:
+    """Give what `qkvdocs wild` prints of a folder."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        wild([str(folder)])
+    return out.getvalue()
+
+
+def report(folder: Path) -> dict[str, Any]:
+    """Give what is printed of a folder, with all that it depends on: the config, and kind and shape of each tensor."""
+    with (folder / "model.safetensors").open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    header.pop("__metadata__", None)
+    return {
+        "printed": printed(folder),
+        "config": json.loads((folder / "config.json").read_bytes()),
+        "tensors": {name: [told["dtype"], *told["shape"]] for name, told in header.items()},
+    }
+
+
+def hollow(told: dict[str, Any], folder: Path) -> Path:
+    """Write a folder with a recorded config and header, whose tensors take no room on the disk."""
+    header, at = {}, 0
+    for name, (kind, *shape) in told["tensors"].items():
+        size = math.prod(shape) * {"F32": 4, "F16": 2, "I64": 8}[kind]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at := at + size]}
+    text = json.dumps(header).encode()
+    (folder / "config.json").write_text(json.dumps(told["config"]), "utf-8")
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + at)
+    return folder
+
+
+def reports() -> dict[str, Any]:
+    """Give what `qkvdocs wild` prints of the two models."""
+    with tempfile.TemporaryDirectory() as folder:
+        encoder()
+        return {"minilm": report(CACHE / "minilm"), "smollm2": report(folder_of(decoder()[0], Path(folder)))}
+
+
+def record_reports() -> None:
+    """Write the reports, with their date."""
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    facts = {"date": date, "command": COMMAND, **reports()}
+    lines = (f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items())
+    REPORTS.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
 
 
 def tokens(text: str, numbers: dict[str, int]) -> list[str]:
@@ -209,6 +313,7 @@ def main(pip: str) -> None:
     seen = {(model, text): (words, rows, weights) for model, text, words, rows, weights in runs()}
     for wanted in HEADS:
         record(wanted, seen)
+    record_reports()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from qkvdocs.core import QKVWeights, attention
-from qkvdocs.models import Decoder, Encoder, WordPieces
+from qkvdocs.models import Encoder, WordPieces
 from qkvdocs.models._encoder import gelu
+from tests.models.tiny import decoder
 
 RNG = np.random.default_rng(14)
 
@@ -18,23 +19,6 @@ def test_gelu_is_the_normal_distribution() -> None:
     exact = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x]
     assert np.abs(gelu(x) - exact).max() < 6 * 1.5e-7 / 2
     assert gelu(x.astype(np.float32)).dtype == np.float32
-
-
-def decoder() -> Decoder:
-    """Two random layers of two query heads and one key head."""
-    sizes = {"attn_q": (8, 8), "attn_k": (4, 8), "attn_v": (4, 8), "attn_output": (8, 8)}
-    sizes |= {
-        "ffn_gate": (12, 8),
-        "ffn_up": (12, 8),
-        "ffn_down": (8, 12),
-        "attn_norm": (8,),
-        "ffn_norm": (8,),
-    }
-    tensors = {
-        f"blk.{n}.{name}.weight": RNG.normal(size=size) for n in (0, 1) for name, size in sizes.items()
-    }
-    tensors |= {"token_embd.weight": RNG.normal(size=(11, 8)), "output_norm.weight": RNG.normal(size=8)}
-    return Decoder(tensors, n_heads=2, n_kv_heads=1, base=100.0, epsilon=1e-5)
 
 
 def test_the_decoder_never_looks_ahead() -> None:

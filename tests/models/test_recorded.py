@@ -10,7 +10,7 @@ import pytest
 
 from qkvdocs.errors import CheckpointError, QKVError
 from qkvdocs.models import read_head
-from tests.models.record import CARDS, DOCS, HEADS, PINS, Wanted
+from tests.models.record import CARDS, DOCS, HEADS, PINS, REPORTS, Wanted, hollow, printed
 
 LIMIT = 1e-3
 """What float16 may change of an attention weight."""
@@ -96,6 +96,15 @@ def test_only_recorded_sentences_can_be_looked_at() -> None:
         QKVError, match=f"^{re.escape(f'sentence must be one of {head.sentences}, got ')}'another'$"
     ):
         head.look("another")
+
+
+@pytest.mark.parametrize("model", CARDS)
+def test_the_reports_are_what_the_command_prints(model: str, tmp_path: Path) -> None:
+    """Of files with the recorded names, kinds and shapes: the command reads nothing else."""
+    told = json.loads(REPORTS.read_bytes())[model]
+    assert printed(hollow(told, tmp_path)) == told["printed"]
+    del told["config"]["model_type"]
+    assert printed(hollow(told, tmp_path)) != told["printed"]
 
 
 def test_the_licence_is_shipped() -> None:

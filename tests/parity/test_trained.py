@@ -6,7 +6,9 @@ Compared where `make heads` has fetched the packages; without them the recorded 
 
 import json
 import random
+import re
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ import tokenizers
 import torch
 import transformers
 
-from qkvdocs.core import attend, split_heads
-from qkvdocs.models import Decoder, read_head
+from qkvdocs.core import QKVWeights, attend, split_heads
+from qkvdocs.models import Decoder, read_costs, read_head
 from qkvdocs.wild import pairs_to_halves
-from tests.models import record
+from tests.models import costs, record
 
 ROOT = Path(__file__).parents[2]
 FILE = record.DOCS / "parity.json"
@@ -70,7 +72,7 @@ def minilm() -> dict[str, float]:
     return worst
 
 
-def llama(ours: Decoder) -> Any:
+def llama(ours: Decoder, reorder: Callable[[QKVWeights], QKVWeights] = pairs_to_halves) -> Any:
     """Build transformers' LLaMA of a GGUF file's tensors, whose query and key rows lie in pairs."""
     tensors = ours.tensors
     config = transformers.LlamaConfig(
@@ -79,23 +81,7 @@ def llama(ours: Decoder) -> Any:
         tie_word_embeddings=True, attn_implementation="eager",
         rope_parameters={"rope_type": "default", "rope_theta": ours.base},
     )  # fmt: skip
-    names = {
-        "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-        "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-        "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-    }  # fmt: skip
-    state = {
-        "model.embed_tokens.weight": tensors["token_embd.weight"],
-        "model.norm.weight": tensors["output_norm.weight"],
-    }
-    for name, tensor in tensors.items():
-        if name.startswith("blk."):
-            _, layer, part, _ = name.split(".")
-            state[f"model.layers.{layer}.{names[part]}.weight"] = tensor
-    for number in range(ours.n_layers):
-        halves = pairs_to_halves(ours.weights(number))
-        state[f"model.layers.{number}.self_attn.q_proj.weight"] = halves.W_Q.T
-        state[f"model.layers.{number}.self_attn.k_proj.weight"] = halves.W_K.T
+    state = record.hugging_face(ours, reorder)
     model = transformers.LlamaForCausalLM(config).eval()
     missing = model.load_state_dict(
         {name: torch.tensor(np.array(t)) for name, t in state.items()}, strict=False
@@ -163,4 +149,98 @@ def test_text_is_cut_as_the_tokenizers_library_cuts_it() -> None:
     ours, said = record.encoder().pieces, lines()
     assert len(said) >= LINES
     other = [line for line in said if ours.cut(line) != theirs.encode(line).tokens]
+    assert not other, other[:5]
+
+
+def test_the_reports_are_of_these_files() -> None:
+    """What the command prints of MiniLM's own file, and of SmolLM2 under the names of Hugging Face."""
+    kept = json.loads(record.REPORTS.read_bytes())
+    assert {model: kept[model] for model in record.CARDS} == record.reports()
+
+
+# What bugs cost
+
+
+SLACK = 2e-3
+"""By how much a score may move from one processor, or library, to another."""
+
+
+def test_a_tenth_of_the_costs_run_again() -> None:
+    """Right and broken, as recorded."""
+    kept = json.loads(costs.FILE.read_bytes())["rows"][::10]
+    measured = costs.models()
+    for row in kept:
+        for model, (layers, measure) in measured.items():
+            if told := row.get(model):
+                found = measure(layers[row["bug"], row["name"]])
+                assert found == pytest.approx(told, abs=SLACK), row["name"]
+
+
+def rotated_as_they_lie(weights: QKVWeights) -> QKVWeights:
+    """Leave the rows in pairs, though transformers turns halves."""
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("name", "reorder"),
+    [("right", pairs_to_halves), ("halves are rotated where pairs should be", rotated_as_they_lie)],
+)
+def test_the_loss_is_that_of_transformers(name: str, reorder: Callable[[QKVWeights], QKVWeights]) -> None:
+    """Of the right model, and of one that transformers itself runs wrong."""
+    ours, numbers = record.decoder()
+    ids = [numbers[token] for token in costs.byte_pairs(costs.TEXT.read_text("utf-8"), record.merges())]
+    with torch.no_grad():
+        logits = llama(ours, reorder)(torch.tensor([ids])).logits[0, :-1]
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:])).item()
+    correct = (logits.argmax(-1) == torch.tensor(ids[1:])).float().mean().item()
+    told = next(cost for cost in read_costs(costs.FILE).rows if cost.name == name).smollm2
+    assert told is not None
+    assert (loss, correct) == pytest.approx((told["loss"], told["correct"]), abs=SLACK)
+
+
+@pytest.mark.parametrize(
+    "name", ["right", "the weight of queries is read transposed", "the bias of keys is left out"]
+)
+def test_the_cosines_are_those_of_transformers(name: str) -> None:
+    """Means of the last hidden states, from sentence to vector without our code."""
+    cut = tokenizers.Tokenizer.from_file(str(record.CACHE / "minilm" / "tokenizer.json"))
+    cut.no_truncation()
+    cut.no_padding()
+    model = transformers.BertModel.from_pretrained(record.CACHE / "minilm").eval()
+    for layer in model.encoder.layer:
+        theirs = layer.attention.self
+        if "transposed" in name:
+            theirs.query.weight.data = theirs.query.weight.data.T.contiguous()
+        if "bias of keys" in name:
+            theirs.key.bias.data.zero_()
+    asked = costs.pairs(costs.PAIRS.read_text("utf-8"))
+    with torch.no_grad():
+        vectors = {
+            text: model(torch.tensor([cut.encode(text).ids])).last_hidden_state[0].mean(0).numpy()
+            for _, *both in asked for text in both
+        }  # fmt: skip
+    cosines = np.array([
+        vectors[a] @ vectors[b] / np.linalg.norm(vectors[a]) / np.linalg.norm(vectors[b]) for _, a, b in asked
+    ])  # fmt: skip
+    told = next(cost for cost in read_costs(costs.FILE).rows if cost.name == name).minilm
+    assert told is not None
+    assert costs.spearman(cosines, np.array([grade for grade, *_ in asked])) == pytest.approx(
+        told["graded"], abs=SLACK
+    )
+
+
+def test_text_is_cut_into_byte_pairs_as_the_library_cuts_it() -> None:
+    """With SmolLM2's vocabulary: our text, and the lines of this repository that hold ASCII and no digit."""
+    _, told = record.opened()
+    numbers = {token: at for at, token in enumerate(told("tokenizer.ggml.tokens"))}
+    merges = told("tokenizer.ggml.merges")
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE(numbers, [tuple(pair.split(" ")) for pair in merges]))
+    theirs.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain = [
+        line
+        for line in lines()[:4000]
+        if line.isascii() and line.isprintable() and not re.search(r"\d", line)
+    ]
+    said = [costs.TEXT.read_text("utf-8"), record.TWICE, *plain[:500]]
+    other = [text for text in said if costs.byte_pairs(text, merges) != theirs.encode(text).tokens]
     assert not other, other[:5]
