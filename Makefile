@@ -103,5 +103,5 @@ heads: $(VENV)/has-site $(VENV)/has-test ## fetch two trained models (180 MB, on
 costs: $(VENV)/has-site $(VENV)/has-test ## break these models in every way that the clinic knows, and record what it costs (half an hour)
 	@$(BIN)/python -m tests.models.costs "$(PYTHON) -m pip"
 
-parity: $(VENV)-parity/installed ## compare with torch and transformers (downloads them; about three minutes)
+parity: $(VENV)-parity/installed ## compare with torch and transformers (downloads them; about three minutes, more where the trained models are there)
 	@HF_HUB_OFFLINE=1 $(VENV)-parity/bin/python -m pytest tests/parity -q -o addopts=--import-mode=importlib $(PARITY)

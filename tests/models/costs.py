@@ -199,12 +199,16 @@ def closeness(model: Encoder, run: Layer, asked: Sequence[tuple[int, str, str]])
     for text in dict.fromkeys(text for _, *both in asked for text in both):
         cut = model.pieces.cut(text)
         texts.setdefault(len(cut), {})[text] = cut
+    groups = [np.stack([model.embed(pieces) for pieces in alike.values()]) for alike in texts.values()]
+    ends = np.cumsum([len(X) * X.shape[1] for X in groups])[:-1]
+    rows = np.concatenate([X.reshape(-1, X.shape[-1]) for X in groups])
+    for number, weights in enumerate(model.weights):  # attention text by text, the rest for all rows at once
+        views = [part.reshape(X.shape) for part, X in zip(np.split(rows, ends), groups, strict=True)]
+        attended = [run(X, weights).reshape(-1, X.shape[-1]) for X in views]
+        rows = model.step(rows, np.concatenate(attended), number)
     vectors = {}
-    for alike in texts.values():  # those of one length at once
-        X = np.stack([model.embed(pieces) for pieces in alike.values()])
-        for number, weights in enumerate(model.weights):
-            X = model.step(X, run(X, weights), number)
-        mean = X.mean(axis=1)
+    for alike, part, X in zip(texts.values(), np.split(rows, ends), groups, strict=True):
+        mean = part.reshape(X.shape).mean(axis=1)
         vectors |= dict(zip(alike, mean / np.linalg.norm(mean, axis=1, keepdims=True), strict=True))
     return np.array([vectors[first] @ vectors[other] for _, first, other in asked], float)
 
