@@ -1,0 +1,109 @@
+"""From a saved edit of the real site to the served page, in the dev server. `python benchmarks/edits.py [--times 5]`.
+
+Printed are medians for edits of pages, beyond what the page's own fences take (budget 1.5 s), and for an edit of the
+package, until the page that is being read shows it, likewise (budget 3 s).
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from qkvdocs.engine.pages import run_page
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("index.md", "lessons/04-qkv-projections.md", "concepts/softmax.md")
+PAGE, PACKAGE = 1.5, 3.0
+SHOWN = "qkvdocs/figures/_frame.py", "This figure in words"
+"""Of the package, a text that every page with a figure shows."""
+
+
+def main() -> int:
+    """Serve a copy, edit it, and print; exit 1 above a budget."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=5)
+    rounds = parser.parse_args().times
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        root = Path(folder)
+        for name in ("docs", "qkvdocs", "tests", ".cache/diagrams"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("mkdocs.yml", "CONTRIBUTING.md"):
+            shutil.copy(ROOT / name, root)
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        words = [sys.executable, "-m", "mkdocs", "serve", "-q", "-a", address]
+        env = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": folder}
+        server = subprocess.Popen(words, cwd=root, env=env, stderr=subprocess.DEVNULL)
+        try:
+            return measure(root, f"http://{address}/", rounds)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def measure(root: Path, host: str, rounds: int) -> int:
+    """Edit, wait, print."""
+    late = False
+    for page in PAGES:
+        path, marks = root / "docs" / page, [f"edit{'x' * turn}y" for turn in range(rounds)]
+        text = path.read_text("utf-8")
+        waits = [wait(host, page, mark, path, f"{text}\n{mark}\n") for mark in marks]
+        late |= told(page, waits, own(page, rounds), PAGE)
+    file, shown = SHOWN
+    path, page, marks = root / file, PAGES[1], [f"{shown} {'x' * turn}y" for turn in range(rounds)]
+    text = path.read_text("utf-8")
+    waits = [wait(host, page, mark, path, text.replace(shown, mark)) for mark in marks]
+    return late | told(f"{file}, {page}", waits, own(page, rounds), PACKAGE)
+
+
+def own(page: str, rounds: int) -> float:
+    """Time what the page's fences and values take by themselves."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        run_page(ROOT / "docs" / page, ROOT)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def wait(host: str, page: str, mark: str, file: Path, text: str) -> float:
+    """Edit a file, and read the page until it shows the mark."""
+    url = host + page.removesuffix("index.md").replace(".md", "/")
+    while not read(url):
+        time.sleep(0.2)
+    began = time.perf_counter()
+    file.write_text(text, "utf-8")
+    while mark not in read(url):
+        time.sleep(0.02)
+    return time.perf_counter() - began
+
+
+def read(url: str) -> str:
+    """Read a page; nothing while there is no server."""
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def told(what: str, waits: list[float], fences: float, budget: float) -> bool:
+    """Print a line; tell whether it is above the budget."""
+    median = statistics.median(waits)
+    print(
+        f"{what}: {median:.2f} s ({min(waits):.2f} to {max(waits):.2f}), own fences {fences:.2f} s, ", end=""
+    )
+    print(f"beyond them {median - fences:.2f} s (budget {budget} s)", flush=True)
+    return median - fences > budget
+
+
+if __name__ == "__main__":
+    sys.exit(main())
