@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BASE ?= main
 WORKERS ?= auto
 export NO_MKDOCS_2_WARNING := 1
-QUICK := tests/core tests/clinic tests/wild tests/test_numbers.py tests/engine/checks/test_claims.py tests/engine/pages \
+QUICK := tests/core tests/clinic tests/wild tests/test_numbers.py tests/engine/pages \
   --ignore tests/wild/test_browser.py --ignore tests/clinic/test_coincidences.py --ignore tests/engine/pages/test_live.py \
   --ignore tests/engine/pages/test_ahead.py --ignore tests/engine/pages/test_recall.py
 .DEFAULT_GOAL := help
@@ -63,7 +63,7 @@ test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that 
 audit: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests of the built site, page by page, as its readers have it (needs a Chromium)
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope -m site
 
-quick: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run the tests of the subject and of running pages: half a minute, for the loop while writing
+quick: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run tests of the subject and of running pages: half a minute, for the loop while writing
 	@$(BIN)/pytest -n $(WORKERS) -q $(QUICK)
 
 guards: $(VENV)/has-site $(VENV)/has-test ## break each rule of the engine on purpose: the test named in tests/guards.toml must notice (some minutes)
