@@ -39,6 +39,7 @@ def consult(
     at: int,
     name: str,
     asking: Sequence[int] = (),
+    made: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     caption: str = "",
 ) -> str:
     """Let a reader pick a word of a sentence and see whom it asks, in one attention head.
@@ -58,6 +59,8 @@ def consult(
         context: What each word takes home, shape `(words, d_value)`.
         at: The place of the word that is picked at first.
         asking: The places of the words that can be picked; all if empty.
+        made: What made the queries: the rows X of shape `(words, d_model)`, W_Q of shape `(d_model, d_head)` and
+            b_Q of shape `(d_head,)`. Then one entry of the picked word's query is worked out.
         name: Its name on the page; no other figure there may have it.
         caption: HTML of the caption; how to read the strips follows it.
 
@@ -67,7 +70,7 @@ def consult(
     Raises:
         ShapeError: If arrays do not fit to the words.
         DTypeError: If an entry is not a finite number.
-        QKVError: If a row of weights is no shares of one, a score or a mixture is not what it is said to be,
+        QKVError: If a row of weights is no shares of one, a query, a score or a mixture is not what it is said to be,
             a place is not that of a word, or the name is none.
 
     Examples:
@@ -91,6 +94,11 @@ def consult(
     check_name(name)
     if not np.allclose(p @ v, c, rtol=1e-3, atol=1e-3 * max(1, np.abs(v).max())):
         raise QKVError("context must be the values mixed by the pattern")
+    X, W, b = (
+        np.asarray(part, dtype=float) for part in made or (np.zeros((n, 0)), np.zeros((0, q.shape[1])), 0)
+    )
+    if made and not np.allclose(X @ W + b, q, rtol=1e-3, atol=1e-3 * np.abs(q).max()):
+        raise QKVError("made must be X, W_Q and b_Q with Q = X W_Q + b_Q")
     parts, said = "", ""
     for line, i in enumerate(asking):
         word, row = words[i], [even(weight) for weight in shares(words[i], p[i], n).tolist()]
@@ -98,10 +106,12 @@ def consult(
         most = order[0]
         said += f"<li>{escape(word)} asks: {heard(words, row)}</li>"
         picked = " checked" if i == at else ""
+        worked = _made(word, X[i], W, b, q[i]) if made else ""
+        worked += _sum((word, i), (words[most], most), q[i], k[most], s[i, most], row[most])
         parts += (
             f'<label>{_strip("q", i)}<input type="radio" name="{name}"{picked}><b>{escape(word)}</b></label>'
             f'<div class="answers">{_ribbons(line, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
-            f'<div class="home">{_sum((word, i), (words[most], most), q[i], k[most], s[i, most], row[most])}'
+            f'<div class="home">{worked}'
             f'<p><b class="v">takes home</b> {_strip("v c", i)} ≈ {_mixture(words, row, order)}</p></div>'
         )
     largest, asked = max(np.abs(v).max(), np.abs(c).max()), np.isin(range(n), asking)[:, None]
@@ -120,6 +130,8 @@ def consult(
         f'<p class="heads"><span class="q">query</span> <span class="answers"><span></span> {HEADS}</span></p>'
         f"{parts}</div>"
     )
+    if made:
+        caption += " W_K makes the keys and W_V the values as W_Q makes the queries."
     caption = (
         f"{caption} Each strip is a card of {q.shape[1]} numbers, a cell each: in its upper half where the number is"
         " above 0, in its lower half where it is below, the stronger the larger. The thicker a ribbon, the larger"
@@ -205,23 +217,37 @@ def _sum(
     weight: str,
 ) -> str:
     """Say how the largest weight came about: products, largest first, the root, and the share."""
-    terms = query * key
-    total, root = terms.sum().item(), len(query)
+    total, root = (query * key).sum().item(), len(query)
     _words.product(offers[0], query.tolist(), key.tolist(), total)
     _words.scaled(offers[0], total, root, score)
-    first = np.argsort(-np.abs(terms), kind="stable")[:TERMS]
-    shown = " + ".join(f"{factor(query[e], 1)}·{factor(key[e], 1)}" for e in first)
-    if more := len(terms) - len(first):
-        rest = total - terms[first].sum().item()
-        shown += f" + {more} smaller product{'s' * (more > 1)}, together {even(rest, 1)}"
     names = " · ".join(
         f'<b class="{role}">{escape(word)}</b> {_strip(role, at)}'
         for role, (word, at) in (("q", asks), ("k", offers))
     )
     return (
-        f"<p>{names}, cell by cell, added up: {shown}, ≈ {even(total, 1)}</p>"
+        f"<p>{names}, cell by cell, added up: {_products(query, key)}, ≈ {even(total, 1)}</p>"
         f"<p>fit: {even(total, 1)} / √{root} ≈ {even(score, 1)}; among all fits, softmax makes that a share of"
         f" {weight}</p>"
+    )
+
+
+def _products(a: np.ndarray, b: np.ndarray, digits: int = 1) -> str:
+    """Write out the largest products of two rows, and what the others come to."""
+    terms = a * b
+    first = np.argsort(-np.abs(terms), kind="stable")[:TERMS]
+    shown = " + ".join(f"{factor(a[e], digits)}·{factor(b[e], digits)}" for e in first)
+    if more := len(terms) - len(first):
+        rest = (terms.sum() - terms[first].sum()).item()
+        shown += f" + {more} smaller product{'s' * (more > 1)}, together {even(rest, digits)}"
+    return shown
+
+
+def _made(word: str, row: np.ndarray, W: np.ndarray, b: np.ndarray, query: np.ndarray) -> str:
+    """Work out the largest entry of a query."""
+    e = int(np.abs(query).argmax())
+    return (
+        f'<p>{escape(word)}, a row of {len(row)} numbers, passes <b class="q">W_Q</b>; entry {e} of its query is'
+        f" {_products(row, W[:, e], 2)}, and a bias of {even(b[e], 2)}: ≈ {even(query[e], 1)}</p>"
     )
 
 

@@ -41,6 +41,34 @@ def test_strips_are_the_vectors(role: str) -> None:
     assert np.abs(signed - rows / np.abs(top).max()).max() <= 0.5 / 15 + 1e-6
 
 
+def test_a_query_is_worked_out() -> None:
+    """Its largest entry: four products, the rest and the bias add up to what is said; what made it must make it."""
+    rng = np.random.default_rng(2)
+    X, W, b = rng.normal(size=(3, 9)), rng.normal(size=(9, 5)), rng.normal(size=5)
+    q = X @ W + b
+    context, pattern, scores = attend(q, K, V)
+    given = {**GIVEN, "Q": q, "context": context, "pattern": pattern, "scores": scores}
+
+    html = consult(WORDS, **given, made=(X, W, b))
+
+    found = re.findall(
+        r"a row of 9 numbers, passes .*?; entry (\d) of its query is (.*?), together (.*?),"
+        r" and a bias of (.*?): ≈ (.*?)</p>",
+        html,
+    )
+    assert len(found) == 3
+    for row, (entry, products, rest, bias, total) in zip(q, found, strict=True):
+        assert int(entry) == np.abs(row).argmax()
+        factors = re.findall(r"\(?(-?[\d.]+)\)?·\(?(-?[\d.]+)\)?", products)
+        assert len(factors) == 4
+        added = sum(float(one) * float(other) for one, other in factors) + float(rest) + float(bias)
+        assert added == pytest.approx(float(total), abs=0.15)
+        assert float(total) == pytest.approx(row[int(entry)], abs=0.06)
+    with pytest.raises(QKVError, match=r"^made must be X, W_Q and b_Q with Q = X W_Q \+ b_Q$"):
+        consult(WORDS, **given, made=(X, W, b + 1))
+    assert "passes" not in consult(WORDS, **GIVEN)
+
+
 def test_only_some_words_may_ask() -> None:
     """The others answer; what is said of a word stays the same."""
     whole, some = consult(WORDS, **GIVEN), consult(WORDS, **GIVEN, asking=[0, 2])

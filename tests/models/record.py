@@ -82,6 +82,8 @@ class Wanted:
     sentences: tuple[str, ...]
     most: int
     """Bytes that its file may have."""
+    weights_of: tuple[str, ...] = ()
+    """Sentences of which the attention weights alone are recorded, since the file is full."""
 
     @property
     def file(self) -> Path:
@@ -90,7 +92,7 @@ class Wanted:
 
 
 HEADS = (
-    Wanted("minilm", 3, 1, PRONOUNS, 120_000),
+    Wanted("minilm", 3, 1, PRONOUNS, 120_000, (UNDECIDED,)),
     Wanted("minilm", 0, 2, (PRONOUNS[0], UNDECIDED), 120_000),
     Wanted("minilm", 4, 5, PRONOUNS[:2], 120_000),
     Wanted("smollm2", 16, 0, (TWICE,), 320_000),
@@ -254,7 +256,7 @@ def runs() -> Iterator[tuple[str, str, list[str], list[np.ndarray], list[QKVWeig
     """Run each model on each of its sentences: its words, the rows that enter each layer, the weights."""
     model = encoder()
     for text in dict.fromkeys(text for wanted in HEADS for text in wanted.sentences):
-        if any(text in wanted.sentences for wanted in HEADS if wanted.model == "minilm"):
+        if text != TWICE:
             pieces = model.pieces.cut(text)
             yield "minilm", text, pieces, model.rows(pieces), list(model.weights)
     causal, numbers = decoder()
@@ -278,11 +280,15 @@ def record(wanted: Wanted, seen: dict[tuple[str, str], Any]) -> None:
     """Write one head, with the attention weights that the model itself had, in float32."""
     card = dict(CARDS[wanted.model])
     pin = card.pop("pin")
-    found = {text: seen[wanted.model, text] for text in wanted.sentences}
+    found = {text: seen[wanted.model, text] for text in wanted.sentences + wanted.weights_of}
     rows = {text: layers[wanted.layer] for text, (_, layers, _) in found.items()}
     weights = slices(found[wanted.sentences[0]][2][wanted.layer], wanted.head)
     whole = Head(weights, rows, {**card, "sentences": {text: {"words": found[text][0]} for text in rows}})
-    patterns = {text: whole.look(text).pattern for text in rows}
+    told = {
+        text: {"words": words, "pattern": np.round(whole.look(text).pattern.astype(float), 4).tolist()}
+        for text, (words, *_) in found.items()
+    }
+    kept = {text: rows[text] for text in wanted.sentences}
     facts = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": COMMAND,
@@ -293,15 +299,13 @@ def record(wanted: Wanted, seen: dict[tuple[str, str], Any]) -> None:
         "package": pin.package,
         "file": pin.member,
         "file_sha256": pin.sha256,
-        "sentences": {
-            text: {"words": found[text][0], "pattern": np.round(pattern.astype(float), 4).tolist()}
-            for text, pattern in patterns.items()
-        },
+        "sentences": {text: told[text] for text in wanted.sentences},
+        "weights_of": {text: told[text] for text in wanted.weights_of},
     }
-    save_head(wanted.file, Head(weights, rows, facts))
-    kept = read_head(wanted.file)
-    moved = max(float(np.abs(kept.look(text).pattern - pattern).max()) for text, pattern in patterns.items())
-    save_head(wanted.file, Head(weights, rows, facts | {"moved": float(f"{moved:.1e}")}))
+    save_head(wanted.file, Head(weights, kept, facts))
+    again = read_head(wanted.file)
+    moved = max(float(np.abs(again.look(text).pattern - whole.look(text).pattern).max()) for text in kept)
+    save_head(wanted.file, Head(weights, kept, facts | {"moved": float(f"{moved:.1e}")}))
     print(f"{wanted.file.name}: {wanted.file.stat().st_size} bytes, weights moved by {moved:.1e} at most")
 
 

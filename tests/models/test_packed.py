@@ -131,7 +131,8 @@ def test_recorded_weights_are_kept(small: Encoder) -> None:
     """Those of the recorded heads, which the float32 model gave."""
     for wanted in record.HEADS:
         if wanted.model == "minilm":
-            for text, facts in read_head(wanted.file).record["sentences"].items():
+            told = read_head(wanted.file).record
+            for text, facts in (told["sentences"] | told["weights_of"]).items():
                 rows = small.rows(small.pieces.cut(text))[wanted.layer]
                 found = see(rows, small.weights[wanted.layer]).pattern[wanted.head]
                 assert np.abs(found - np.array(facts["pattern"])).max() < LIMIT

@@ -31,6 +31,7 @@ def test_the_record_is_what_the_code_asks_for(wanted: Wanted) -> None:
     assert {**record, **card} == record
     assert (record["package"], record["file"], record["file_sha256"]) == (pin.package, pin.member, pin.sha256)
     assert tuple(record["sentences"]) == wanted.sentences
+    assert tuple(record["weights_of"]) == wanted.weights_of
     assert wanted.file.stat().st_size <= wanted.most
 
 
