@@ -3,37 +3,37 @@ const site = new URL("./", import.meta.url);
 
 customElements.define("qkv-ask", class extends HTMLElement {
   connectedCallback() {
-    const find = (selector) => this.querySelector(selector);
-    [this.form, this.status, this.halt, this.result, this.near] = ["form", "[role=status]", "[name=stop]", ".ask-result", "output"].map(find);
-    this.data = JSON.parse(find("script").textContent);
-    this.last = "{}";
-    const { form } = this, given = new URLSearchParams(location.hash.slice(1));
+    this.root = this.closest(".ask");
+    this.form = this.root.querySelector("form");
+    this.data = JSON.parse(this.textContent);
+    const { form, root } = this, given = new URLSearchParams(location.hash.slice(1));
     for (const name of ["sentence", "second", "fault"]) if (given.has(name)) form.elements[name].value = given.get(name);
     this.choose(given.get("head") || this.data.head);
     this.at = given.has("word") ? +given.get("word") : null;
     form.onsubmit = (event) => { event.preventDefault(); this.at = this.asked === form.elements.sentence.value ? this.at : null; this.look(true); };
     form.onkeydown = (event) => { if (event.key === "Enter" && event.target.name === "sentence") { event.preventDefault(); form.requestSubmit(); } };
-    form.onclick = ({ target }) => {
+    root.onclick = ({ target }) => {
       const button = target.closest("button");
       if (button?.dataset.head) {
         this.choose(button.dataset.head);
         this.asked === undefined ? this.save() : this.look(true);
       }
       if (button?.name === "compare") this.compare();
-      if (button === this.halt) this.end("Stopped.");
+      if (button?.name === "stop") this.end("Stopped.");
     };
-    form.onchange = ({ target }) => {
+    root.onchange = ({ target }) => {
       if (target.name === "asked") { this.at = [...form.elements.asked].indexOf(target); this.look(false); }
       this.save();
-      if (target.name === "fault" && this.asked !== undefined) this.look(false).then(() => this.compared && this.compare());
+      if (target.name === "fault" && this.asked !== undefined) this.look(false, 1).then(() => this.compared && this.compare());
     };
-    find(".ask-none").hidden = !(form.hidden = false);
+    for (const part of root.querySelectorAll(".ask-part")) part.hidden = false;
+    root.querySelector(".ask-none").hidden = true;
   }
   disconnectedCallback() { this.end(""); }
   choose(head) {
-    if (!this.querySelector(`[data-head="${CSS.escape(head)}"]`)) head = this.data.head;
+    if (!this.root.querySelector(`[data-head="${CSS.escape(head)}"]`)) head = this.data.head;
     this.head = head;
-    for (const button of this.querySelectorAll("[data-head]")) button.ariaPressed = button.dataset.head === head;
+    for (const button of this.root.querySelectorAll("[data-head]")) button.ariaPressed = button.dataset.head === head;
   }
   // In the fragment, which no server is sent.
   save() {
@@ -41,16 +41,20 @@ customElements.define("qkv-ask", class extends HTMLElement {
     const said = new URLSearchParams(Object.entries(all).filter(([, value]) => value || value === 0));
     history.replaceState(history.state, "", `#${said}`);
   }
+  // Beside what was used last: a reader at the end of the page does not see its beginning.
   say(text, wrong) {
-    this.status.textContent = text;
-    this.status.className = wrong ? "ask-wrong" : "";
+    for (const [at, status] of this.root.querySelectorAll(".ask-status").entries()) {
+      status.textContent = at === this.place ? text : "";
+      status.classList.toggle("ask-wrong", !!wrong);
+    }
   }
   // What is not right about a sentence, before anything is loaded for it.
   wrong(text) {
     const count = text.split(/\s+/).filter(Boolean).length, { words } = this.data;
     return !count ? "Type a sentence first." : count > words ? `That is ${count} words; this page shows at most ${words}.` : "";
   }
-  async look(whole) {
+  async look(whole, place = 0) {
+    this.place = place;
     const { sentence, fault } = this.form.elements, text = whole ? sentence.value : this.asked, wrong = this.wrong(text);
     if (wrong) return this.say(wrong, true);
     const [layer, head] = this.head.split("-").map(Number);
@@ -58,7 +62,7 @@ customElements.define("qkv-ask", class extends HTMLElement {
     if (!found) return;
     this.asked = text;
     this.at = found.at;
-    const part = (name) => this.querySelector(`.ask-${name}`);
+    const part = (name) => this.root.querySelector(`.ask-${name}`);
     if (found.figure) {
       const inside = part("figure").contains(document.activeElement);
       part("figure").innerHTML = found.figure;
@@ -67,28 +71,32 @@ customElements.define("qkv-ask", class extends HTMLElement {
     part("numbers").innerHTML = found.numbers;
     part("broken").innerHTML = found.broken ?? "";
     part("broken").hidden = !found.broken;
-    for (const [number, map] of (found.maps ?? []).entries()) part(`layer-${number}`).style.setProperty("--map", `url(${map})`);
-    this.result.hidden = false;
+    if (found.maps) for (const [number, line] of this.root.querySelectorAll(".ask-layer").entries()) {
+      line.classList.toggle("ask-seen", number in found.maps);
+      line.style.setProperty("--map", `url(${found.maps[number]})`);
+    }
+    part("result").hidden = false;
     const unknown = found.words.filter((word) => word === "[UNK]").length;
     this.say(`Layer ${layer}, head ${head}: ${found.said}${unknown ? " [UNK] stands for letters that the model does not know." : ""}`);
     this.save();
   }
   async compare() {
     const { sentence, second, fault } = this.form.elements, wrong = this.wrong(sentence.value) || this.wrong(second.value);
-    if (wrong) return (this.near.textContent = wrong);
+    this.place = 2;
+    if (wrong) return this.say(wrong, true);
     const found = await this.ask({ first: sentence.value, second: second.value, bug: fault.value }, this.data.layers);
     if (!found) return;
     this.compared = true;
     const [right, broken] = found.near;
-    this.near.textContent = `Cosine ${right}${broken ? `; broken: ${broken}` : ""}.`;
-    this.say("Compared.");
+    this.form.elements.near.textContent = `Cosine ${right}${broken ? `; broken: ${broken}` : ""}.`;
+    this.say("");
     this.save();
   }
   // One question at a time; of those that come meanwhile, the last.
   async ask(request, layers) {
     if (this.busy) return new Promise((done) => { this.next?.done(null); this.next = { request, layers, done }; });
     this.busy = true;
-    this.halt.hidden = false;
+    this.form.elements.stop.hidden = false;
     const { folder, common, files } = this.data, wanted = [...common, ...files.slice(0, layers)];
     const left = wanted.filter(([name]) => !this.kept?.has(name)).length;
     this.say(left ? "Loading Python and the model …" : "Computing …");
@@ -113,7 +121,7 @@ customElements.define("qkv-ask", class extends HTMLElement {
       }
     });
     this.busy = false;
-    this.halt.hidden = true;
+    this.form.elements.stop.hidden = true;
     if (this.next) {
       const { request, layers, done } = this.next;
       this.next = null;

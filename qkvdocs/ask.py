@@ -14,8 +14,8 @@ import numpy as np
 from qkvdocs.errors import QKVError
 from qkvdocs.figures import consult, ribbons
 from qkvdocs.figures._consult import shades
+from qkvdocs.figures._ribbons import even
 from qkvdocs.models import Encoder, Heads, see
-from qkvdocs.numbers import fmt
 
 __all__ = ["PIECES", "WORDS", "Model", "Text", "reply"]
 
@@ -67,6 +67,10 @@ class Text:
             at = len(self._heads)
             self._heads.append(see(self.rows(at), self._encoder.weights[at], self._bug))
         return self._heads[layer]
+
+    def maps(self) -> list[str]:
+        """Draw the attention weights of each layer that was computed, all heads side by side."""
+        return [shades(np.hstack([*heads.pattern])) for heads in self._heads]
 
     def vector(self) -> np.ndarray:
         """Give the sentence's own vector: the mean of the rows that leave the last layer, of length one."""
@@ -121,7 +125,7 @@ class Model:
         if at is None or not 0 <= at < len(text.words):
             at = text.decided(layer, head)
         row = heads.pattern[head, at]
-        asks, asked, share = text.words[at], text.words[row.argmax()], fmt(row.max().item(), 2)
+        asks, asked, share = text.words[at], text.words[row.argmax()], even(row.max().item())
         found: dict[str, Any] = {
             "words": text.words,
             "at": at,
@@ -135,9 +139,12 @@ class Model:
                 pattern=heads.pattern[head], context=heads.context[head], at=at, name="asked",
                 caption=f"{title.capitalize()}, on your sentence, computed in your browser.",
             )  # fmt: skip
-            found["maps"] = [shades(np.hstack([*text.heads(n).pattern])) for n in range(layer + 1)]
+            found["maps"] = text.maps()
         if bug:
             wrong = self.text(sentence, layer + 1, bug).heads(layer).pattern[head]
+            found["said"] += (
+                f" Broken: to “{text.words[wrong[at].argmax()]}”, {even(wrong[at].max().item())}."
+            )
             pair = {"right": heads.pattern[head], "broken": wrong}
             found["broken"] = ribbons(
                 {name: (at, pattern[at], text.words) for name, pattern in pair.items()},
@@ -151,7 +158,7 @@ class Model:
         near = []
         for broken in ("", bug) if bug else ("",):
             left, right = (self.text(sentence, layers, broken).vector() for sentence in (first, second))
-            near.append(fmt(float(left @ right), 2))
+            near.append(even(float(left @ right)))
         return near
 
 
@@ -186,7 +193,7 @@ def _numbers(words: list[str], heads: Heads, head: int, at: int) -> str:
     products = query * key
     cells = "".join(
         f"<tr><th scope=row>{cell}</th>"
-        + "".join(f"<td>{fmt(float(number), 2)}</td>" for number in numbers)
+        + "".join(f"<td>{even(number.item())}</td>" for number in numbers)
         + "</tr>"
         for cell, numbers in enumerate(zip(query, key, products, strict=True), 1)
     )
@@ -196,5 +203,5 @@ def _numbers(words: list[str], heads: Heads, head: int, at: int) -> str:
     return (
         f"<table><thead><tr><th scope=col>cell</th><th scope=col>query of {asks}</th>"
         f"<th scope=col>key of {offers}</th><th scope=col>product</th></tr></thead><tbody>{cells}</tbody>"
-        f"<tfoot><tr><th scope=row colspan=3>sum</th><td>{fmt(float(products.sum()), 2)}</td></tr></tfoot></table>"
+        f"<tfoot><tr><th scope=row colspan=3>sum</th><td>{even(products.sum().item())}</td></tr></tfoot></table>"
     )

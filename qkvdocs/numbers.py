@@ -51,12 +51,13 @@ def fmt(value: float, digits: int = DIGITS) -> str:
         >>> fmt(2 / 3), fmt(15.0), fmt(0.0625, 3), fmt(-0.00001)
         ('0.6667', '15', '0.063', '0')
     """
-    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
-        raise QKVError(f"value must be a real number, got {value!r}")
     if digits < 0:
         raise QKVError(f"digits must be at least 0, got {digits}")
-    if isinstance(value, Integral):
-        return str(int(value))
+    if type(value) is not float:
+        if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+            raise QKVError(f"value must be a real number, got {value!r}")
+        if isinstance(value, Integral):
+            return str(int(value))
     number = float(value)
     if isnan(number):
         return "NaN"

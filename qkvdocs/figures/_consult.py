@@ -218,7 +218,6 @@ def _sum(
 ) -> str:
     """Say how the largest weight came about: products, largest first, the root, and the share."""
     total, root = (query * key).sum().item(), len(query)
-    _words.product(offers[0], query.tolist(), key.tolist(), total)
     _words.scaled(offers[0], total, root, score)
     names = " · ".join(
         f'<b class="{role}">{escape(word)}</b> {_strip(role, at)}'

@@ -50,7 +50,7 @@ def page(browser: Browser, address: str, packed: Path) -> Iterator[Page]:
 def said(page: Page) -> str:
     """Give the status once nothing is computed any more."""
     expect(page.locator("[name=stop]")).to_be_hidden(timeout=90_000)
-    return page.locator("qkv-ask [role=status]").inner_text()
+    return " ".join(page.locator(".ask-status:not(:empty)").all_inner_texts())
 
 
 def ask(page: Page, sentence: str | None = None) -> str:
@@ -114,7 +114,7 @@ def test_another_head_loads_its_layers_and_no_more(page: Page) -> None:
     page.get_by_role("button", name="layer 5, head 0").click()
     assert said(page).startswith("Layer 5, head 0: “it” ")
     assert [re.search(r"layer-\d", url)[0] for url in loaded(page)[len(before) :]] == ["layer-4", "layer-5"]
-    assert page.locator(".ask-layer[style]").count() == 6
+    assert page.locator(".ask-seen").count() == 6
     assert page.locator("[aria-pressed=true]").count() == 1
     page.get_by_role("button", name="finds what a pronoun refers to").click()
     assert said(page).startswith("Layer 3, head 1: “it” ")
@@ -139,7 +139,7 @@ def test_a_mistake_stands_beside(page: Page, site: Path) -> None:
     page.get_by_role("button", name="Compare both").click()
     said(page)
     right, broken = re.fullmatch(
-        r"Cosine (-?[\d.]+); broken: ([\d.]+)\.", page.locator("output").inner_text()
+        r"Cosine (-?[\d.]+); broken: ([\d.]+)\.", page.locator(".ask output").inner_text()
     ).groups()
     assert float(broken) > float(right) + 0.3
     choices[0].check()
@@ -191,22 +191,22 @@ def test_it_works_by_keyboard_and_shows_no_barrier(page: Page) -> None:
     page.get_by_label("An English sentence").press("Enter")
     said(page)
     page.locator(".ask-figure :checked").focus()
-    before = page.locator("qkv-ask [role=status]").inner_text()
+    before = " ".join(page.locator(".ask-status:not(:empty)").all_inner_texts())
     page.keyboard.press("ArrowDown")
-    expect(page.locator("qkv-ask [role=status]")).not_to_have_text(before)
+    expect(page.locator(".ask-status").first).not_to_have_text(before)
     assert said(page) != before
     assert page.evaluate("document.activeElement.name") == "asked"
     page.locator(".ask-bugs input").nth(2).check()
     said(page)
-    page.evaluate("document.querySelectorAll('qkv-ask details').forEach(fold => { fold.open = true; })")
+    page.evaluate("document.querySelectorAll('.ask details').forEach(fold => { fold.open = true; })")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        found = Axe().run(page, context="qkv-ask")
+        found = Axe().run(page, context=".ask")
         assert found.violations_count == 0, found.generate_report()
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.emulate_media(media="print")
-    assert page.locator("qkv-ask button:visible, .ask-bugs:visible").count() == 0
+    assert page.locator(".ask button:visible, .ask-bugs:visible").count() == 0
     assert page.locator(".ask-figure .qkv").is_visible()
 
 
@@ -230,22 +230,22 @@ def test_stopping_and_what_does_not_come(browser: Browser, address: str, packed:
     with reader(browser, address) as one:
         one.route("**/layer-2*", lambda route: None)
         one.get_by_role("button", name="Ask the model").click()
-        expect(one.locator("qkv-ask [role=status]")).to_contain_text("Loading the model: ", timeout=60_000)
+        expect(one.locator(".ask-status").first).to_contain_text("Loading the model: ", timeout=60_000)
         one.get_by_role("button", name="Stop").click()
         assert said(one) == "Stopped."
         one.unroute("**/layer-2*")
         for name, word in (("**/layer-2*", "interrupted"), ("**/qkv-worker.mjs", "interrupted")):
             one.route(name, lambda route: route.abort())
             one.get_by_role("button", name="Ask the model").click()
-            expect(one.locator("qkv-ask [role=status]")).to_contain_text(word, timeout=60_000)
+            expect(one.locator(".ask-status").first).to_contain_text(word, timeout=60_000)
             one.unroute(name)
         one.route("**/runtime/**", lambda route: route.fulfill(status=404, body="none"))
         one.get_by_role("button", name="Ask the model").click()
-        expect(one.locator("qkv-ask [role=status]")).to_contain_text("made without Python and the model")
+        expect(one.locator(".ask-status").first).to_contain_text("made without Python and the model")
         one.unroute("**/runtime/**")
         one.context.set_offline(True)
         one.get_by_role("button", name="Ask the model").click()
-        expect(one.locator("qkv-ask [role=status]")).to_contain_text("are you offline?")
+        expect(one.locator(".ask-status").first).to_contain_text("are you offline?")
         one.context.set_offline(False)
         assert ask(one).startswith("Layer 3, head 1: “")
 
@@ -255,7 +255,7 @@ def test_without_a_script_the_recorded_sentences_stand(browser: Browser, address
     context = browser.new_context(java_script_enabled=False)
     still = context.new_page()
     still.goto(f"{address}ask/")
-    assert still.locator("qkv-ask form").is_hidden()
+    assert still.locator(".ask form").is_hidden()
     assert still.get_by_text("Asking needs JavaScript.").is_visible()
     assert still.locator(".qkv-consult").count() == 3
     still.locator(".qkv-consult label").nth(9).click()
