@@ -1,15 +1,12 @@
-"""The trained models against transformers: the same weights, the same hidden states, and text cut alike.
+"""The trained models against transformers: the same weights, the same hidden states.
 
 Compared where `make heads` has fetched the packages; without them the recorded heads speak for themselves
 (`tests/models`).
 """
 
 import json
-import random
 import re
-import unicodedata
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +20,9 @@ from qkvdocs.models import Decoder, read_costs, read_head
 from qkvdocs.wild import pairs_to_halves
 from tests.models import costs, record
 
-ROOT = Path(__file__).parents[2]
 FILE = record.DOCS / "parity.json"
 LIMITS = {"minilm": 2e-5, "smollm2": 2e-4}
 """Largest difference of a hidden state, relative to the largest entry of its layer, and of an attention weight."""
-LINES = 10_000
 
 pytestmark = pytest.mark.skipif(
     not all((record.CACHE / pin.name).exists() for pin in record.PINS),
@@ -124,32 +119,6 @@ def test_the_model_is_that_of_transformers(model: str, request: pytest.FixtureRe
     assert kept["limits"] == LIMITS
     assert max(kept[model].values()) <= LIMITS[model]
     assert kept[model].keys() == found.keys()
-
-
-def lines() -> list[str]:
-    """Lines of this repository, and as many of letters drawn from many alphabets."""
-    pages = [
-        line for path in sorted((ROOT / "docs").rglob("*.md")) for line in path.read_text("utf-8").split("\n")
-    ]
-    draw = random.Random(14)
-    # Letters that no Unicode since version 3.2 has reassigned: the two libraries have tables of different age.
-    old = unicodedata.ucd_3_2_0.category
-    letters = [c for c in map(chr, range(0x20, 0x3100)) if old(c) == unicodedata.category(c)]
-    letters += list("中文字한국어𝑄 \t\u00a0\u200b\x01ſﬁİ")
-    drawn = ["".join(draw.choices(letters, k=draw.randint(0, 30))) for _ in range(LINES // 2)]
-    words = ["".join(draw.choices("aeioustr", k=draw.randint(1, 9))) for _ in range(LINES // 2)]
-    return [line for line in pages if "[CLS]" not in line] + drawn + words
-
-
-def test_text_is_cut_as_the_tokenizers_library_cuts_it() -> None:
-    """Line by line, at least ten thousand."""
-    theirs = tokenizers.Tokenizer.from_file(str(record.CACHE / "minilm" / "tokenizer.json"))
-    theirs.no_truncation()
-    theirs.no_padding()
-    ours, said = record.encoder().pieces, lines()
-    assert len(said) >= LINES
-    other = [line for line in said if ours.cut(line) != theirs.encode(line).tokens]
-    assert not other, other[:5]
 
 
 def test_the_reports_are_of_these_files() -> None:
