@@ -73,7 +73,7 @@ customElements.define("qkv-ask", class extends HTMLElement {
     part("broken").hidden = !found.broken;
     if (found.maps) for (const [number, line] of this.root.querySelectorAll(".ask-layer").entries()) {
       line.classList.toggle("ask-seen", number in found.maps);
-      line.style.setProperty("--map", `url(${found.maps[number]})`);
+      line.style.setProperty("--map", found.maps[number] ? `url(${found.maps[number]})` : "none");
     }
     part("result").hidden = false;
     const unknown = found.words.filter((word) => word === "[UNK]").length;
