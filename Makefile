@@ -43,7 +43,7 @@ serve: $(VENV)/has-site ## read the site; a saved edit of a lesson or of the pac
 build: $(VENV)/has-site ## build the site into site/, checked; the exit code tells
 	@$(BIN)/python -m qkvdocs build $(BUILD)
 
-runtime: $(VENV)/has-site ## fetch the Python that readers can run in the page (17 MB kept, 110 MB loaded, once)
+runtime: $(VENV)/has-site ## fetch the Python and the model that readers can run in the page (125 MB kept, 190 MB loaded, once)
 	@$(BIN)/python -m qkvdocs runtime --pip "$(PYTHON) -m pip"
 
 offline: build ## build the site into site-offline/ too, where it opens without a server

@@ -43,7 +43,7 @@ def test_the_figure_has_the_recorded_weights(place: str) -> None:
             found = asked(place, sentence=sentence, layer=layer, head=head)
             assert found["words"] == facts["words"]
             assert np.abs(shares(found["figure"]) - facts["pattern"]).max() < 0.015
-            assert len(found["maps"]) == layer + 1
+            assert len(found["maps"]) > layer
 
 
 def test_the_word_is_the_readers_or_the_most_decided(place: str) -> None:

@@ -19,6 +19,7 @@ from qkvdocs.core import QKVWeights, attend, split_heads
 from qkvdocs.models import Decoder, read_costs, read_head
 from qkvdocs.wild import pairs_to_halves
 from tests.models import costs, record
+from tests.parity.test_pieces import lines
 
 FILE = record.DOCS / "parity.json"
 LIMITS = {"minilm": 2e-5, "smollm2": 2e-4}
