@@ -10,21 +10,21 @@ customElements.define("qkv-ask", class extends HTMLElement {
     for (const name of ["sentence", "second", "fault"]) if (given.has(name)) form.elements[name].value = given.get(name);
     this.choose(given.get("head") || this.data.head);
     this.at = given.has("word") ? +given.get("word") : null;
-    form.onsubmit = (event) => { event.preventDefault(); this.at = this.asked === form.elements.sentence.value ? this.at : null; this.look(true); };
+    form.onsubmit = (event) => { event.preventDefault(); this.at = this.asked === form.elements.sentence.value ? this.at : null; this.look(); };
     form.onkeydown = (event) => { if (event.key === "Enter" && event.target.name === "sentence") { event.preventDefault(); form.requestSubmit(); } };
     root.onclick = ({ target }) => {
       const button = target.closest("button");
       if (button?.dataset.head) {
         this.choose(button.dataset.head);
-        this.asked === undefined ? this.save() : this.look(true);
+        this.asked === undefined ? this.save() : this.look();
       }
       if (button?.name === "compare") this.compare();
       if (button?.name === "stop") this.end("Stopped.");
     };
     root.onchange = ({ target }) => {
-      if (target.name === "asked") { this.at = [...form.elements.asked].indexOf(target); this.look(false); }
+      if (target.name === "asked") { this.at = [...form.elements.asked].indexOf(target); this.look(this.asked); }
       this.save();
-      if (target.name === "fault" && this.asked !== undefined) this.look(false, 1).then(() => this.compared && this.compare());
+      if (target.name === "fault" && this.asked !== undefined) this.look(this.asked, 1).then(() => this.compared && this.compare());
     };
     for (const part of root.querySelectorAll(".ask-part")) part.hidden = false;
     root.querySelector(".ask-none").hidden = true;
@@ -53,25 +53,25 @@ customElements.define("qkv-ask", class extends HTMLElement {
     const count = text.split(/\s+/).filter(Boolean).length, { words } = this.data;
     return !count ? "Type a sentence first." : count > words ? `That is ${count} words; this page shows at most ${words}.` : "";
   }
-  async look(whole, place = 0) {
+  async look(text = this.form.elements.sentence.value, place = 0) {
     this.place = place;
-    const { sentence, fault } = this.form.elements, text = whole ? sentence.value : this.asked, wrong = this.wrong(text);
+    const { fault } = this.form.elements, wrong = this.wrong(text);
     if (wrong) return this.say(wrong, true);
-    const [layer, head] = this.head.split("-").map(Number);
-    const found = await this.ask({ sentence: text, layer, head, at: this.at, bug: fault.value, whole }, layer + 1);
+    const [layer, head] = this.head.split("-").map(Number), part = (name) => this.root.querySelector(`.ask-${name}`);
+    // Another word's answers are on their way: what is below stays where it is.
+    part("figure").style.minHeight = `${part("figure").offsetHeight}px`;
+    const found = await this.ask({ sentence: text, layer, head, at: this.at, bug: fault.value }, layer + 1);
     if (!found) return;
     this.asked = text;
     this.at = found.at;
-    const part = (name) => this.root.querySelector(`.ask-${name}`);
-    if (found.figure) {
-      const inside = part("figure").contains(document.activeElement);
-      part("figure").innerHTML = found.figure;
-      if (inside) part("figure").querySelector(":checked").focus();
-    }
+    const inside = part("figure").contains(document.activeElement);
+    part("figure").innerHTML = found.figure;
+    part("figure").style.minHeight = "";
+    if (inside) part("figure").querySelector(":checked").focus({ preventScroll: true });
     part("numbers").innerHTML = found.numbers;
     part("broken").innerHTML = found.broken ?? "";
     part("broken").hidden = !found.broken;
-    if (found.maps) for (const [number, line] of this.root.querySelectorAll(".ask-layer").entries()) {
+    for (const [number, line] of this.root.querySelectorAll(".ask-layer").entries()) {
       line.classList.toggle("ask-seen", number in found.maps);
       line.style.setProperty("--map", found.maps[number] ? `url(${found.maps[number]})` : "none");
     }

@@ -53,6 +53,7 @@ class Text:
         self._encoder, self._bug = encoder, bug
         self._rows = [encoder.embed(self.words)]
         self._heads: list[Heads] = []
+        self._maps: list[str] = []
 
     def rows(self, layer: int) -> np.ndarray:
         """Give the rows that enter a layer; behind the last, those that leave the model."""
@@ -70,7 +71,8 @@ class Text:
 
     def maps(self) -> list[str]:
         """Draw the attention weights of each layer that was computed, all heads side by side."""
-        return [shades(np.hstack([*heads.pattern])) for heads in self._heads]
+        self._maps += [shades(np.hstack([*heads.pattern])) for heads in self._heads[len(self._maps) :]]
+        return self._maps
 
     def vector(self) -> np.ndarray:
         """Give the sentence's own vector: the mean of the rows that leave the last layer, of length one."""
@@ -104,9 +106,7 @@ class Model:
             self.encoder.add_layer(self.folder)
         return self._text(sentence, bug)
 
-    def look(
-        self, sentence: str, layer: int, head: int, at: int | None, bug: str, whole: bool
-    ) -> dict[str, Any]:
+    def look(self, sentence: str, layer: int, head: int, at: int | None, bug: str) -> dict[str, Any]:
         """Show one head on a sentence.
 
         Args:
@@ -115,7 +115,6 @@ class Model:
             head: Which head of it.
             at: The place of the word that asks; None takes the one that is most decided.
             bug: A bug to compare with; empty for none.
-            whole: Whether the figure and the small maps are wanted, or only what belongs to the word.
 
         Returns:
             HTML by name, the words, and the place of the word.
@@ -133,13 +132,16 @@ class Model:
             "numbers": _numbers(text.words, heads, head, at),
         }
         title = f"layer {layer}, head {head}"
-        if whole:
-            found["figure"] = consult(
-                text.words, Q=heads.Q[head], K=heads.K[head], V=heads.V[head], scores=heads.scores[head],
-                pattern=heads.pattern[head], context=heads.context[head], at=at, name="asked",
-                caption=f"{title.capitalize()}, on your sentence, computed in your browser.",
-            )  # fmt: skip
-            found["maps"] = text.maps()
+        weights, width = self.encoder.weights[layer], heads.Q.shape[-1]
+        own = slice(head * width, head * width + width)
+        bias = np.zeros(width) if weights.b_Q is None else weights.b_Q[own]
+        found["figure"] = consult(
+            text.words, Q=heads.Q[head], K=heads.K[head], V=heads.V[head], scores=heads.scores[head],
+            pattern=heads.pattern[head], context=heads.context[head], at=at, name="asked", alone=True,
+            made=(text.rows(layer), weights.W_Q[:, own], bias),
+            caption=f"{title.capitalize()}, on your sentence, computed in your browser.",
+        )  # fmt: skip
+        found["maps"] = text.maps()
         if bug:
             wrong = self.text(sentence, layer + 1, bug).heads(layer).pattern[head]
             found["said"] += (

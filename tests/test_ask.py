@@ -23,16 +23,10 @@ def place(packed: Path) -> str:
 
 def asked(place: str, **request: Any) -> dict[str, Any]:
     """Ask as the page's script does."""
-    usual = {"sentence": EXAM, "layer": 3, "head": 1, "at": None, "bug": "", "whole": True}
+    usual = {"sentence": EXAM, "layer": 3, "head": 1, "at": None, "bug": ""}
     return json.loads(
         ask.reply(json.dumps({"folder": place} | (request if "second" in request else usual | request)))
     )
-
-
-def shares(html: str) -> np.ndarray:
-    """Read the shares of all words off the figure."""
-    found = [float(text) for text in re.findall(r"<u>([\d.]+)</u>", html)]
-    return np.reshape(found, (-1, int(len(found) ** 0.5)))
 
 
 def test_the_figure_has_the_recorded_weights(place: str) -> None:
@@ -40,17 +34,18 @@ def test_the_figure_has_the_recorded_weights(place: str) -> None:
     for layer, head in ((3, 1), (0, 2), (4, 5)):
         record = read_head(f"{ROOT}/docs/models/minilm-{layer}-{head}.npz").record["sentences"]
         for sentence, facts in record.items():
-            found = asked(place, sentence=sentence, layer=layer, head=head)
+            for at, row in enumerate(facts["pattern"]):
+                found = asked(place, sentence=sentence, layer=layer, head=head, at=at)
+                shown = [float(share) for share in re.findall(r"<u>([\d.]+)</u>", found["figure"])]
+                assert np.abs(np.subtract(shown, row)).max() < 0.015
             assert found["words"] == facts["words"]
-            assert np.abs(shares(found["figure"]) - facts["pattern"]).max() < 0.015
             assert len(found["maps"]) > layer
 
 
 def test_the_word_is_the_readers_or_the_most_decided(place: str) -> None:
     """And what is said of it, and its numbers, are its own."""
-    found = asked(place, at=7, whole=False)
+    found = asked(place, at=7)
     assert found["said"] == "“they” listens most to “students”, with a share of 0.71."
-    assert "figure" not in found
     cells = re.findall(r"<td>(-?[\d.]+)</td><td>(-?[\d.]+)</td><td>(-?[\d.]+)</td>", found["numbers"])
     assert len(cells) == 32
     for query, key, product in cells:
@@ -58,15 +53,16 @@ def test_the_word_is_the_readers_or_the_most_decided(place: str) -> None:
     total = re.search(r"<td>(-?[\d.]+)</td></tr></tfoot>", found["numbers"])
     assert float(total[1]) == pytest.approx(sum(float(product) for *_, product in cells), abs=0.2)
 
-    at, weights = asked(place)["at"], shares(asked(place)["figure"])
-    assert weights[at].max() == weights[1:-1, 1:-1].max()
+    at, pattern = asked(place)["at"], ask._model(place).text(EXAM, 4).heads(3).pattern[1, 1:-1, 1:-1]
+    others = pattern - np.diag(np.diag(pattern))
+    assert others[at - 1].max() == others.max()
     assert asked(place, at=99)["at"] == at
 
 
 @pytest.mark.parametrize("bug", SILENT)
 def test_a_bug_is_shown_beside(place: str, bug: str) -> None:
     """In every layer: so the rows that reach a later one differ, too."""
-    found = asked(place, at=7, bug=bug, whole=False)
+    found = asked(place, at=7, bug=bug)
     right, wrong = re.findall(r"<li>(?:right|broken), they asks: (.*?)</li>", found["broken"])
     assert "students 0.71" in right
     assert right != wrong

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures import _words
 from qkvdocs.figures._frame import check_name, frame
-from qkvdocs.figures._ribbons import MANY, NOTHING, by_weight, even, heard, ribbon, shares
+from qkvdocs.figures._ribbons import MANY, NOTHING, by_weight, even, evens, heard, ribbon, shares
 from qkvdocs.numbers import factor
 
 __all__ = ["consult"]
@@ -40,6 +40,7 @@ def consult(
     name: str,
     asking: Sequence[int] = (),
     made: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+    alone: bool = False,
     caption: str = "",
 ) -> str:
     """Let a reader pick a word of a sentence and see whom it asks, in one attention head.
@@ -61,6 +62,7 @@ def consult(
         asking: The places of the words that can be picked; all if empty.
         made: What made the queries: the rows X of shape `(words, d_model)`, W_Q of shape `(d_model, d_head)` and
             b_Q of shape `(d_head,)`. Then one entry of the picked word's query is worked out.
+        alone: Whether only the word at `at` has its answers, for a script that draws the figure anew for each.
         name: Its name on the page; no other figure there may have it.
         caption: HTML of the caption; how to read the strips follows it.
 
@@ -101,15 +103,19 @@ def consult(
         raise QKVError("made must be X, W_Q and b_Q with Q = X W_Q + b_Q")
     parts, said = "", ""
     for line, i in enumerate(asking):
-        word, row = words[i], [even(weight) for weight in shares(words[i], p[i], n).tolist()]
+        word, row = words[i], evens(shares(words[i], p[i], n))
         order = by_weight(row)
         most = order[0]
         said += f"<li>{escape(word)} asks: {heard(words, row)}</li>"
         picked = " checked" if i == at else ""
+        parts += (
+            f'<label>{_strip("q", i)}<input type="radio" name="{name}"{picked}><b>{escape(word)}</b></label>'
+        )
+        if alone and not picked:
+            continue
         worked = _made(word, X[i], W, b, q[i]) if made else ""
         worked += _sum((word, i), (words[most], most), q[i], k[most], s[i, most], row[most])
         parts += (
-            f'<label>{_strip("q", i)}<input type="radio" name="{name}"{picked}><b>{escape(word)}</b></label>'
             f'<div class="answers">{_ribbons(line, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
             f'<div class="home">{worked}'
             f'<p><b class="v">takes home</b> {_strip("v c", i)} ≈ {_mixture(words, row, order)}</p></div>'
@@ -196,8 +202,8 @@ def _answers(words: Sequence[str], scores: np.ndarray, row: Sequence[str]) -> st
     most = max(row, key=float)
     return "".join(
         f'<li class="row{PASSED if text == NOTHING else MOST if text == most else ""}" style="--w:{text}">'
-        f"<b>{escape(word)}</b> {_strip('k', j)} <s>{even(score, 1)}</s> <u>{text}</u> {_strip('v', j)}</li>"
-        for j, (word, score, text) in enumerate(zip(words, scores.tolist(), row, strict=True))
+        f"<b>{escape(word)}</b> {_strip('k', j)} <s>{score}</s> <u>{text}</u> {_strip('v', j)}</li>"
+        for j, (word, score, text) in enumerate(zip(words, evens(scores, 1), row, strict=True))
     )
 
 

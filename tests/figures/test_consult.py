@@ -108,6 +108,16 @@ def test_each_word_has_its_answers() -> None:
     assert len(re.findall("added up", html)) == 3
 
 
+def test_a_script_may_ask_for_one_word_at_a_time() -> None:
+    """The same for that word, nothing of the others' answers, and all words to pick from and to hear."""
+    whole, one = consult(WORDS, **GIVEN), consult(WORDS, **GIVEN, alone=True)
+    answers = re.findall(r'<div class="answers">.*?</div><div class="home">.*?</div>', whole)
+    assert len(answers) == 3
+    assert re.findall(r'<div class="answers">.*?</div><div class="home">.*?</div>', one) == answers[2:]
+    for part in ("<label>", "asks: "):
+        assert one.count(part) == whole.count(part) == 3
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [

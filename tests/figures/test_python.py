@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures import (
@@ -18,6 +20,7 @@ from qkvdocs.figures import (
     visibility,
     worked_product,
 )
+from qkvdocs.figures._ribbons import even, evens
 from tests.figures.examples import FLOW, GALLERY, W_K, W_Q, W_V, X, attention, column, product, split, stored
 
 x, W = np.array([2, 3]), np.array([[1, 10], [0, -1]])
@@ -324,3 +327,13 @@ def test_the_flow_is_drawn_and_said():
     html = diagram(FLOW.removeprefix("```mermaid\n").removesuffix("\n```"), cache=None)
     assert "x = [2, 3]" in html
     assert html.count("<rect") == 7
+
+
+@given(st.lists(st.floats(-1e18, 1e18) | st.floats(-2, 2, width=32)), st.integers(1, 4))
+@example([0.125, -0.001, 2.5], 2)
+@example([-0.25], 1)
+@example([1e17], 1)
+def test_many_numbers_are_written_as_each_of_them(numbers: list[float], digits: int) -> None:
+    """The short way gives what the exact one does, ties and minus zero included."""
+    array = np.array(numbers, np.float64)
+    assert evens(array, digits) == [even(number, digits) for number in array.tolist()]
