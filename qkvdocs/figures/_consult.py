@@ -113,7 +113,7 @@ def consult(
         )
         if alone and not picked:
             continue
-        worked = _made(word, X[i], W, b, q[i]) if made else ""
+        worked = _made(word, X[i], W, b, np.abs(q[i] * k[most]).argmax().item()) if made else ""
         worked += _sum((word, i), (words[most], most), q[i], k[most], s[i, most], row[most])
         parts += (
             f'<div class="answers">{_ribbons(line, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
@@ -231,8 +231,8 @@ def _sum(
     )
     return (
         f"<p>{names}, cell by cell, added up: {_products(query, key)}, ≈ {even(total, 1)}</p>"
-        f"<p>fit: {even(total, 1)} / √{root} ≈ {even(score, 1)}; among all fits, softmax makes that a share of"
-        f" {weight}</p>"
+        f"<p>fit: {even(total, 1)} / √{root}, for cards of {root} numbers, ≈ {even(score, 1)}; softmax raises e to each"
+        f" fit and divides by the sum of all: a share of {weight}</p>"
     )
 
 
@@ -247,12 +247,12 @@ def _products(a: np.ndarray, b: np.ndarray, digits: int = 1) -> str:
     return shown
 
 
-def _made(word: str, row: np.ndarray, W: np.ndarray, b: np.ndarray, query: np.ndarray) -> str:
-    """Work out the largest entry of a query."""
-    e = int(np.abs(query).argmax())
+def _made(word: str, row: np.ndarray, W: np.ndarray, b: np.ndarray, e: int) -> str:
+    """Work out an entry of a query: the row times a column, and the bias."""
     return (
-        f'<p>{escape(word)}, a row of {len(row)} numbers, passes <b class="q">W_Q</b>; entry {e} of its query is'
-        f" {_products(row, W[:, e], 2)}, and a bias of {even(b[e], 2)}: ≈ {even(query[e], 1)}</p>"
+        f"<p>{escape(word)} comes as a row of {len(row)} numbers. Number {e} of its query is that row times column"
+        f' {e} of <b class="q">W_Q</b>, added up: {_products(row, W[:, e], 2)}, and a bias of {even(b[e], 2)}:'
+        f" ≈ {even(row @ W[:, e] + b[e], 1)}</p>"
     )
 
 
