@@ -200,14 +200,15 @@ def _ribbons(line: int, row: Sequence[str]) -> str:
 
 def _answers(words: Sequence[str], scores: np.ndarray, row: Sequence[str]) -> str:
     most = max(row, key=float)
+
+    def look(text: str) -> str:
+        return " passed" if text == NOTHING else f'{" most" if text == most else ""}" style="--w:{text}'
+
     return "".join(
-        f'<li class="row{PASSED if text == NOTHING else MOST if text == most else ""}" style="--w:{text}">'
-        f"<b>{escape(word)}</b> {_strip('k', j)} <s>{score}</s> <u>{text}</u> {_strip('v', j)}</li>"
+        f'<li class="row{look(text)}"><b>{escape(word)}</b> {_strip("k", j)} <s>{score}</s> <u>{text}</u>'
+        f" {_strip('v', j)}</li>"
         for j, (word, score, text) in enumerate(zip(words, evens(scores, 1), row, strict=True))
     )
-
-
-PASSED, MOST = " passed", " most"
 
 
 def _strip(role: str, at: int) -> str:

@@ -30,8 +30,10 @@ TOOLTIPS = "content.tooltips"
 """The theme's feature that makes tooltips, as a page's settings name it."""
 UNREAD = "--md-mermaid"
 """Variables that a script of the theme reads to draw what is drawn here when the site is built."""
-TEX = re.compile(r"<annotation\b.*?</annotation>", re.S)
-"""The source of a formula, which the checks have read and a reader never sees."""
+UNSEEN = re.compile(
+    r'<annotation\b.*?</annotation>|<meta name="generator"[^>]*>|(?<=<svg) xmlns="[^"]*"', re.S
+)
+"""The source of a formula, which the checks have read; who built the page; and what only a file of its own needs."""
 
 
 class Names(HTMLParser):
@@ -85,7 +87,7 @@ def slim(site: Path) -> None:
         for link in others:
             text = text.replace(link, "", 1)
         text = text.replace(first, SHEET.sub(rf'<link rel="stylesheet" href="\1{STYLE}">', first), 1)
-        path.write_text(TEX.sub("", IDLE.sub(r"\1", _fold(text))), "utf-8")
+        path.write_text(UNSEEN.sub("", IDLE.sub(r"\1", _fold(text))), "utf-8")
 
 
 def _fold(page: str) -> str:
