@@ -8,7 +8,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,16 @@ def run_fence(fences: Sequence[Mapping[str, str]], number: int, code: str) -> di
     ):
         settle()
         try:
+            # A reader has no file of the repository. What reads one is passed over, and so is what needs its names.
+            lost: tuple[type[Exception], ...] = (FileNotFoundError,)
             for earlier in fences[:number] if fence.get("session") else ():
                 if earlier.get("session") == fence["session"]:
-                    # A reader has no file of the repository; what needs its contents will say so.
-                    with suppress(Exception if earlier.get("raises") else FileNotFoundError):
+                    try:
                         execute(earlier["code"], ABOVE, module)
+                    except Exception as error:
+                        if not earlier.get("raises") and not isinstance(error, lost):
+                            raise
+                        lost += (NameError,) if isinstance(error, FileNotFoundError) else ()
             output.clear()
             execute(code, OWN, module)
         except BaseException as error:

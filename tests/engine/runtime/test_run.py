@@ -77,10 +77,13 @@ def test_an_expected_error_above_does_not_stop_what_is_below() -> None:
 
 
 def test_a_file_of_the_repository_is_not_there() -> None:
-    """A block above that reads one is passed over; only what needs its names fails, by name."""
+    """A block above that reads one is passed over, and what needs its names too; the reader's own fails by name."""
     above = {"code": "before = 1\ntext = open('docs/none.json').read()", "session": "a"}
     assert run("print(before)", above) == {"text": "1", "error": ""}
     assert run("print(text)", above)["text"].endswith("NameError: name 'text' is not defined")
+    needs = {"code": "words = text.split()\nmore = 1", "session": "a"}
+    assert run("print(before)", above, needs) == {"text": "1", "error": ""}
+    assert run("print(before)", needs, above)["error"] == "NameError"
     broken = {"code": "1 / 0", "session": "a"}
     assert run("print(1)", broken)["error"] == "ZeroDivisionError"
 
