@@ -57,10 +57,10 @@ changes: $(VENV)/has-test build ## show in changes/ what a reader would see chan
 	@cd .cache/base && PYTHONPATH=$(CURDIR)/.cache/base $(CURDIR)/$(BIN)/python -m qkvdocs build -q
 	@$(BIN)/python -m qkvdocs changes .cache/base/site site -o changes --ledgers .cache/base/tests/ledger tests/ledger $(if $(SUMMARY),--summary $(SUMMARY))
 
-test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that need no built site; with TEST=…, just these
+test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that need neither browser nor built site; with TEST=…, just these
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope $(if $(TEST),$(TEST),-m "not site")
 
-audit: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests of the built site, page by page, as its readers have it (needs a Chromium)
+audit: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that need a browser or the built site (needs a Chromium)
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope -m site
 
 quick: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run tests of the subject and of running pages: half a minute, for the loop while writing

@@ -197,13 +197,13 @@ def _numbers(words: list[str], heads: Heads, head: int, at: int) -> str:
         f"<tr><th scope=row>{cell}</th>"
         + "".join(f"<td>{even(number.item())}</td>" for number in numbers)
         + "</tr>"
-        for cell, numbers in enumerate(zip(query, key, products, strict=True), 1)
+        for cell, numbers in enumerate(zip(query, key, products, strict=True))
     )
     asks, offers = (
         f'<b class="{role}">{escape(word)}</b>' for role, word in (("q", words[at]), ("k", words[to]))
     )
     return (
-        f"<table><thead><tr><th scope=col>cell</th><th scope=col>query of {asks}</th>"
+        f"<table><thead><tr><th scope=col>number</th><th scope=col>query of {asks}</th>"
         f"<th scope=col>key of {offers}</th><th scope=col>product</th></tr></thead><tbody>{cells}</tbody>"
         f"<tfoot><tr><th scope=row colspan=3>sum</th><td>{even(products.sum().item())}</td></tr></tfoot></table>"
     )

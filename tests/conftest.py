@@ -22,13 +22,13 @@ THEIRS = {"TORCHINDUCTOR_CACHE_DIR"}
 """Set by a library for itself, when it loads a part."""
 
 
-BUILT = {"site", "raw", "grown", "elsewhere"}
+READERS = {"browser", "site", "raw", "grown", "elsewhere"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the built site: `make audit` runs it, `make test` all else."""
+    """Mark what needs a browser or the built site: `make audit` runs it, `make test` all else."""
     for item in items:
-        if BUILT & {*getattr(item, "fixturenames", ())}:
+        if READERS & {*getattr(item, "fixturenames", ())}:
             item.add_marker("site")
 
 
