@@ -68,8 +68,8 @@ class Project:
         """Run a Python module in the project's folder, as a user would; `cold` in an interpreter of its own."""
         words = (sys.executable, "-m", *words)
         env = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1", **environment}
-        if not cold:
-            return warm.run([*words], self.root, env)
+        if not cold and (done := warm.run([*words], self.root, env)):
+            return done
         return subprocess.run(
             words, cwd=self.root, env=env, capture_output=True, text=True, timeout=120, check=False
         )

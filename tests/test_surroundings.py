@@ -1,10 +1,14 @@
 """No test changes what the next one finds."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.conftest import left_as_found
+from tests.warm import ROOT
 
 
 def test_a_variable_left_behind_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +28,15 @@ def test_what_is_put_back_passes(tmp_path: Path) -> None:
     with left_as_found(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", "0")
         patch.chdir(tmp_path)
+
+
+def test_a_command_that_hangs_is_run_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warm process that started it is given up, and a new one answers."""
+    words, env = [sys.executable, "-m", "http.server", "0"], {**os.environ, "PYTHONPATH": str(ROOT)}
+    monkeypatch.setattr(warm, "SECONDS", 0.5)
+    warm.server.cache_clear()
+    assert warm.run(words, tmp_path, env) is None
+    monkeypatch.setattr(warm, "SECONDS", 60)
+    done = warm.run([*words, "--help"], tmp_path, env)
+    assert done is not None
+    assert done.returncode == 0

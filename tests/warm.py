@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ MODULES = (
     "markdown.extensions.tables", "markdown.extensions.toc", "pymdownx.arithmatex", "pymdownx.highlight",
     "pymdownx.superfences", "pymdownx.tabbed", "qkvdocs.engine.pages._hooks",
 )  # fmt: skip
+SECONDS = 60
 Started = subprocess.Popen
 
 
@@ -66,8 +68,8 @@ def become(words: list[str], environment: dict[str, str]) -> NoReturn:
     os._exit(code)
 
 
-def serve(number: int) -> None:
-    """Run commands, one after the other, until nobody asks any more."""
+def serve(number: int, seconds: float) -> None:
+    """Run commands, one after the other, until nobody asks any more, or one hangs."""
     for name in MODULES:
         importlib.import_module(name)
     _forge.warm(ROOT)
@@ -78,7 +80,12 @@ def serve(number: int) -> None:
     subprocess.Popen = Forked  # type: ignore[assignment, misc]
     asked = socket.socket(fileno=number).makefile("rw", encoding="utf-8")
     for order in asked:
-        done = subprocess.run(**json.loads(order), capture_output=True, text=True, check=False, timeout=120)
+        try:
+            done = subprocess.run(
+                **json.loads(order), capture_output=True, text=True, check=False, timeout=seconds
+            )
+        except subprocess.TimeoutExpired:
+            return
         asked.write(json.dumps([done.returncode, done.stdout, done.stderr]) + "\n")
         asked.flush()
 
@@ -88,14 +95,15 @@ def server() -> Any:
     """Start the warm process of this one; it ends with it."""
     ours, theirs = socket.socketpair()
     with theirs:
-        code = f"from tests.warm import serve; serve({theirs.fileno()})"
+        code = f"from tests.warm import serve; serve({theirs.fileno()}, {SECONDS})"
         words = [sys.executable, "-c", code]
         started = subprocess.Popen(words, cwd=ROOT, pass_fds=[theirs.fileno()])
     asked = ours.makefile("rw", encoding="utf-8")
 
     def end() -> None:
-        ours.shutdown(socket.SHUT_RDWR)
-        asked.close()
+        with suppress(OSError):  # it has ended
+            ours.shutdown(socket.SHUT_RDWR)
+            asked.close()
         ours.close()
         started.wait()
 
@@ -103,9 +111,12 @@ def server() -> Any:
     return asked
 
 
-def run(words: list[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command as `subprocess.run` would."""
+def run(words: list[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str] | None:
+    """Run a command as `subprocess.run` would; None if it hung, which a lock can do that a killed build held."""
     asked = server()
     asked.write(json.dumps({"args": words, "cwd": str(cwd), "env": env}) + "\n")
     asked.flush()
-    return subprocess.CompletedProcess(words, *json.loads(asked.readline()))
+    if answer := asked.readline():
+        return subprocess.CompletedProcess(words, *json.loads(answer))
+    server.cache_clear()
+    return None
