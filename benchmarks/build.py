@@ -50,6 +50,14 @@ def build(root: Path, out: Path, *command: str) -> float:
     return time.perf_counter() - began
 
 
+def copy_to(root: Path) -> None:
+    """Lay out what a build of the real site reads."""
+    for name in ("docs", "qkvdocs", "tests"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("mkdocs.yml", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, root)
+
+
 def checkout(commit: str, root: Path) -> Path:
     """Lay out an older commit."""
     archive = root.with_suffix(".tar")
@@ -86,10 +94,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         roots = {name: Path(folder, name) for name in ("executed", "pasted")}
         for root in roots.values():
-            for name in ("docs", "qkvdocs", "tests"):
-                shutil.copytree(ROOT / name, root / name)
-            for name in ("mkdocs.yml", "CONTRIBUTING.md"):
-                shutil.copy(ROOT / name, root)
+            copy_to(root)
         for path in sorted((roots["pasted"] / "docs").rglob("*.md")):
             path.write_text(pasted(path, roots["pasted"] / "docs"), "utf-8")
         roots |= {"checked": roots["executed"], "old": checkout(given.old, Path(folder, "old"))}

@@ -16,9 +16,12 @@ import time
 import urllib.request
 from pathlib import Path
 
-from qkvdocs.engine.pages import run_page
-
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from build import copy_to  # noqa: E402
+
+from qkvdocs.engine.pages import run_page  # noqa: E402
+
 PAGES = ("index.md", "lessons/04-qkv-projections.md", "concepts/softmax.md")
 PAGE, PACKAGE = 1.5, 3.0
 SHOWN = "qkvdocs/figures/_frame.py", "This figure in words"
@@ -32,10 +35,8 @@ def main() -> int:
     rounds = parser.parse_args().times
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         root = Path(folder)
-        for name in ("docs", "qkvdocs", "tests", ".cache/diagrams"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("mkdocs.yml", "CONTRIBUTING.md"):
-            shutil.copy(ROOT / name, root)
+        copy_to(root)
+        shutil.copytree(ROOT / ".cache" / "diagrams", root / ".cache" / "diagrams")
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         free.close()

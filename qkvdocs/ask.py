@@ -14,8 +14,8 @@ import numpy as np
 from qkvdocs.errors import QKVError
 from qkvdocs.figures import consult, ribbons
 from qkvdocs.figures._consult import shades
-from qkvdocs.figures._ribbons import even
 from qkvdocs.models import Encoder, Heads, see
+from qkvdocs.numbers import even
 
 __all__ = ["PIECES", "WORDS", "Model", "Text", "reply"]
 

@@ -75,6 +75,12 @@ def fmt(value: float, digits: int = DIGITS) -> str:
     return "0" if text == "-0" else text
 
 
+def even(number: float, digits: int = 2) -> str:
+    """Write every number with the same decimals, so that points stand below one another."""
+    whole, _, part = fmt(number, digits).partition(".")
+    return f"{whole}.{part:0<{digits}}"
+
+
 def factor(value: float, digits: int = DIGITS) -> str:
     """Write a number as it stands in a product: a negative one in brackets.
 

@@ -116,7 +116,7 @@ ELSEWHERE = {"PYTHONHASHSEED": "77", "TZ": "Pacific/Kiritimati", "LC_ALL": "C"}
 
 
 def copied(root: Path) -> dict[str, str]:
-    """Copy the project, with its drawings; give what a command there must be told."""
+    """Copy the project, with its drawings; give what commands there must be told."""
     skipped = shutil.ignore_patterns("__pycache__", ".*")
     for name in ("docs", "qkvdocs", "tests"):
         shutil.copytree(ROOT / name, root / name, ignore=skipped)
@@ -125,6 +125,11 @@ def copied(root: Path) -> dict[str, str]:
     for name in ("mkdocs.yml", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
     (root / ".git").symlink_to(ROOT / ".git")  # pages are dated by commits
+    return surroundings(root)
+
+
+def surroundings(root: Path) -> dict[str, str]:
+    """Give what commands in a copy must be told: its package, and the runtime that was fetched."""
     return {"PYTHONPATH": str(root), "QKVDOCS_RUNTIME": str(ROOT / folder())}
 
 
@@ -159,8 +164,7 @@ def elsewhere(raw: Path) -> Path:
     with FileLock(root / "published.lock"):
         if not (root / "site").exists():
             words = (sys.executable, "-c", CHECKED, str(root / "site"), BUILDER)
-            surroundings = {"PYTHONPATH": str(root), "QKVDOCS_RUNTIME": str(ROOT / folder()), **ELSEWHERE}
-            run(*words, cwd=root, **surroundings)
+            run(*words, cwd=root, **surroundings(root), **ELSEWHERE)
     return root / "site"
 
 

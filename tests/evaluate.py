@@ -37,10 +37,15 @@ EVALUATIONS = {
 }
 
 
+def git(*arguments: str) -> list[str]:
+    """Words of a git command's answer."""
+    words = ["git", *arguments]
+    return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+
+
 def files(about: Iterable[str]) -> list[str]:
     """List files, those that git does not know yet included."""
-    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *about]
-    found = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    found = git("ls-files", "--cached", "--others", "--exclude-standard", *about)
     return sorted(name for name in found if (ROOT / name).exists())
 
 

@@ -19,7 +19,7 @@ import time
 import tomllib
 from pathlib import Path
 
-from tests.evaluate import files
+from tests.evaluate import files, git
 from tests.guards import broken
 
 ROOT = Path(__file__).parents[1]
@@ -29,13 +29,6 @@ WATCHED = (CORE, "tests/core")
 KILLED = {1: "killed", 24: "timeout", -24: "timeout"}
 # Mutants are read from source: a stale .pyc of the same size and second would hide them.
 FRESH = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def git(*arguments: str) -> list[str]:
-    """Lines of a git command's answer."""
-    return subprocess.run(
-        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split()
 
 
 def changed_modules(revision: str) -> list[str]:

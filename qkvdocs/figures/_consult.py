@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures import _words
 from qkvdocs.figures._frame import check_name, frame
-from qkvdocs.figures._ribbons import MANY, NOTHING, by_weight, even, evens, heard, ribbon, shares
-from qkvdocs.numbers import factor
+from qkvdocs.figures._ribbons import MANY, NOTHING, by_weight, evens, heard, ribbon, shares
+from qkvdocs.numbers import even, factor
 
 __all__ = ["consult"]
 
@@ -96,11 +96,10 @@ def consult(
     check_name(name)
     if not np.allclose(p @ v, c, rtol=1e-3, atol=1e-3 * max(1, np.abs(v).max())):
         raise QKVError("context must be the values mixed by the pattern")
-    X, W, b = (
-        np.asarray(part, dtype=float) for part in made or (np.zeros((n, 0)), np.zeros((0, q.shape[1])), 0)
-    )
-    if made and not np.allclose(X @ W + b, q, rtol=1e-3, atol=1e-3 * np.abs(q).max()):
-        raise QKVError("made must be X, W_Q and b_Q with Q = X W_Q + b_Q")
+    if made:
+        X, W, b = (np.asarray(part, dtype=float) for part in made)
+        if not np.allclose(X @ W + b, q, rtol=1e-3, atol=1e-3 * np.abs(q).max()):
+            raise QKVError("made must be X, W_Q and b_Q with Q = X W_Q + b_Q")
     parts, said = "", ""
     for line, i in enumerate(asking):
         word, row = words[i], evens(shares(words[i], p[i], n))

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures._frame import frame
-from qkvdocs.numbers import fmt
+from qkvdocs.numbers import even, fmt
 
 __all__ = ["ribbons"]
 
@@ -65,12 +65,6 @@ def shares(title: str, row: ArrayLike, count: int) -> np.ndarray:
         got = f"least {fmt(weights.min().item())}, sum {fmt(weights.sum().item())}"
         raise QKVError(f"weights of {title} must be shares of one, got {got}")
     return weights.astype(float)
-
-
-def even(number: float, digits: int = DIGITS) -> str:
-    """Write every number with the same decimals, so that points stand below one another."""
-    whole, _, part = fmt(number, digits).partition(".")
-    return f"{whole}.{part:0<{digits}}"
 
 
 def evens(numbers: np.ndarray, digits: int = DIGITS) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qkvdocs.errors import CheckpointError
-from qkvdocs.numbers import fmt
+from qkvdocs.numbers import even, fmt
 
 HEAD = "| in every layer | MiniLM as graded | as before | SmolLM2's loss | next token right |\n|---|--:|--:|--:|--:|"
 
@@ -105,8 +105,7 @@ class Costs:
         """Write one number, marked as recorded; a dash for a model that cannot have the bug."""
         if (found := getattr(cost, model)) is None:
             return "–"
-        whole, _, rest = fmt(found[what], 2).partition(".")
-        said = f"{fmt(100 * found[what], 0)} %" if what == "correct" else f"{whole}.{rest:0<2}"
+        said = f"{fmt(100 * found[what], 0)} %" if what == "correct" else even(found[what])
         return f'<span class="recorded">{said}</span>'
 
 

@@ -138,6 +138,11 @@ def save_head(path: str | PathLike[str], head: Head) -> None:
             place.compress_type = zipfile.ZIP_LZMA  # a tenth smaller than what numpy writes
             with archive.open(place, "w") as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array, np.float16))
-    record = {**head.record, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    write_record(path.with_suffix(".json"), {**head.record, "sha256": digest})
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, a line for each entry."""
     lines = (f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items())
-    path.with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")

@@ -20,7 +20,8 @@ from qkvdocs.figures import (
     visibility,
     worked_product,
 )
-from qkvdocs.figures._ribbons import even, evens
+from qkvdocs.figures._ribbons import evens
+from qkvdocs.numbers import even
 from tests.figures.examples import FLOW, GALLERY, W_K, W_Q, W_V, X, attention, column, product, split, stored
 
 x, W = np.array([2, 3]), np.array([[1, 10], [0, -1]])

@@ -21,6 +21,7 @@ from qkvdocs.core import QKVWeights
 from qkvdocs.engine.runtime import Pin
 from qkvdocs.engine.runtime._fetch import fetch
 from qkvdocs.models import Decoder, Encoder, Head, read_head, save_head
+from qkvdocs.models._head import write_record
 from qkvdocs.wild import pairs_to_halves, save
 from qkvdocs.wild._command import main as wild
 
@@ -240,9 +241,7 @@ def reports() -> dict[str, Any]:
 def record_reports() -> None:
     """Write the reports, with their date."""
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    facts = {"date": date, "command": COMMAND, **reports()}
-    lines = (f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items())
-    REPORTS.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    write_record(REPORTS, {"date": date, "command": COMMAND, **reports()})
 
 
 def tokens(text: str, numbers: dict[str, int]) -> list[str]:
