@@ -3,11 +3,12 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests import warm
-from tests.conftest import left_as_found
+from tests.conftest import left_as_found, pytest_collection_modifyitems
 from tests.warm import ROOT
 
 
@@ -40,3 +41,13 @@ def test_a_command_that_hangs_is_run_by_another(tmp_path: Path, monkeypatch: pyt
     done = warm.run([*words, "--help"], tmp_path, env)
     assert done is not None
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("fixtures", "marks"), [(["tmp_path", "browser"], ["site"]), (["site"], ["site"]), ([], [])]
+)
+def test_what_needs_a_browser_or_the_site_is_audited(fixtures: list[str], marks: list[str]) -> None:
+    """And nothing else: `make test` leaves out what has the mark."""
+    given: list[str] = []
+    pytest_collection_modifyitems([SimpleNamespace(fixturenames=fixtures, add_marker=given.append)])
+    assert given == marks

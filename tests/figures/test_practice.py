@@ -402,6 +402,20 @@ def test_an_exercise_works_after_instant_navigation(open_page):
     )
 
 
+def test_an_exercise_works_when_its_page_comes_without_loading(open_page, address):
+    """From a page that has none, and so has not brought the script."""
+    page = open_page("product/index.html")
+    page.evaluate("window.same = true")
+    assert not page.evaluate("!!customElements.get('qkv-practice')")
+    page.locator("article a", has_text="Attention").evaluate(
+        "(link, url) => { link.href = url; link.click(); }", f"{address}/practice-04/"
+    )
+    page.wait_for_selector("#practice")
+    element = near(page, "#practice")
+    assert page.evaluate("window.same")
+    assert give(element, drawn("04-practice", 1)[1]["right"]).strip() == "All right."
+
+
 def test_an_exercise_works_from_disk(open_page, gallery):
     """From file://, the address too."""
     page = open_page("practice-04/index.html?practice=17", at=gallery.as_uri())

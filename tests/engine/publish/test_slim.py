@@ -10,9 +10,9 @@ from qkvdocs.engine.publish._slim import slim
 from qkvdocs.engine.publish._theme import mend
 
 PAGE = """<!doctype html><html dir="ltr"><head><link rel="stylesheet" href="{up}assets/a.css">
-<link rel="stylesheet" href="{up}assets/b.css"></head><body data-md-color-scheme="slate">
+<link rel="stylesheet" href="{up}assets/b.css"><meta name="generator" content="a builder"></head><body data-md-color-scheme="slate">
 <p  class="seen" role="note">two   words</p>  <pre>kept   <span class="n">name</span>
-  as it is</pre><script>document.body.className = "made-inline"</script></body></html>"""
+  as it is</pre><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg><script>document.body.className = "made-inline"</script></body></html>"""
 A = """
 .seen{color:red}.unseen{color:red}.seen,.unseen2{margin:0}
 .made-inline{x:1}.made-by-script{x:2}.stem-left{x:3}.stem-right{x:4}
@@ -87,6 +87,14 @@ def test_parts_of_the_theme_that_no_page_has_go(tmp_path: Path) -> None:
 
     assert (tmp_path / "without" / "assets" / "style.css").read_text() == ".x{top:0}.md-search{top:2px}"
     assert ".tabbed-labels a,.md-tooltip{" in (tmp_path / "with" / "assets" / "style.css").read_text()
+
+
+def test_what_no_browser_shows_goes(style: str, tmp_path: Path) -> None:
+    """Who built the page, and the namespace that only a drawing in a file of its own needs."""
+    assert style
+    text = (tmp_path / "index.html").read_text("utf-8")
+    assert "generator" not in text
+    assert '<svg viewBox="0 0 1 1"></svg>' in text
 
 
 def test_later_sheets_still_win(style: str) -> None:
