@@ -218,8 +218,9 @@ class Runner:
             value = VALUE.match(span[2])
             if len(span[1]) > 1 or not value:
                 return span[0]
-            if value[1] == "minutes":
-                minutes = str(reading_minutes(self.page.source, self.fences))
+            if value[1] in {"minutes", "unfolded"}:
+                unfolded = value[1] == "unfolded"
+                minutes = str(reading_minutes(self.page.source, self.fences, unfolded=unfolded))
                 self.page.entries.append(Entry(line, "reading minutes", minutes))
                 return self.mark(minutes)
             if value[1] in {"check", "asserted"}:
@@ -227,7 +228,8 @@ class Runner:
                 return NOTHING
             if value[1] != "python":
                 message = (
-                    "an inline value must begin {python}, {check} or {asserted}, or be {minutes}, "
+                    "an inline value must begin {python}, {check} or {asserted}, or be {minutes} "
+                    "or {unfolded}, "
                     f"got {{{value[1]}}}"
                 )
                 raise self.page.error(line, "ValueError", message)

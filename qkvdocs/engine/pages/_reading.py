@@ -9,17 +9,21 @@ from qkvdocs.engine.pages._fences import Fence, fences
 WORDS_A_MINUTE = 200
 CODE_LINES_A_MINUTE = 20
 MARKUP = re.compile(r"`\{(?:python|check|asserted)\}[^`]*`|\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|[^\w'’\s-]")
+FOLD = re.compile(r"\s*\?\?\?\s")
 
 
-def reading_minutes(lines: Sequence[str], among: Sequence[Fence] | None = None) -> int:
+def reading_minutes(
+    lines: Sequence[str], among: Sequence[Fence] | None = None, *, unfolded: bool = False
+) -> int:
     """Estimate the reading time of a page.
 
     The words of the text at 200 a minute, values counted as one word each, plus the lines of code that are
-    shown at 20 a minute, rounded up to a whole minute.
+    shown at 20 a minute, rounded up to a whole minute. What stands in a fold (`???`) counts by its title.
 
     Args:
         lines: The page as it is written, without front matter.
         among: Its fences, where they are known.
+        unfolded: Whether the reader opens every fold.
 
     Returns:
         Minutes, at least 1.
@@ -27,13 +31,29 @@ def reading_minutes(lines: Sequence[str], among: Sequence[Fence] | None = None) 
     Examples:
         >>> reading_minutes(["word " * 250]), reading_minutes(["```text", *["code"] * 40, "```"])
         (2, 2)
+        >>> page = ["word " * 250, '??? note "More"', "", "    " + "word " * 250]
+        >>> reading_minutes(page), reading_minutes(page, unfolded=True)
+        (2, 3)
     """
-    inside: set[int] = set()
+    out = set() if unfolded else folded(lines)
+    inside = set(out)
     code = 0
     for fence in fences(lines) if among is None else among:
         inside.update(range(fence.line, fence.end + 1))
-        if not fence.runs or "source" in fence.options:
+        if fence.line not in out and (not fence.runs or "source" in fence.options):
             code += sum(bool(line.strip()) for line in fence.code.split("\n"))
     text = "\n".join(line for at, line in enumerate(lines) if at not in inside)
     words = len(re.findall(r"`\{python\}", text)) + len(MARKUP.sub(" ", text).split())
     return max(1, ceil(words / WORDS_A_MINUTE + code / CODE_LINES_A_MINUTE))
+
+
+def folded(lines: Sequence[str]) -> set[int]:
+    """Say which lines a reader sees only after opening a fold."""
+    inside, depth = set(), None
+    for at, line in enumerate(lines):
+        margin = len(line) - len(line.lstrip())
+        if depth is not None and (not line.strip() or margin > depth):
+            inside.add(at)
+        else:
+            depth = margin if FOLD.match(line) else None
+    return inside

@@ -97,3 +97,14 @@ def test_reading_time_follows_its_formula(project: Project) -> None:
     page = project.run(f"{words}\n\n`{{minutes}}`\n\n{shown}\n{hidden}")
 
     assert [entry.text for entry in page.entries if not entry.fence] == ["4"]
+
+
+def test_reading_time_is_told_with_folds_and_without(project: Project) -> None:
+    """What a reader sees only after opening a fold takes no time of those who do not."""
+    code = "\n".join("    " + line for line in fence("x = 1\n" * 40, 'exec="on" source="above"').split("\n"))
+    page = project.run(
+        f'{"word " * 150}\n\n`{{minutes}}` `{{unfolded}}`\n\n??? note "Going deeper"\n\n'
+        f"    {'word ' * 390}\n\n{code}\n\n{'word ' * 30}"
+    )
+
+    assert [entry.text for entry in page.entries if not entry.fence] == ["1", "5"]
