@@ -35,8 +35,8 @@ WRONG = {
     "asserted, no expression": ("It is larger. `{asserted} b >`", r"SyntaxError: .* in 'b >'"),
     "another mark": (
         "It is larger. `{chek} b > 3`",
-        r"ValueError: an inline value must begin \{python\}, \{check\} or \{asserted\}, or be \{minutes\} or \{unfolded\}, "
-        r"got \{chek\}",
+        r"ValueError: an inline value must begin \{python\}, \{check\} or \{asserted\}, or be \{minutes\} "
+        r"or \{unfolded\}, got \{chek\}",
     ),
 }
 

@@ -133,7 +133,7 @@ PAGES = {
     ),
     "other value": (
         "`{r} x`\n",
-        r"docs/index\.md:3: ValueError: an inline value must begin \{python\}.* or be \{minutes\} or \{unfolded\}, got \{r\}",
+        r"docs/index\.md:3: ValueError: an inline value must begin \{python\}.* or \{unfolded\}, got \{r\}",
     ),
     "value in a heading": ("## Head `{python} 1`\n", r"docs/index\.md:3: ValueError: .*anchor.*"),
 }

@@ -10,9 +10,11 @@ from qkvdocs.engine.publish._slim import slim
 from qkvdocs.engine.publish._theme import mend
 
 PAGE = """<!doctype html><html dir="ltr"><head><link rel="stylesheet" href="{up}assets/a.css">
-<link rel="stylesheet" href="{up}assets/b.css"><meta name="generator" content="a builder"></head><body data-md-color-scheme="slate">
+<link rel="stylesheet" href="{up}assets/b.css">
+<meta name="generator" content="a builder"></head><body data-md-color-scheme="slate">
 <p  class="seen" role="note">two   words</p>  <pre>kept   <span class="n">name</span>
-  as it is</pre><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg><script>document.body.className = "made-inline"</script></body></html>"""
+  as it is</pre><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>
+<script>document.body.className = "made-inline"</script></body></html>"""
 A = """
 .seen{color:red}.unseen{color:red}.seen,.unseen2{margin:0}
 .made-inline{x:1}.made-by-script{x:2}.stem-left{x:3}.stem-right{x:4}
