@@ -60,6 +60,7 @@ def generate(root: Path, size: int) -> None:
     (root / "docs").mkdir(parents=True)
     shutil.copytree(ROOT / "qkvdocs", root / "qkvdocs", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docs" / "assets", root / "docs" / "assets")
+    shutil.copy(ROOT / "docs" / "site.toml", root / "docs")
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     head, rest = settings.split("\nnav:\n")
     (root / "mkdocs.yml").write_text(head + "\n\nplugins:" + rest.split("\nplugins:")[1], "utf-8")

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from qkvdocs.engine.checks._claims import check_claims
+from qkvdocs.engine.checks._html import built_pages
 from qkvdocs.engine.checks._links import check_links
 from qkvdocs.engine.checks._numerals import check_numerals
 from qkvdocs.engine.pages import PRIVATE, LessonError
@@ -24,12 +25,13 @@ def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonEr
     Returns:
         A report, one line a page and one for all, and the errors.
     """
-    counts, errors = check_numerals(site, blank, docs)
+    pages = dict(built_pages(site))
+    counts, errors = check_numerals(pages, blank, docs)
     report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
     total: Counter[str] = sum(counts.values(), Counter())
     report.append(f"numerals on {len(counts)} pages: {_counts(total)}")
     claims, unbound = check_claims(docs)
-    return [*report, claims], errors + unbound + check_links(site, docs) + _marked(site)
+    return [*report, claims], errors + unbound + check_links(pages, site, docs) + _marked(site)
 
 
 def _marked(site: Path) -> list[LessonError]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import NamedTuple
 
 from qkvdocs.engine.pages import fences
 
@@ -13,6 +14,8 @@ INLINE = {"a", "abbr", "b", "code", "data", "del", "em", "i", "kbd", "mark", "sm
 WORD = re.compile(r"\w+")
 VALUE = re.compile(r"(?<!`)(`+)\{(?:python|check|asserted)\}.*?(?<!`)\1(?!`)", re.S)
 DRAWINGS = {"figure", "svg"}
+HIDDEN = {"script", "style", "template"}
+MARKED = ("cited", "recorded")
 SPOKEN = ("alt", "title", "aria-label", "placeholder")
 
 
@@ -31,6 +34,18 @@ class Words:
     """The number of the drawing that holds it, from 1; 0 outside of drawings."""
 
 
+class State(NamedTuple):
+    """What an open element is, and is inside of."""
+
+    tag: str = ""
+    content: bool = False
+    hidden: bool = False
+    math: bool = False
+    drawing: int = 0
+    kind: str = "prose"
+    attributes: dict[str, str] = {}  # noqa: RUF012
+
+
 class PageReader(HTMLParser):
     """Read one built page."""
 
@@ -41,7 +56,7 @@ class PageReader(HTMLParser):
         self.anchors: set[str] = set()
         self.has_content = False
         """Whether there is an article, or an element in the role of one: without it no words are found."""
-        self._open: list[tuple[str, dict[str, str]]] = []
+        self._open = [State()]
         self._run = ""
         self._worked = False
         self._drawings = 0
@@ -53,56 +68,49 @@ class PageReader(HTMLParser):
         found = {name: value or "" for name, value in attrs}
         self.anchors.update(found[name] for name in ("id", "name") if name in found and tag != "meta")
         self.links.extend(found[name] for name in ("href", "src") if name in found)
-        if tag not in INLINE or "cited" in found.get("class", "") or "recorded" in found.get("class", ""):
+        classes = found.get("class", "").split()
+        marked = next((kind for kind in MARKED if kind in classes), None)
+        if tag not in INLINE or marked:
             self._end_run()
         if tag == "h2":
-            self._worked = "worked" in found.get("class", "").split()
-        if tag in DRAWINGS and not self._drawing():
+            self._worked = "worked" in classes
+        around = self._open[-1]
+        if tag in DRAWINGS and not around.drawing:
             self._drawings += 1
+        here = State(
+            tag,
+            around.content or tag == "article" or found.get("role") == "main",
+            around.hidden or tag in HIDDEN,
+            around.math or tag == "math",
+            self._drawings if tag in DRAWINGS or around.drawing else 0,
+            *(("tex", found) if tag == "annotation" else (marked, found) if marked else around[-2:]),
+        )
         if tag not in VOID:
-            self._open.append((tag, found))
-        if self._in_content():
+            self._open.append(here)
+        if (here.content and tag not in VOID) or around.content:
             self.has_content = True
-            spoken = (
-                found[name] for name in SPOKEN if name in found and "cited" not in found.get("class", "")
-            )
-            self.words.extend(Words(text, worked=self._worked, drawing=self._drawing()) for text in spoken)
+            spoken = (found[name] for name in SPOKEN if name in found and marked != "cited")
+            self.words.extend(Words(text, worked=self._worked, drawing=here.drawing) for text in spoken)
 
     def handle_endtag(self, tag: str) -> None:
         """Close an element, and what was left open inside it."""
-        if tag not in INLINE or self._kind()[0] != "prose":
+        if tag not in INLINE or self._open[-1].kind != "prose":
             self._end_run()
-        for at in range(len(self._open) - 1, -1, -1):
-            if self._open[at][0] == tag:
+        for at in range(len(self._open) - 1, 0, -1):
+            if self._open[at].tag == tag:
                 del self._open[at:]
                 break
 
     def handle_data(self, data: str) -> None:
         """Add to the run of words, if a reader gets it."""
-        names = [tag for tag, _ in self._open]
-        hidden = {"script", "style", "template"} & set(names)
-        if self._in_content() and not hidden and ("math" not in names or names[-1] == "annotation"):
+        here = self._open[-1]
+        if here.content and not here.hidden and (not here.math or here.tag == "annotation"):
             self._run += data
-
-    def _in_content(self) -> bool:
-        return any(tag == "article" or attributes.get("role") == "main" for tag, attributes in self._open)
-
-    def _drawing(self) -> int:
-        return self._drawings if any(tag in DRAWINGS for tag, _ in self._open) else 0
-
-    def _kind(self) -> tuple[str, dict[str, str]]:
-        for tag, attributes in reversed(self._open):
-            if tag == "annotation":
-                return "tex", attributes
-            for kind in ("cited", "recorded"):
-                if kind in attributes.get("class", "").split():
-                    return kind, attributes
-        return "prose", {}
 
     def _end_run(self) -> None:
         if self._run.strip():
-            kind, attributes = self._kind()
-            self.words.append(Words(self._run, kind, self._worked, attributes, self._drawing()))
+            here = self._open[-1]
+            self.words.append(Words(self._run, here.kind, self._worked, here.attributes, here.drawing))
         self._run = ""
 
     def close(self) -> None:

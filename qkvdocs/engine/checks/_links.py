@@ -1,24 +1,25 @@
 """Every link inside a built folder leads somewhere."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from posixpath import dirname, join, normpath
 from urllib.parse import unquote, urlsplit
 
-from qkvdocs.engine.checks._html import built_pages, find_line, source_file
+from qkvdocs.engine.checks._html import PageReader, find_line, source_file
 from qkvdocs.engine.pages import LessonError
 
 
-def check_links(site: Path, docs: Path) -> list[LessonError]:
+def check_links(pages: Mapping[str, PageReader], site: Path, docs: Path) -> list[LessonError]:
     """Follow each link of each page to its file and its anchor.
 
     Args:
+        pages: The pages by their paths.
         site: The built folder.
         docs: The Markdown files.
 
     Returns:
         One error a broken link. Links to other hosts are not followed.
     """
-    pages = dict(built_pages(site))
     anchors = {name: page.anchors for name, page in pages.items()}
     errors = []
     for name, page in pages.items():

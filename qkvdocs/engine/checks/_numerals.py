@@ -11,13 +11,13 @@ import re
 import tomllib
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
-from qkvdocs.engine.checks._html import Lines, PageReader, Words, built_pages, find_line, source_file
+from qkvdocs.engine.checks._html import Lines, PageReader, Words, find_line, source_file
 from qkvdocs.engine.pages import NUMBER_WORDS, LessonError, fences
 
 NUMERAL = re.compile(r"[\w.\-]*\d[\w.\-]*|[²³¹⁰-⁹₀-₉¼-¾⅐-⅞]+")
@@ -111,11 +111,13 @@ def numerals(page: PageReader) -> int:
     return sum(len(NUMERAL.findall(words.text)) for words in page.words)
 
 
-def check_numerals(site: Path, blank: Path, docs: Path) -> tuple[dict[str, Counter[str]], list[LessonError]]:
+def check_numerals(
+    pages: Mapping[str, PageReader], blank: Path, docs: Path
+) -> tuple[dict[str, Counter[str]], list[LessonError]]:
     """Find every typed numeral of a site.
 
     Args:
-        site: The folder as readers get it.
+        pages: As readers get them, by their paths.
         blank: The folder of blank pages, which the builder was given as `QKVDOCS_BLANK`.
         docs: The Markdown files.
 
@@ -123,7 +125,7 @@ def check_numerals(site: Path, blank: Path, docs: Path) -> tuple[dict[str, Count
         For each page how many numerals of each kind it has, and the errors.
     """
     allowed, counts, errors = Allowed.read(docs), {}, []
-    for name, page in built_pages(site):
+    for name, page in pages.items():
         source = source_file(name, docs)
         if source is None or name.startswith(allowed.unchecked):
             continue

@@ -14,7 +14,7 @@ from typing import Any
 from mkdocs.utils.yaml import yaml_load
 
 from qkvdocs.engine.export._cells import cells
-from qkvdocs.engine.export._markdown import article, markdown
+from qkvdocs.engine.export._markdown import markdown
 from qkvdocs.engine.export._notebook import notebook
 from qkvdocs.engine.export._pages import Built, follow, pages
 from qkvdocs.engine.export._script import script
@@ -34,13 +34,12 @@ def export(site: Path, root: Path) -> None:
     Raises:
         LessonError: If a lesson's code cannot be a script.
     """
-    parts = Settings.of(root / "docs")
-    found, base = pages(site, parts), os.environ.get("SITE_URL", "")
+    found, base = pages(site, Settings.of(root / "docs")), os.environ.get("SITE_URL", "")
     with (root / "mkdocs.yml").open(encoding="utf-8") as file:
         settings = yaml_load(file)
     for page in found.values():
         if page.name.startswith(LESSONS):
-            take_along(site, root, page, found, base, parts)
+            take_along(site, root, page, found, base)
     for page in found.values():
         (site / page.twin).write_text(
             markdown(page.tree, partial(follow, page=page, all_pages=found)), "utf-8"
@@ -49,16 +48,13 @@ def export(site: Path, root: Path) -> None:
     (site / "llms.txt").write_text(contents(settings, found, base), "utf-8")
 
 
-def take_along(
-    site: Path, root: Path, page: Built, found: dict[str, Built], base: str, parts: Settings
-) -> None:
+def take_along(site: Path, root: Path, page: Built, found: dict[str, Built], base: str) -> None:
     """Write a lesson's notebook and script."""
     source = root / "docs" / f"{stem(page)}.md"
-    tree = article(page.html, parts)
-    if tree is None or not source.is_file():
+    if not source.is_file():
         return
     address = f"{base.rstrip('/')}/{stem(page)}/" if base else ""
-    text = markdown(tree, partial(follow, page=page, all_pages=found, base=base))
+    text = markdown(page.tree, partial(follow, page=page, all_pages=found, base=base))
     made = cells(text, source.read_text("utf-8"), source.relative_to(root).as_posix())
     (site / f"{stem(page)}.ipynb").write_text(notebook(made, address), "utf-8")
     (site / f"{stem(page)}.py").write_text(script(made, page.title, address), "utf-8")

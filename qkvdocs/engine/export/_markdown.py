@@ -1,7 +1,7 @@
 """A built article as Markdown: what a reader of text wants of it, and nothing that only a browser could use."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
@@ -16,7 +16,8 @@ PLAIN = (
     (re.compile(r"(?<=<pre>).*?(?=</pre>)", re.S), lambda code: re.sub(r"<(?!/?code\b)[^>]+>", "", code[0])),
 )
 """Drawings go, formulas become their TeX, code loses its colours: before parsing, of which they are the larger part."""
-CONTROLS = ("a.headerlink", "button", "form", "input", "label", "script", "style", ".linenos")
+CONTROLS = {"button", "form", "input", "label", "script", "style"}
+MARKS = {"headerlink", "linenos"}
 DIAGRAM = ".diagram-box"
 
 
@@ -37,15 +38,28 @@ def article(html: str, settings: Settings) -> Tag | None:
     tree = BeautifulSoup(text, "html.parser").select_one("article, [role=main]")
     if tree is None:
         return None
-    for part in tree.select(", ".join((*CONTROLS, *settings.controls))):
+    for part in tree.find_all(_for_browsers):
         part.decompose()
-    for numbered in tree.select("table.highlighttable"):
-        numbered.replace_with(*numbered.select("pre"))
-    for figure in tree.select("figure"):
-        for part in figure.select(", ".join((*settings.drawings, DIAGRAM))) if figure.find("details") else ():
+    for part in _chosen(tree, settings.controls):
+        part.decompose()
+    for numbered in tree.find_all("table", class_="highlighttable"):
+        numbered.replace_with(*numbered.find_all("pre"))
+    for figure in tree.find_all("figure"):
+        for part in _chosen(figure, (*settings.drawings, DIAGRAM)) if figure.find("details") else ():
             if not part.find_parent("details"):
                 part.decompose()
     return tree
+
+
+def _for_browsers(part: Tag) -> bool:
+    return part.name in CONTROLS or not MARKS.isdisjoint(part.get_attribute_list("class"))
+
+
+def _chosen(tree: Tag, selectors: Sequence[str]) -> Sequence[Tag]:
+    """Select, but ask for no class that is not there: most selectors of most pages, and each costs a walk."""
+    there = {name for part in tree.find_all(class_=True) for name in part.get_attribute_list("class")}
+    asked = [selector for selector in selectors if there >= {*re.findall(r"\.([\w-]+)", selector)}]
+    return tree.select(", ".join(asked)) if asked else ()
 
 
 def markdown(tree: Tag, follow: Callable[[str], str]) -> str:
@@ -58,10 +72,16 @@ def markdown(tree: Tag, follow: Callable[[str], str]) -> str:
     Returns:
         The text, with one line break at its end.
     """
-    for name in ("href", "src"):
-        for element in tree.select(f"[{name}]"):
-            element[name] = follow(str(element[name]))
+    links = [
+        (element, name, str(element[name]))
+        for name in ("href", "src")
+        for element in tree.find_all(lambda part, name=name: name in part.attrs)
+    ]
+    for element, name, link in links:
+        element[name] = follow(link)
     text = Writer().convert_soup(tree)
+    for element, name, link in links:  # the tree is written more than once
+        element[name] = link
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.M)).strip() + "\n"
 
 
