@@ -33,7 +33,10 @@ class Evaluation:
 EVALUATIONS = {
     "core": Evaluation(("qkvdocs/core", "tests/core"), ("tests.mutants",)),
     "clinic": Evaluation(("qkvdocs/clinic", "qkvdocs/core", "tests/clinic"), (*PYTEST, "tests/clinic")),
-    "wild": Evaluation(("qkvdocs/wild", "tests/wild"), (*PYTEST, "tests/wild/test_fuzz.py")),
+    "wild": Evaluation(
+        ("qkvdocs/wild", "tests/wild"),
+        (*PYTEST, *(f"tests/wild/test_{name}.py" for name in ("fuzz", "gguf", "torch", "npz"))),
+    ),
 }
 
 

@@ -17,6 +17,10 @@ ATLAS: tuple[Layout, ...] = (
         always="qkvo", grouped=False, square=True,
     ),
     Layout(
+        family="nanoGPT", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), models=("nanogpt",),
+        grouped=False, square=True,
+    ),
+    Layout(
         family="GTE", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("gte",), grouped=False, square=True,
     ),
     Layout(family="Phi-3", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("phi3",), bias=""),
@@ -116,6 +120,8 @@ ATLAS: tuple[Layout, ...] = (
     _separate("q, k, v, o", "q.{} k.{} v.{}", "o.{}"),
     _separate("Conformer", "linear_q.{} linear_k.{} linear_v.{}", "linear_out.{}"),
     _separate("LLaMA, Meta's names", "wq.{} wk.{} wv.{}", "wo.{}", bias=""),
+    _separate("llama.cpp", "attn_q.{} attn_k.{} attn_v.{}", "attn_output.{}", "attn_out.{}", "attn_o.{}"),
+    Layout(family="llama.cpp, fused", tensors={"attn_qkv.{}": "qkv"}, out=("attn_output.{}", "attn_out.{}")),
     _separate("CTRL", "Wq.{} Wk.{} Wv.{}", "dense.{}", always="qkvo", grouped=False, square=True),
     _separate("attn.q_proj", "attn.q_proj.{} attn.k_proj.{} attn.v_proj.{}", "proj.{}"),
     _separate("XLNet", "q k v", "o", columns=("q", "k", "v"), axes=3, bias="", grouped=False),
@@ -128,6 +134,9 @@ SUM = "queries that are the sum of a content and a position projection (conditio
 BREAKS: dict[str, str] = {
     "kv_a_proj_with_mqa.{}": LATENT,
     "kv_b_proj.{}": LATENT,
+    "attn_kv_a_mqa.{}": LATENT,
+    "attn_kv_b.{}": LATENT,
+    "attn_k_b.{}": LATENT,
     "query_key.{}": "a shared matrix for queries and keys (Reformer)",
     "receptance.{}": "the time mixing of RWKV, which keeps a state and has no queries",
     "conv_qkv.{}": "a convolution instead of a projection",
@@ -155,6 +164,7 @@ DELTA = "linear attention (a gated delta rule), which keeps a state and no keys 
 SPACE = "a state-space mixer, which has no keys and values"
 MIXERS: dict[str, str] = {
     "linear_attn": DELTA, "linear_attention": DELTA, "gated_delta_net": DELTA, "delta_net": DELTA, "kda": DELTA,
+    "ssm_a": SPACE, "ssm_out": "a state-space mixer or linear attention, which keeps a state",
     "mamba": SPACE, "mamba2": SPACE, "ssm": SPACE, "mamba_decoder": SPACE, "A_log": SPACE,
     "conv": "a short convolution", "short_conv": "a short convolution", "rg_lru": "a recurrent block (RG-LRU)",
     "rwkv": "RWKV's time mixing", "mlstm_layer": "an xLSTM block, which keeps a state",

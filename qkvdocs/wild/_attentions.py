@@ -14,6 +14,7 @@ from qkvdocs.wild._find import find_modules
 from qkvdocs.wild._layers import Layers, count_layers
 from qkvdocs.wild._layout import Layout
 from qkvdocs.wild._plan import Plan, make_plan
+from qkvdocs.wild._rotary import pairs_to_halves
 from qkvdocs.wild._split import split
 
 
@@ -92,7 +93,8 @@ class Attentions(Mapping[str, Projections]):
             if len(piece.roles) > 1:
                 parts = split(stored, piece.roles, plan.widths, piece.blocks)
             arrays |= {f"{piece.letter}_{role.upper()}": part for role, part in parts.items()}
-        return Projections(plan=plan, n_heads=plan.n_heads, n_kv_heads=plan.n_kv_heads, **arrays)
+        found = Projections(plan=plan, n_heads=plan.n_heads, n_kv_heads=plan.n_kv_heads, **arrays)
+        return pairs_to_halves(found) if plan.rows else found
 
     def __contains__(self, path: object) -> bool:
         return path in self.plans
@@ -121,8 +123,8 @@ def read(
     Only headers are read. A module's matrices are read when it is asked for, and nothing else.
 
     Args:
-        address: A `.safetensors` file, a folder with one or with shards and their index, or either behind an
-            address that fsspec opens, such as https://… (extra `remote`).
+        address: A file of safetensors, GGUF, PyTorch or numpy, a folder with one or with shards and their index,
+            or either behind an address that fsspec opens, such as https://… (extra `remote`).
         layout: How the weights are stored, where the atlas does not know it; the atlas is then left aside.
         n_heads: Query heads of each module, where config.json is missing or wrong.
         n_kv_heads: Key and value heads; left out with `n_heads` given, as many as query heads.

@@ -4,12 +4,12 @@ from os import PathLike, fspath
 
 import numpy as np
 
-from qkvdocs.errors import CheckpointError, DTypeError
+from qkvdocs.errors import CheckpointError
 from qkvdocs.wild._config import Config, Facts
-from qkvdocs.wild._dtypes import NUMPY, widen_bf16
 from qkvdocs.wild._folder import find_files
-from qkvdocs.wild._header import Tensor, read_header
+from qkvdocs.wild._readers import read_contents
 from qkvdocs.wild._sources import Source
+from qkvdocs.wild._tensor import Tensor
 
 DEEPEST = 4
 """Names below a module that count as its own; no layout declares longer ones."""
@@ -34,11 +34,12 @@ class Checkpoint(Mapping[str, np.ndarray]):
     """The tensors of a checkpoint by name, read when they are asked for.
 
     Opening reads the headers alone. A local tensor is then memory-mapped, a remote one fetched by its range.
-    bfloat16 is given as float32, bit for bit; all other dtypes as they are stored, read-only.
+    bfloat16 is given as float32, bit for bit, and blocks of GGUF are unpacked; all other dtypes come as they are
+    stored, read-only.
 
     Args:
-        address: A `.safetensors` file, a folder with one or with shards and their index, or either behind an
-            address that fsspec opens.
+        address: A file of safetensors, GGUF, PyTorch or numpy, a folder with one or with shards and their index,
+            or either behind an address that fsspec opens.
         progress: Told of each file that is opened.
 
     Raises:
@@ -53,7 +54,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def __init__(self, address: str | PathLike[str], progress: Progress | None = None) -> None:
         files = find_files(fspath(address))
         self.config = files.config
-        """What config.json says; empty without one."""
+        """What the file says of its model, or config.json beside it; empty without both."""
         self._known: Config | None = None
         self._places: dict[str, tuple[Source, Tensor]] = {}
         self._below: defaultdict[str, list[str]] | None = None
@@ -64,7 +65,9 @@ class Checkpoint(Mapping[str, np.ndarray]):
             if progress:
                 progress(done, len(files.names), name)
             source = files.open(name)
-            tensors = read_header(source)
+            contents = read_contents(source)
+            tensors = contents.tensors
+            self.config = contents.config or self.config
             wanted = tensors if files.weight_map is None else by_file[name]
             for tensor in wanted:
                 self._add(tensor, source, tensors.get(tensor))
@@ -82,13 +85,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         source, tensor = self._places[name]
-        if tensor.dtype not in NUMPY:
-            raise DTypeError(f"{name} must be stored as numbers that numpy can hold, got {tensor.dtype}")
-        array = source.array(tensor.begin, NUMPY[tensor.dtype], tensor.shape)
-        if tensor.dtype == "BF16":
-            array = widen_bf16(array)
-            array.flags.writeable = False
-        return array
+        return tensor.load(source, name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

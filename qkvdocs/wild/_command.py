@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="qkvdocs wild", description="Show where a checkpoint keeps its projections."
     )
-    parser.add_argument("path", help="a .safetensors file, a folder, or an address such as https://…")
+    parser.add_argument(
+        "path", help="a file (safetensors, GGUF, PyTorch, npz), a folder, or an address such as https://…"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--module", metavar="PATTERN", default="*", help="only modules whose name matches")
     parser.add_argument("--n-heads", type=int, help="query heads, where no config.json says it")

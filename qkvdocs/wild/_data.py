@@ -8,9 +8,11 @@ from qkvdocs.wild._atlas import ATLAS, MIXERS
 from qkvdocs.wild._dtypes import BITS, FLOATS
 from qkvdocs.wild._find import NAMED, breaks
 from qkvdocs.wild._folder import LARGEST_JSON
-from qkvdocs.wild._formats import STARTS, SUFFIXES
+from qkvdocs.wild._formats import READ, STARTS, SUFFIXES
 from qkvdocs.wild._header import LARGEST
 from qkvdocs.wild._plan import SCALES
+
+ELSEWHERE = ". This page reads .safetensors; the command line reads it: qkvdocs wild FILE"
 
 
 def atlas_json() -> str:
@@ -36,8 +38,9 @@ def atlas_json() -> str:
             "encoders": sorted(_kinds.ENCODERS),
             "stepwise": sorted(_kinds.STEPWISE),
         },
-        "suffixes": SUFFIXES,
-        "starts": {start.decode("latin-1"): what for start, what in STARTS.items()},
+        "suffixes": SUFFIXES | {suffix: f"{what}{ELSEWHERE}" for suffix, what in READ.items() if what},
+        "starts": {start.decode("latin-1"): what for start, what in STARTS.items()}
+        | {"GGUF": f"GGUF{ELSEWHERE}", "PK\x03\x04": f"a zip archive{ELSEWHERE}"},
         "names": {
             "n_heads": _config.HEADS,
             "n_kv_heads": _config.KV_HEADS,

@@ -1,6 +1,7 @@
 # Which files make up a checkpoint, and the JSON beside them. Nothing outside the folder is opened.
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,14 +12,24 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from qkvdocs.errors import CheckpointError
-from qkvdocs.wild._formats import refuse_suffix, what_is_there
+from qkvdocs.wild._formats import FOLDERS, READ, refuse_suffix, what_is_there
 from qkvdocs.wild._remote import WEB, RemoteFile, find
 from qkvdocs.wild._sources import LocalFile, Source
 
-INDEX = "model.safetensors.index.json"
-WHOLE = ("model.safetensors", "consolidated.safetensors", "diffusion_pytorch_model.safetensors")
+INDEXES = (
+    "model.safetensors.index.json",
+    "diffusion_pytorch_model.safetensors.index.json",
+    "pytorch_model.bin.index.json",
+)
+WHOLE = (
+    "model.safetensors",
+    "consolidated.safetensors",
+    "diffusion_pytorch_model.safetensors",
+    "pytorch_model.bin",
+    "model.gguf",
+)
 CONFIGS = ("config.json", "params.json")
-OTHERS = ("pytorch_model.bin", "model.gguf", "tf_model.h5", "flax_model.msgpack", "adapter_model.safetensors")
+OTHERS = ("tf_model.h5", "flax_model.msgpack", "adapter_model.safetensors")
 LARGEST_JSON = 32_000_000
 """Bytes of config.json or of the index; the largest published index is a third of that."""
 
@@ -129,7 +140,7 @@ def find_files(address: str) -> Files:
     """Find the files of a checkpoint.
 
     Args:
-        address: A .safetensors file, a folder, or either behind an address that fsspec opens.
+        address: A file, a folder, or either behind an address that fsspec opens.
 
     Returns:
         What to open.
@@ -144,7 +155,7 @@ def find_files(address: str) -> Files:
         except ValueError as error:
             raise CheckpointError(f"{address} must be an address, got: {error}") from None
         refuse_suffix(name)
-        if name.lower().endswith(".safetensors"):
+        if name.lower().endswith(tuple(READ)):
             return _lay_out(name, RemoteSingle(address, name))
         return _lay_out("", RemoteFolder(address.rstrip("/")))
     try:
@@ -153,7 +164,7 @@ def find_files(address: str) -> Files:
             return _lay_out("", LocalFolder(path))
         refuse_suffix(address)
         if not path.exists():
-            raise CheckpointError(f"{address} must be a .safetensors file or a folder, got nothing there")
+            raise CheckpointError(f"{address} must be a file or a folder, got nothing there")
         return _lay_out(path.name, LocalFolder(path.parent, path.name))
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, CheckpointError):
@@ -202,30 +213,52 @@ def inside(folder: Path, name: str) -> Path:
 
 def _chosen(names: list[str]) -> list[str]:
     # Mistral's folders hold the same weights twice, and others keep strangers beside the model.
-    names = [name for name in names if name.endswith(".safetensors")]
-    for kind in ("model.safetensors", "model-*-of-*.safetensors", "consolidated*.safetensors"):
-        if chosen := [name for name in names if fnmatchcase(name, kind)]:
-            return chosen
-    return names
+    for suffix in READ:
+        held = [name for name in names if name.lower().endswith(suffix) and not _stranger(name)]
+        for kind in ("model{}", "model-*-of-*{}", "pytorch_model*{}", "consolidated*{}"):
+            if chosen := [name for name in held if fnmatchcase(name, kind.format(suffix))]:
+                return chosen
+        if held:
+            return _one(held, suffix)
+    return []
+
+
+def _stranger(name: str) -> bool:
+    beside = (
+        "mmproj*",
+        "training_args.bin",
+        "optimizer*.*",
+        "scheduler.*",
+        "rng_state*",
+        "openvino*",
+        "*.distcp",
+    )
+    return any(fnmatchcase(name, pattern) for pattern in (*beside, *FOLDERS))
+
+
+def _one(names: list[str], suffix: str) -> list[str]:
+    """Take parts that are numbered as parts together; of several whole files somebody must choose."""
+    groups = {re.sub(r"-\d{5}-of-\d{5}", "", name) for name in names}
+    if suffix == ".safetensors" or len(groups) == 1:
+        return names
+    raise CheckpointError(f"the folder must hold one checkpoint, got {', '.join(names[:5])}. Name the file")
 
 
 def _lay_out(name: str, folder: Folder) -> Files:
     config = next((read_json(folder.open(file), file) for file in CONFIGS if folder.has(file)), {})
     if name:
         return Files([name], folder.open, None, config)
-    if folder.has(INDEX):
-        weight_map = read_json(folder.open(INDEX), INDEX).get("weight_map")
+    if index := next((index for index in INDEXES if folder.has(index)), ""):
+        weight_map = read_json(folder.open(index), index).get("weight_map")
         if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
             raise CheckpointError(
-                f"{INDEX} must map tensors to files, got the weight_map {str(weight_map)[:60]}"
+                f"{index} must map tensors to files, got the weight_map {str(weight_map)[:60]}"
             )
         return Files(sorted(set(weight_map.values())), folder.open, weight_map, config)
     held = folder.names()
     if names := _chosen(held):
         return Files(names, folder.open, None, config)
-    raise CheckpointError(
-        f"the folder must hold a .safetensors file, got {what_is_there(held, folder.below())}"
-    )
+    raise CheckpointError(f"the folder must hold a checkpoint, got {what_is_there(held, folder.below())}")
 
 
 def read_json(source: Source, name: str) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from fnmatch import fnmatchcase
 from qkvdocs.errors import CheckpointError
 
 PICKLE = (
-    "a pickle, which can run code when it is loaded. Convert it in a place you trust: "
-    'python -c "import torch; from safetensors.torch import save_file; save_file({k: v.contiguous() for k, v in '
-    "torch.load('FILE', weights_only=True).items()}, 'model.safetensors')\""
+    "a bare pickle, which can run code when it is loaded. Convert it in a place you trust: "
+    "python -c \"import torch; torch.save(torch.load('FILE', weights_only=True), 'model.pt')\""
 )
 OLD = (
     'Convert it with transformers 4: python -c "from transformers import AutoModel; '
@@ -16,28 +15,32 @@ OLD = (
 )
 EXPORTED = "Use the checkpoint it was exported from"
 SUFFIXES = {
-    **dict.fromkeys([".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"], PICKLE),
     ".distcp": "a part of a torch distributed checkpoint. Join it: "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt",
-    ".gguf": "GGUF, whose tensors are mostly quantised. Use the original checkpoint",
     ".h5": f"HDF5. {OLD.format('from_tf')}",
     ".keras": "a Keras archive. Load it with keras.saving.load_model and store its weights with qkvdocs.wild.save",
     ".msgpack": f"flax's msgpack. {OLD.format('from_flax')}",
     ".onnx": f"ONNX, a graph. {EXPORTED}",
-    ".npz": "a numpy archive. Convert it: "
-    "python -c \"import numpy, qkvdocs.wild as w; w.save('model.safetensors', numpy.load('FILE'))\"",
     ".pte": f"ExecuTorch, a program. {EXPORTED}",
     ".tflite": f"TensorFlow Lite, a graph. {EXPORTED}",
 }
 STARTS = {
     b"version https://git-lfs": "a Git LFS pointer, not the file it points to. Run: git lfs pull",
-    b"GGUF": SUFFIXES[".gguf"],
-    b"PK\x03\x04": f"a zip archive, as torch.save writes it: {PICKLE}",
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19": f"what torch.save wrote before 1.6, {PICKLE}",
     b"\x80": PICKLE,
     b"\x89HDF": SUFFIXES[".h5"],
+    b"tar": "a tar archive, as torch.save once wrote, which only old versions of torch read",
     b"<": "a page of HTML. Check the address",
 }
-SNIFF = max(map(len, STARTS))
+SNIFF = 262
+"""Bytes that tell formats apart; a tar archive is told by the last of them."""
+READ = {
+    ".safetensors": "",
+    ".gguf": "GGUF",
+    **dict.fromkeys([".bin", ".pt", ".pth", ".ckpt"], "a file of PyTorch"),
+    ".npz": "a numpy archive",
+}
+"""How files are called that are read, the preferred ones first."""
 RANKS = "Export it with Megatron-LM's tools/checkpoint/convert.py, or with Megatron-Bridge"
 ORBAX = (
     "an Orbax checkpoint. Restore it with orbax.checkpoint.PyTreeCheckpointer().restore(FOLDER) and store the "
@@ -54,32 +57,32 @@ FOLDERS = {
     "*.ckpt.index": f"a TensorFlow checkpoint. {OLD.format('from_tf')}",
     "openvino_model.*": f"OpenVINO, a graph. {EXPORTED}",
 }
-"""Names in a folder that tell what it is, where it holds no .safetensors file."""
+"""Names in a folder that tell what it is, where it holds no checkpoint that is read."""
 
 
 def refuse_suffix(name: str) -> None:
     """Refuse by name what need not even be opened."""
     for suffix, what in SUFFIXES.items():
         if name.lower().endswith(suffix):
-            raise CheckpointError(f"{name} must be a .safetensors file, got {what}")
+            raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {what}")
 
 
-def refuse_start(name: str, start: bytes, size: int) -> None:
-    """Refuse a file that begins like another format, unless its first bytes can be a header's length."""
-    if 8 + int.from_bytes(start[:8], "little") <= size and start[8:9] == b"{":
-        return
+def refuse_start(name: str, start: bytes) -> None:
+    """Refuse a file that begins like another format."""
+    if start[257:262] == b"ustar":
+        start = b"tar"
     for begin, what in STARTS.items():
         if start.startswith(begin):
-            raise CheckpointError(f"{name} must be a .safetensors file, got {what}")
+            raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {what}")
 
 
 def what_is_there(names: list[str], below: list[str]) -> str:
-    """Say what a folder without a .safetensors file holds instead, itself or in a folder, and the next step."""
+    """Say what a folder without a checkpoint holds instead, itself or in a folder, and the next step."""
     for name in (*names, *below):
         within, _, last = name.rpartition("/")
         if what := _what_is(last):
             return f"{name}: {what}"
-        if within and last.lower().endswith(".safetensors"):
+        if within and last.lower().endswith(tuple(READ)):
             return f"one in {within}. Give that folder"
     return f"none among {', '.join(names[:5])}" if names else "none"
 

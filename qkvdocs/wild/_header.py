@@ -3,13 +3,12 @@
 
 import json
 import re
-from dataclasses import dataclass
 from math import prod
 
 from qkvdocs.errors import CheckpointError
 from qkvdocs.wild._dtypes import BITS
-from qkvdocs.wild._formats import SNIFF, refuse_start
 from qkvdocs.wild._sources import Source
+from qkvdocs.wild._tensor import Contents, Tensor
 
 LARGEST = 100_000_000
 """Bytes of a header; the format's own limit."""
@@ -25,34 +24,19 @@ WHOLE = re.compile(rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\
 MARK = re.compile(SPACE + b"([,}])")
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Where one tensor stands in a file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    """First byte, from the beginning of the file."""
-    end: int
-    """One past the last byte."""
-
-
-def read_header(source: Source) -> dict[str, Tensor]:
+def read_safetensors(source: Source) -> Contents:
     """Read what a file holds, without reading any of it.
 
     Args:
         source: The opened file.
 
     Returns:
-        Tensor name -> its place.
+        Its tensors.
 
     Raises:
-        CheckpointError: If the file is of another format, cut short, or its header is not exactly what the
-            format demands.
+        CheckpointError: If the file is cut short, or its header is not exactly what the format demands.
     """
-    start = source.read(0, min(SNIFF, source.size))
-    refuse_start(source.name, start, source.size)
-    length = int.from_bytes(start[:8], "little")
+    length = int.from_bytes(source.read(0, min(8, source.size)), "little")
     if source.size < 8 or length > source.size - 8:
         raise CheckpointError(
             f"{source.name} must be at least as long as its header = 8 + {length} bytes, got {source.size}. "
@@ -65,7 +49,7 @@ def read_header(source: Source) -> dict[str, Tensor]:
         name: _check(source.name, name, entry, 8 + length, source.size) for name, entry in entries.items()
     }
     _check_tiling(source.name, tensors, 8 + length, source.size)
-    return tensors
+    return Contents(tensors)
 
 
 def _parse(file: str, text: bytes) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ CROSS = ("cross", "encoder_attn", "encdec", "enc_dec", "x_attn", "attn2", "token
 """In a module's name: its keys and values come from another text, an image or a sound."""
 TOWERS = (
     "encoder", "vision", "visual", "image", "audio", "speech", "video", "qformer", "resampler", "sam_model",
-    "projector", "mask_decoder", "memory_attention",
+    "projector", "mask_decoder", "memory_attention", "enc.blk", "v.blk",
 )  # fmt: skip
 """In the name of a module or of a part of a config: all positions are read at once."""
 ENCODERS = frozenset({
@@ -49,6 +49,8 @@ def kind_of(path: str, known: Facts) -> Kind:
         return "cross"
     if known.values.get("is_decoder") is True or STEPWISE.intersection(known.model_types):
         return "self"
+    if known.values.get("causal") is False:
+        return "encoder"
     own = known.model_types[-1] if known.model_types else ""
     if any(word in f"{low} {known.part}" for word in TOWERS) or any(
         word in own for word in ("vision", "encoder")

@@ -50,7 +50,7 @@ def count_layers(
     attentive: dict[str, set[int]] = defaultdict(set)
     first: dict[str, str] = {}
     for path in (*plans, *refused):
-        if place := _place(path):
+        if place := _place(f"{path}."):
             attentive[place[0]].add(place[1])
             first.setdefault(place[0], path)
     held: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))

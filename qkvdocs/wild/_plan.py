@@ -29,6 +29,8 @@ class Piece:
     shape: tuple[int, ...]
     """As stored."""
     dtype: str
+    floats: bool = True
+    """Whether it gives floats: those that are stored, or what they were packed from."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Plan:
     """W_Q, b_Q, … -> shape."""
     kind: Kind = "self"
     """`self` for keys and values of earlier tokens, `cross` for those of something else, or `encoder`."""
+    rows: str = ""
+    """`pairs` where rows of W_Q and W_K are stored in pairs, though the model turns halves: they are put back."""
     others: tuple[str, ...] = ()
     """Further tensors of the module, such as norms: what else happens to q and k."""
 
@@ -117,7 +121,15 @@ def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -
     _check_quantised(pieces, others)
     names = {role: piece.name for piece in pieces if piece.letter == "W" for role in piece.roles}
     plan = Plan(
-        path, layout, known.n_heads, known.n_kv_heads, tuple(pieces), shapes, kind_of(path, known), others
+        path,
+        layout,
+        known.n_heads,
+        known.n_kv_heads,
+        tuple(pieces),
+        shapes,
+        kind_of(path, known),
+        "pairs" if known.values.get("rows") == "pairs" else "",
+        others,
     )
     _check_shapes(plan, names)
     _check_config(plan, names["q"], known)
@@ -140,12 +152,14 @@ def _pieces(checkpoint: Checkpoint, path: str, layout: Layout, blocks: int) -> l
             tensor = checkpoint.tensor(name)
             copies = blocks if len(roles) > 1 else 1
             columns = template in layout.columns
-            pieces.append(Piece(name, letter, roles, columns, copies, tensor.shape, tensor.dtype))
+            pieces.append(
+                Piece(name, letter, roles, columns, copies, tensor.shape, tensor.dtype, tensor.floats)
+            )
     for role, template in layout.biases.items():
         name = dotted(path, template)
         if name in checkpoint:
             tensor = checkpoint.tensor(name)
-            pieces.append(Piece(name, "b", role, False, 1, tensor.shape, tensor.dtype))
+            pieces.append(Piece(name, "b", role, False, 1, tensor.shape, tensor.dtype, tensor.floats))
     return pieces
 
 
@@ -191,7 +205,7 @@ def _others(checkpoint: Checkpoint, path: str, pieces: list[Piece]) -> tuple[str
 
 def _check_quantised(pieces: list[Piece], others: tuple[str, ...]) -> None:
     for piece in pieces:
-        if piece.dtype not in FLOATS:
+        if not piece.floats:
             raise DTypeError(
                 f"{piece.name} must be stored as {', '.join(FLOATS)}, got {piece.dtype}: "
                 "a quantised weight means nothing without its scales. Use the checkpoint before quantisation"

@@ -67,6 +67,7 @@ def describe(attentions: Attentions, plan: Plan) -> dict[str, Any]:
             for piece in plan.pieces
         ],
         "shapes": {name: list(shape) for name, shape in plan.shapes.items()},
+        "rows": plan.rows,
         "biases": plan.biases,
         "n_heads": plan.n_heads,
         "n_kv_heads": plan.n_kv_heads,
@@ -137,6 +138,10 @@ def _paragraph(alike: list[dict[str, Any]]) -> list[str]:
         f"  heads    {heads}",
         f"  cache    {_cache(first)}",
     ]
+    if first["rows"]:
+        rows.append(
+            "  rows     of W_Q and W_K stored in pairs by llama.cpp's converter; put back into halves"
+        )
     if first["also_in_the_module"]:
         rows.append(f"  beside   {few(first['also_in_the_module'])}")
     return rows

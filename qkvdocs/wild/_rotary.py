@@ -2,14 +2,17 @@
 # one rotation under another order of the outputs of W_Q and W_K, so both orders give the same scores.
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ShapeError
 
+Weights = TypeVar("Weights", bound=QKVWeights)
 
-def pairs_to_halves(weights: QKVWeights, d_rotary: int | None = None) -> QKVWeights:
+
+def pairs_to_halves(weights: Weights, d_rotary: int | None = None) -> Weights:
     """Reorder W_Q, W_K and their biases from Meta's order to that of Hugging Face.
 
     Queries are reordered in `n_heads` heads and keys in `n_kv_heads`. Values are not rotated and stay.
@@ -38,7 +41,7 @@ def pairs_to_halves(weights: QKVWeights, d_rotary: int | None = None) -> QKVWeig
     return _reordered(weights, np.arange(size).reshape(-1, 2).T.ravel())
 
 
-def halves_to_pairs(weights: QKVWeights, d_rotary: int | None = None) -> QKVWeights:
+def halves_to_pairs(weights: Weights, d_rotary: int | None = None) -> Weights:
     """Reorder W_Q, W_K and their biases from the order of Hugging Face to Meta's.
 
     Args:
@@ -68,7 +71,7 @@ def _even(d_rotary: int | None, d_head: int) -> int:
     return size
 
 
-def _reordered(weights: QKVWeights, order: np.ndarray) -> QKVWeights:
+def _reordered(weights: Weights, order: np.ndarray) -> Weights:
     within = np.concatenate([order, np.arange(len(order), weights.d_head)]).astype(int)
     changed = {}
     for letter, count in (("Q", weights.n_heads), ("K", weights.n_kv_heads)):

@@ -1,6 +1,8 @@
 # Files made by hand, byte by byte, so that the reader is never tested against its own writer.
 
+import importlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,8 @@ def llama(
 
 
 CONFIG = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 8}
+
+
+def package(name: str) -> Any:
+    """Import a package of an optional extra: in CI it must be there, elsewhere its tests are skipped."""
+    return importlib.import_module(name) if os.environ.get("CI") else pytest.importorskip(name)

@@ -285,10 +285,12 @@ def test_hostile_headers(page: Page, tmp_path: Path, name: str) -> None:
     assert "Refused:" in choose(page, path)
 
 
-def test_a_pickle_is_refused_by_name(page: Page, tmp_path: Path) -> None:
-    """Without a look inside."""
+def test_what_only_the_command_reads_is_refused_by_name(page: Page, tmp_path: Path) -> None:
+    """Without a look inside, and with the next step."""
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
-    assert "a pickle, which can run code" in choose(page, tmp_path / "pytorch_model.bin")
+    text = choose(page, tmp_path / "pytorch_model.bin")
+    assert "a file of PyTorch" in text
+    assert "qkvdocs wild FILE" in text
 
 
 def test_a_file_larger_than_two_gigabytes(page: Page, tmp_path: Path) -> None:

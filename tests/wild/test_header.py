@@ -77,8 +77,8 @@ HOSTILE = {
     "the same bytes": (raw({"a": ONE, "b": ONE}, bytes(4)), r"must begin where a ends = 4, got 0"),
     "a gap": (raw({"a": ONE, "b": {**ONE, "data_offsets": [8, 12]}}, bytes(12)), r"must begin where a ends = 4, got 8"),
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", r"a Git LFS pointer"),
-    "GGUF": (b"GGUF\x03\x00\x00\x00" + bytes(64), r"got GGUF"),
-    "a zip, as torch.save writes it": (b"PK\x03\x04" + bytes(64), r"pickle, which can run code"),
+    "GGUF": (b"GGUF\x01\x00\x00\x00" + bytes(64), r"must be GGUF of version 2 or 3"),
+    "a zip, as torch.save writes it": (b"PK\x03\x04" + bytes(64), r"must end with the directory of a zip"),
     "a bare pickle": (b"\x80\x02}q\x00." + bytes(64), r"pickle, which can run code"),
     "a page of HTML": (b"<!doctype html><title>404</title>", r"a page of HTML"),
 }  # fmt: skip

@@ -1,0 +1,174 @@
+"""Other formats than safetensors, beside the libraries that write and read them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from qkvdocs import wild
+from qkvdocs.errors import CheckpointError
+
+CONFIG = LlamaConfig(
+    hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16, num_hidden_layers=2,
+    intermediate_size=64, vocab_size=32,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model() -> LlamaForCausalLM:
+    """Give a small model with weights of its own."""
+    torch.manual_seed(0)
+    return LlamaForCausalLM(CONFIG).eval()
+
+
+def assert_same(attentions: wild.Attentions, model: LlamaForCausalLM) -> None:
+    """Bit for bit what the model multiplies with."""
+    assert len(attentions) == CONFIG.num_hidden_layers
+    for weights, layer in zip(attentions.values(), model.model.layers, strict=True):
+        for role in "qkvo":
+            theirs = getattr(layer.self_attn, f"{role}_proj").weight.detach().float().numpy().T
+            assert np.array_equal(getattr(weights, f"W_{role.upper()}"), theirs), role
+
+
+def test_transformers_turns_the_rows_of_gguf_as_we_do(model: LlamaForCausalLM, tmp_path: Path) -> None:
+    """Its own reader's rule, undone and redone, on the matrices of a real model."""
+    import gguf
+    from transformers.modeling_gguf_pytorch_utils import LlamaTensorProcessor
+
+    their = LlamaTensorProcessor({})
+    writer = gguf.GGUFWriter(str(tmp_path / "a.gguf"), "llama")
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_embedding_length(64)
+    writer.add_block_count(2)
+    stored = {}
+    for n, layer in enumerate(model.model.layers):
+        for role, name, heads in (
+            ("q", "attn_q", 4),
+            ("k", "attn_k", 2),
+            ("v", "attn_v", 0),
+            ("o", "attn_output", 0),
+        ):
+            rows = getattr(layer.self_attn, f"{role}_proj").weight.detach().numpy()
+            pairs = rows.reshape(heads, 2, 8, 64).swapaxes(1, 2).reshape(rows.shape) if heads else rows
+            if heads:
+                assert np.array_equal(their._reverse_permute_weights(pairs, 4, heads), rows)
+            stored[f"blk.{n}.{name}.weight"] = pairs
+    for name, pairs in stored.items():
+        writer.add_tensor(name, np.ascontiguousarray(pairs))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert_same(wild.read(tmp_path / "a.gguf"), model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_what_torch_stored_is_read(model: LlamaForCausalLM, tmp_path: Path, dtype: torch.dtype) -> None:
+    """A state dict, one of parameters, a training checkpoint, and shards with their index; to the bit."""
+    cast = LlamaForCausalLM(CONFIG).to(dtype)
+    cast.load_state_dict(model.state_dict())
+    state = cast.state_dict()
+    CONFIG.to_json_file(tmp_path / "config.json")
+    optimizer = torch.optim.AdamW(cast.parameters())
+    cast(torch.tensor([[1, 2]])).logits.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    with torch.no_grad():
+        cast.load_state_dict(model.state_dict())
+    for name, told in {
+        "a.pt": state,
+        "b.bin": dict(cast.named_parameters()),
+        "c.ckpt": {"state_dict": state, "optimizer_states": [optimizer.state_dict()], "epoch": 3},
+        "d.pth": {"model": state, "optimizer": optimizer.state_dict(), "iter": 1},
+    }.items():
+        torch.save(told, tmp_path / name)
+        assert_same(wild.read(tmp_path / name), cast)
+        checkpoint = wild.Checkpoint(tmp_path / name)
+        assert {key: checkpoint.tensor(key).shape for key in checkpoint} == {
+            key: tuple(held.shape) for key, held in state.items()
+        }
+
+
+def test_storages_that_are_shared_and_turned(tmp_path: Path) -> None:
+    """Views, slices, buffers and each dtype that both know: as torch loads them."""
+    base = torch.randn(6, 4)
+    state = {
+        "a": base,
+        "b": base.T,
+        "c": base[2:4],
+        "d": base[:, 1],
+        "e": base[::2],
+        "f": base.reshape(2, 3, 4),
+    }
+    state |= {"one": torch.tensor(3.0), "none": torch.zeros(0, 3), "parameter": torch.nn.Parameter(base)}
+    kinds = (
+        torch.float64,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+    )
+    state |= {str(kind): torch.randn(3, 2).to(kind) for kind in (*kinds, torch.uint16, torch.uint32)}
+    torch.save(state, tmp_path / "a.pt")
+    ours = wild.Checkpoint(tmp_path / "a.pt")
+    assert set(ours) == set(state)
+    for name, theirs in state.items():
+        assert np.array_equal(ours[name], theirs.detach().numpy()), name
+
+
+def test_torchscript_and_old_files_are_named(tmp_path: Path) -> None:
+    """With the command that converts them, which then is run."""
+    layer = torch.nn.Linear(2, 2)
+    torch.jit.save(torch.jit.script(layer), tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="got TorchScript"):
+        wild.Checkpoint(tmp_path / "a.pt")
+    torch.save(layer.state_dict(), tmp_path / "b.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match=r"before 1\.6") as told:
+        wild.Checkpoint(tmp_path / "b.pt")
+    code = str(told.value).partition('python -c "')[2].rstrip('"').replace("FILE", str(tmp_path / "b.pt"))
+    exec(code.replace("model.pt", str(tmp_path / "c.pt")))
+    assert np.array_equal(wild.Checkpoint(tmp_path / "c.pt")["weight"], layer.weight.detach().numpy())
+
+
+FILES = Path(__file__).parents[1] / "wild" / "files"
+
+
+def test_the_files_that_the_pages_read(tmp_path: Path, record: bool) -> None:
+    """One layer of LLaMA as torch and as llama.cpp store it; what is kept holds what is written now."""
+    import gguf
+
+    kept = wild.Checkpoint(FILES.parent / "fixtures" / "llama")
+    at = "layers.0.self_attn"
+    state = {name: torch.tensor(np.array(kept[name])) for name in kept if at in name}
+    for folder in [tmp_path] + [FILES] * record:
+        folder.mkdir(exist_ok=True)
+        torch.save({"model": state, "epoch": 1}, folder / "llama.pt")
+        writer = gguf.GGUFWriter(str(folder / "llama.gguf"), "llama")
+        writer.add_head_count(4)
+        writer.add_head_count_kv(2)
+        writer.add_embedding_length(16)
+        writer.add_block_count(1)
+        for role, name, heads in (
+            ("q", "attn_q", 4),
+            ("k", "attn_k", 2),
+            ("v", "attn_v", 0),
+            ("o", "attn_output", 0),
+        ):
+            rows = state[f"{at}.{role}_proj.weight"].numpy()
+            pairs = rows.reshape(heads, 2, -1, 16).swapaxes(1, 2).reshape(rows.shape) if heads else rows
+            writer.add_tensor(f"blk.0.{name}.weight", np.ascontiguousarray(pairs))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    for name in ("llama.pt", "llama.gguf"):
+        fresh, stored = wild.Checkpoint(tmp_path / name), wild.Checkpoint(FILES / name)
+        assert fresh.config == stored.config
+        assert list(fresh) == list(stored)
+        assert all(np.array_equal(fresh[key], stored[key]) for key in fresh)
