@@ -172,3 +172,37 @@ def test_the_files_that_the_pages_read(tmp_path: Path, record: bool) -> None:
         assert fresh.config == stored.config
         assert list(fresh) == list(stored)
         assert all(np.array_equal(fresh[key], stored[key]) for key in fresh)
+
+
+class CausalSelfAttention(torch.nn.Module):
+    """The projections of nanoGPT, as its repository cuts them: one Linear, split in three."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c_attn, self.c_proj = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Give queries, keys and values."""
+        return self.c_attn(x).split(x.shape[-1], dim=-1)
+
+
+def test_nanogpt_is_cut_as_it_cuts_itself(tmp_path: Path) -> None:
+    """Its own checkpoint, compiled prefix and all."""
+    layer = CausalSelfAttention(8)
+    state = {f"_orig_mod.transformer.h.0.attn.{name}": value for name, value in layer.state_dict().items()}
+    arguments = {
+        "n_layer": 1,
+        "n_head": 2,
+        "n_embd": 8,
+        "block_size": 4,
+        "bias": True,
+        "vocab_size": None,
+        "dropout": 0.0,
+    }
+    torch.save(
+        {"model": state, "model_args": arguments, "iter_num": 5, "config": {"a": 1}}, tmp_path / "ckpt.pt"
+    )
+    weights = wild.read(tmp_path)["_orig_mod.transformer.h.0.attn"]
+    x = torch.randn(5, 8)
+    for ours, theirs in zip(weights.project(x.numpy()), layer(x), strict=True):
+        assert np.abs(ours - theirs.detach().numpy()).max() < 1e-6
