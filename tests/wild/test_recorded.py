@@ -51,6 +51,7 @@ def test_rows_without_a_comparison_are_listed() -> None:
     elsewhere = {
         "llama.cpp",
         "llama.cpp, fused",
+        "nanoGPT",
     }  # compared in tests/wild/test_gguf.py and tests/parity/test_formats.py
     assert set(ROWS) - used - elsewhere == {"Conformer", "LLaMA, Meta's names", "attn.q_proj", "Moshi"} - used
 
