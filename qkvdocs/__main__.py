@@ -1,10 +1,12 @@
 """The command line: each command belongs to a layer and is loaded when it is asked for."""
 
+import difflib
 import importlib
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
-from qkvdocs.errors import WAYS
+from qkvdocs.errors import WAYS, printable
 
 COMMANDS = {
     "artefacts": ("engine.export._artefacts", "test", "make of a built folder what is handed out beside it"),
@@ -36,18 +38,19 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0 for success, 1 for a failed check, 2 for a wrong call.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["--version"]:
+        print(f"qkvdocs {_version()}")  # noqa: T201
+        return 0
     if not words or words[0] not in COMMANDS:
-        lines = (f"  {name:10}{what}" for name, (_, _, what) in COMMANDS.items())
-        asked = words and words[0] in {"-h", "--help"}
-        print("usage: qkvdocs COMMAND …", *lines, sep="\n", file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else 2
+        return _usage(words)
     module, extra, _ = COMMANDS[words[0]]
     try:
         command = importlib.import_module(f"qkvdocs.{module}")
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] == "qkvdocs":
             raise
-        print(f"{words[0]} needs {missing.name}: pip install 'qkvdocs[{extra}]'", file=sys.stderr)  # noqa: T201
+        way = f"pip install '.[{extra}]' in a copy of the repository, or 'qkvdocs-….whl[{extra}]'"
+        print(f"{words[0]} needs {missing.name}: {way}", file=sys.stderr)  # noqa: T201
         return 2
     try:
         code = int(command.main(words[1:]))
@@ -61,6 +64,26 @@ def main(arguments: list[str] | None = None) -> int:
         _let_go()
         return 1
     return code
+
+
+def _version() -> str:
+    try:
+        return version("qkvdocs")
+    except PackageNotFoundError:
+        return "from a folder that is not installed"
+
+
+def _usage(words: list[str]) -> int:
+    """Say what commands there are; first of all, what a word that is none may have meant."""
+    asked = words[:1] in (["-h"], ["--help"])
+    lines = [f"  {name:10}{what}" for name, (_, _, what) in COMMANDS.items()]
+    lines = ["usage: qkvdocs COMMAND …, or qkvdocs --version", *lines]
+    if words and not asked:
+        near = difflib.get_close_matches(words[0], COMMANDS, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        lines.insert(0, f"COMMAND must be one of those below, got {printable(words[0])!r}{meant}")
+    print(*lines, sep="\n", file=sys.stdout if asked else sys.stderr)  # noqa: T201
+    return 0 if asked else 2
 
 
 def _let_go() -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
@@ -54,7 +55,14 @@ def test_a_command_that_needs_more_says_what(wheel: Path) -> None:
     """One line, exit code 2, no traceback."""
     done = run(wheel, "import qkvdocs.__main__ as m; sys.exit(m.main(['build']))")
     assert done.returncode == 2
-    assert re.fullmatch(r"build needs markdown\w*: pip install 'qkvdocs\[site\]'\n", done.stderr)
+    assert re.fullmatch(r"build needs markdown\w*: pip install '\.\[site\]' in a copy of .*\n", done.stderr)
+
+
+def test_the_version_is_told(wheel: Path) -> None:
+    """That of the package that runs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    done = run(wheel, "import qkvdocs.__main__ as m; sys.exit(m.main(['--version']))")
+    assert (done.returncode, done.stdout) == (0, f"qkvdocs {project['version']}\n")
 
 
 PAGE = """# Tides

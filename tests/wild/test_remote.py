@@ -290,7 +290,7 @@ def test_other_file_systems_of_fsspec(make: Make) -> None:
 def test_the_message_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra: the base install says how to get it."""
     monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
-    with pytest.raises(CheckpointError, match=r"needs fsspec: pip install 'qkvdocs\[remote\]'"):
+    with pytest.raises(CheckpointError, match=r"needs fsspec: pip install fsspec"):
         wild.read("s3://example/model.safetensors")
 
 
