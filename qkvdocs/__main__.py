@@ -82,7 +82,7 @@ def _usage(words: list[str]) -> int:
         near = difflib.get_close_matches(words[0], COMMANDS, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
         lines.insert(0, f"COMMAND must be one of those below, got {printable(words[0])!r}{meant}")
-    print(*lines, sep="\n", file=sys.stdout if asked else sys.stderr)  # noqa: T201
+    print(*lines, sep="\n", file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2
 
 
