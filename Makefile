@@ -40,8 +40,8 @@ help: ## list the commands
 serve: $(VENV)/has-site ## read the site; a saved edit of a lesson or of the package shows at once
 	@$(BIN)/mkdocs serve $(SERVE)
 
-build: $(VENV)/has-site ## build the site into site/, checked; the exit code tells
-	@$(BIN)/python -m qkvdocs build $(BUILD)
+build: $(VENV)/has-site $(if $(BUILDER),$(VENV)/has-test) ## build the site into site/, checked; the exit code tells; with BUILDER=zensical, by Material's successor
+	@$(BIN)/python -m qkvdocs build $(if $(BUILDER),--builder $(BUILDER)) $(BUILD)
 
 runtime: $(VENV)/has-site ## fetch the Python and the model that readers can run in the page (125 MB kept, 190 MB loaded, once)
 	@$(BIN)/python -m qkvdocs runtime --pip "$(PYTHON) -m pip"

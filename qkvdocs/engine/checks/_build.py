@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from qkvdocs.engine.checks._builders import BUILDERS, command, complete
 from qkvdocs.engine.checks._check import check
 from qkvdocs.engine.export import export
 from qkvdocs.engine.pages import LessonError, read_utf8
@@ -27,13 +28,13 @@ WARNING = re.compile(r"^WARNING\s+-\s+(.*(?:\n[ \t]+.*)*)", re.M)
 OMITTED = re.compile(r'The following pages exist in the docs directory, but are not included in the "nav".*')
 
 
-def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) -> int:
+def build(root: Path, site: Path, builder: str | list[str] = "mkdocs", *, quiet: bool = False) -> int:
     """Build, check and publish a site.
 
     Args:
         root: The folder that holds `mkdocs.yml` and `docs/`.
         site: Where to publish. It is replaced at the end, or left as it was if anything fails.
-        builder: The command that builds a site; `-d FOLDER` is added to it.
+        builder: One of `BUILDERS`, or the command of another, to which `-d FOLDER` is added.
         quiet: Print errors only.
 
     Returns:
@@ -49,9 +50,10 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
         return 1
     with _workplace(site) as folder:
         made, blank = folder / "site", folder / "blank"
+        words, where = command(builder, root, made)
         done = subprocess.run(  # noqa: S603
-            [*builder, "-d", str(made)],
-            cwd=root,
+            words,
+            cwd=where,
             env={**os.environ, **NOTICE, "QKVDOCS_BLANK": str(blank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -62,8 +64,9 @@ def build(root: Path, site: Path, builder: list[str], *, quiet: bool = False) ->
             print(_failure(done.stdout), file=sys.stderr)  # noqa: T201
             return 1
         try:
+            complete(builder, made, root / "docs")
             export(made, root)
-        except LessonError as error:
+        except (LessonError, QKVError) as error:
             print(error, file=sys.stderr)  # noqa: T201
             return 1
         report, errors = check(made, blank, root / "docs")
@@ -130,11 +133,11 @@ def main(arguments: list[str]) -> int:
     """Run the build as a command."""
     parser = argparse.ArgumentParser(prog="qkvdocs build", description=__doc__)
     parser.add_argument("-d", "--site-dir", type=Path, default=Path("site"), help="where to publish")
+    parser.add_argument("--builder", choices=BUILDERS, default="mkdocs", help="what makes the pages")
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     parser.add_argument("--strict", action="store_true", help="no effect: warnings are always errors")
     given = parser.parse_args(arguments)
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # so that folders and builders go
-    builder = [sys.executable, "-m", "mkdocs", "build"]
-    return build(Path.cwd(), given.site_dir.absolute(), builder, quiet=given.quiet)
+    return build(Path.cwd(), given.site_dir.absolute(), given.builder, quiet=given.quiet)

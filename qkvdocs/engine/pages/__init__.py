@@ -8,7 +8,7 @@ from qkvdocs.engine.pages._fences import Fence, FenceError, fences
 from qkvdocs.engine.pages._forge import Limits, Mode
 from qkvdocs.engine.pages._marks import NUMBER_WORDS, PRIVATE
 from qkvdocs.engine.pages._page import Entry, Page, run_page
-from qkvdocs.engine.pages._site import date_of
+from qkvdocs.engine.pages._site import date_of, finish
 
 __all__ = [
     "NUMBER_WORDS",
@@ -25,6 +25,7 @@ __all__ = [
     "date_of",
     "draw",
     "fences",
+    "finish",
     "read_utf8",
     "run_page",
 ]

@@ -1,5 +1,6 @@
 """From a built folder to the one that is published, in the order in which the steps need each other."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from qkvdocs.engine.publish._policy import protect
 from qkvdocs.engine.publish._search import delay_search
 from qkvdocs.engine.publish._slim import slim
 from qkvdocs.engine.publish._theme import mend
+
+THEMES = re.compile(r'name="generator" content="(?:.*mkdocs-material|zensical)')
 
 
 def publish(site: Path) -> None:
@@ -32,7 +35,7 @@ def publish(site: Path) -> None:
         'a site  in another theme'
     """
     home = site / "index.html"
-    if not home.is_file() or "mkdocs-material" not in home.read_text("utf-8"):
+    if not home.is_file() or not THEMES.search(home.read_text("utf-8")):
         return
     for path in site.rglob("*.map"):
         path.unlink()

@@ -6,7 +6,10 @@ from pathlib import Path
 MENDS = {
     "*.html": [
         # A dialog without a name: a screen reader says just "dialog".
-        (r'(<div class="md-search" data-md-component="search" role="dialog")>', r'\1 aria-label="Search">'),
+        (
+            r'(<div class="md-search" data-md-component="search" role="dialog")(?: aria-label="Search")?>',
+            r'\1 aria-label="Search">',
+        ),
         # The theme's script stands at the end of the page, and still keeps the first words back.
         (r'<script (src="[^"]*/bundle\.[^"]*">)', r"<script defer \1"),
     ],
@@ -21,7 +24,7 @@ def mend(site: Path) -> None:
     """Replace what the theme wrote.
 
     Args:
-        site: A folder built with Material for MkDocs, changed in place.
+        site: A folder built with Material for MkDocs or with Zensical, changed in place.
 
     Raises:
         RuntimeError: If the theme no longer writes it, so that the list above is looked at again.
