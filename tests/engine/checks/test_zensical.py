@@ -19,7 +19,7 @@ def theirs(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_has_the_same_words(site: Path, theirs: Path) -> None:
-    """In the same order.
+    """In the same order."""
     found = compare(site, theirs)
 
     assert {page.relative_to(site) for page in site.rglob("*.html")} == {
