@@ -32,7 +32,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts changes test audit quick guards check format lesson claims ledger noise evaluate mutants heads costs parity pythons
+.PHONY: help serve build runtime offline artefacts deploy changes test audit quick guards check format lesson claims ledger noise evaluate mutants heads costs parity pythons
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ offline: build ## build the site into site-offline/ too, where it opens without 
 
 artefacts: $(VENV)/has-test build ## make in artefacts/ what is handed out: PDF, zips; previews in site/ (needs a Chromium)
 	@$(BIN)/python -m qkvdocs artefacts site artefacts
+
+deploy: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## do here, in clones, what the workflow would do on main; the site ends in deploy/published. With BACK=1, put the one before back
+	@$(BIN)/python -m tests.workflow --into deploy $(if $(BACK),--back) $(if $(SITE_URL),--set SITE_URL=$(SITE_URL)) $(if $(EDIT_URI),--set EDIT_URI=$(EDIT_URI))
 
 changes: $(VENV)/has-test build ## show in changes/ what a reader would see changed since BASE (needs a Chromium)
 	@rm -rf .cache/base && mkdir -p .cache/base && git archive -o .cache/base.tar $(BASE) && tar -x -C .cache/base -f .cache/base.tar
