@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests import workflow
-from tests.workflow import FLOW, ROOT, StepError, Runner, back
+from tests.workflow import FLOW, ROOT, Runner, StepError, back
 
 PUSH = "github.event_name == 'push'"
 STEPS: dict[str, Any] = {
