@@ -12,7 +12,7 @@ from bs4 import Tag
 from qkvdocs.engine.export._markdown import article
 from qkvdocs.engine.settings import Settings
 
-READING = re.compile(r"\s*About [\d.]+ minutes?\.$")
+READING = re.compile(r"\s*About [\d.]+ minutes?(, [\d.]+ with everything that is folded)?\.$")
 
 
 @dataclass

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import nbformat
@@ -120,10 +121,11 @@ def test_a_wrong_output_would_be_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_notebook_and_script_hold_all_shown_code(site: Path, lesson: str) -> None:
-    """Every fence that the page shows, in its order."""
+    """Every fence that the page shows, folded or not, in its order."""
     page = (ROOT / "docs" / "lessons" / f"{lesson}.md").read_text("utf-8")
     shown = [
-        tidy(body) for body in re.findall(r"^```python[^\n]*source=[^\n]*\n(.*?)^```", page, re.M | re.S)
+        tidy(dedent(body))
+        for body in re.findall(r"^ *```python[^\n]*source=[^\n]*\n(.*?)^ *```", page, re.M | re.S)
     ]
     notebook = json.loads((site / "lessons" / f"{lesson}.ipynb").read_text("utf-8"))
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
