@@ -18,8 +18,8 @@ class Settings:
     """The settings of one site.
 
     Examples:
-        >>> Settings.of(Path("no/such/site"))
-        Settings(preload=('numpy',), assets=(), controls=(), drawings=(), previews=(), book='', roles='', packs=())
+        >>> Settings.of(Path("no/such/site")).preload
+        ('numpy',)
     """
 
     preload: tuple[str, ...] = ("numpy",)
@@ -32,6 +32,9 @@ class Settings:
     """CSS selectors of what a figure draws, left out likewise where words beside it say the same; whole on paper."""
     previews: tuple[str, ...] = ()
     """CSS selectors of tables of which a page's preview picture may show the first small one."""
+
+    unsearched: tuple[str, ...] = ()
+    """Classes of what the search leaves out: numbers and labels that make no sentence."""
 
     book: str = ""
     """Title of all lessons in one; the site's name where it is empty."""

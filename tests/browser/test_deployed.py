@@ -68,13 +68,13 @@ def test_it_works_below_a_path(browser: Browser, deployed: Path) -> None:
     page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
     with serve(deployed.parent) as host:
         page.goto(f"{host}qkvdocs/")
-        page.locator(".md-tabs").get_by_role("link", name="Lessons").click()
+        page.locator(".tabs").get_by_role("link", name="Lessons").click()
         expect(page.locator("h1")).to_contain_text("exam hall")
         assert page.url.startswith(f"{host}qkvdocs/lessons/")
         wrong = f"{host}qkvdocs/no/such/page/"
         page.goto(wrong)
         page.wait_for_load_state("networkidle")
-        assert page.evaluate("getComputedStyle(document.querySelector('.md-header')).position") == "sticky"
+        assert page.evaluate("getComputedStyle(document.querySelector('.top')).position") == "sticky"
         assert failed == [wrong]
         assert not [url for url in asked if not url.startswith((f"{host}qkvdocs/", "data:"))]
     page.close()

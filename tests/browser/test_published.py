@@ -128,22 +128,6 @@ def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: 
         assert not alike(pages, tries=2, color_scheme="light")
 
 
-MOVING = """() => [...document.querySelectorAll("*")].filter(element => ["", "::before", "::after"].some(
-    part => getComputedStyle(element, part).transitionDuration.split(", ").some(time => parseFloat(time)))).length"""
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_moves_while_colours_switch(browser: Browser, address: str, kind: str) -> None:
-    """The theme's rule for that, which named every element, names all those that would."""
-    page = browser.new_page()
-    page.goto(address + kind)
-    page.locator("label[for=__search]").first.evaluate("e => e.click()")
-    assert page.evaluate(MOVING) > 10
-    page.evaluate("document.body.setAttribute('data-md-color-switching', '')")
-    assert page.evaluate(MOVING) == 0
-    page.close()
-
-
 def test_drawer_and_search_look_as_before(browser: Browser, address: str, raw_address: str) -> None:
     """What scripts make appear has kept its style."""
     seen = []
@@ -151,16 +135,13 @@ def test_drawer_and_search_look_as_before(browser: Browser, address: str, raw_ad
         page = browser.new_page(viewport={"width": 360, "height": 740}, reduced_motion="reduce")
         page.goto(f"{host}concepts/softmax/")
         page.evaluate(UNMARK)
-        page.locator("label[for=__drawer]:visible").first.click()
+        page.locator(".menu").click()
         page.wait_for_timeout(400)
         drawer = page.screenshot(animations="disabled")
         page.goto(f"{host}concepts/softmax/")
-        page.locator("label.md-header__button[for=__search]").click()
-        page.locator(".md-search__input").press_sequentially("rotary")
-        page.wait_for_selector(".md-search-result__link", state="visible")
-        page.wait_for_timeout(400)
-        page.locator(".md-search__input").evaluate("e => e.blur()")
-        seen.append((drawer, page.locator(".md-search-result__meta").inner_text()))
+        page.locator(".find input").fill("rotary")
+        page.wait_for_selector(".found a", state="visible")
+        seen.append((drawer, page.locator(".found").inner_text()))
         page.close()
     assert seen[0] == seen[1]
 
@@ -190,7 +171,7 @@ def test_a_lesson_is_light(
     assert len(addresses) >= 60
     weights = visit(browser, f"{address}lessons/{name}/", site)
     assert sum(weights.values()) <= BUDGET, weights
-    assert "search/index.json" not in weights
+    assert "search/search_index.json" not in weights
     assert "assets/qkv-practice.js" not in weights  # it comes when a reader nears an exercise
 
 
@@ -199,7 +180,6 @@ def test_our_scripts_are_small(site: Path, fetched: Path) -> None:
     theirs = ("assets/javascripts/", "wild/", "ask", "runtime/pyodide")
     paths = [path.relative_to(site).as_posix() for path in site.rglob("*") if path.suffix in {".js", ".mjs"}]
     ours = {path: (site / path).stat().st_size for path in paths if not path.startswith(theirs)}
-    ours["search.js"] = (site / "assets/javascripts/workers/search.js").stat().st_size
     assert len(ours) == 6
     figures = [ours[f"assets/{name}.js"] for name in ("qkv-live", "qkv-practice", "practice")]
     assert figures[0] <= 8 * 1024
@@ -210,22 +190,20 @@ def test_our_scripts_are_small(site: Path, fetched: Path) -> None:
 
 def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site: Path) -> None:
     """Nothing of it before the first letter; then it finds, also what was typed meanwhile."""
-    assert (site / "search" / "index.json").stat().st_size > 100_000
+    assert (site / "search" / "search_index.json").stat().st_size > 100_000
     page = browser.new_page(viewport={"width": 1300, "height": 800})
     asked = []
     page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[1]))
     page.goto(address)
     page.wait_for_load_state("networkidle")
-    page.locator(".md-search__input").click()
-    assert not [
-        name for name in asked if name == "index.json" or (name.startswith("search.") and ".min." in name)
-    ]
-    page.locator(".md-search__input").press_sequentially("parallel graders")
-    page.wait_for_selector(".md-search-result__link", state="attached")
-    found = [link.get_attribute("href") or "" for link in page.locator(".md-search-result__link").all()]
-    assert any("04-qkv-projections" in link for link in found)
-    page.locator(".md-search__input").fill("")
-    page.locator(".md-search__input").press_sequentially("rotary")
-    expect(page.locator(".md-search-result__link[href*='rotary-offset']").first).to_be_attached()
-    assert asked.count("index.json") == 1
+    field = page.locator(".find input")
+    field.click()
+    assert not [name for name in asked if name.startswith("search")]
+    field.press_sequentially("parallel graders")
+    expect(page.locator(".found a[href*='04-qkv-projections']").first).to_be_visible()
+    field.fill("rotary")
+    expect(page.locator(".found a[href*='rotary-offset']").first).to_be_visible()
+    assert asked.count("search_index.json") == 1
+    field.press("Escape")
+    expect(page.locator(".found")).to_be_hidden()
     page.close()

@@ -16,9 +16,12 @@ def test_the_scheme_follows_the_system_and_the_toggle(browser: Browser, addresse
         page.goto(addresses[0])
         shades[scheme] = background(page)
         if scheme == "light":
-            for _ in range(2):  # system, light, dark
-                page.locator("label[for^=__palette]:visible").click()
+            page.locator(".scheme").click()
             assert background(page) != shades["light"]
+            page.goto(addresses[1])
+            assert background(page) != shades["light"]
+            page.locator(".scheme").click()  # as the system has it: nothing is kept
+            assert page.evaluate("localStorage.length") == 0
         page.close()
     assert shades["light"] != shades["dark"]
 
@@ -27,10 +30,9 @@ def test_search_finds_a_lesson(browser: Browser, address: str) -> None:
     """Typed words lead to the page that holds them."""
     page = browser.new_page(viewport={"width": 1300, "height": 800})
     page.goto(address)
-    page.locator(".md-search__input").click()
-    page.locator(".md-search__input").press_sequentially("parallel graders")
-    page.wait_for_selector(".md-search-result__link", state="attached")
-    found = [link.get_attribute("href") or "" for link in page.locator(".md-search-result__link").all()]
+    page.locator(".find input").fill("parallel graders")
+    page.wait_for_selector(".found a")
+    found = [link.get_attribute("href") or "" for link in page.locator(".found a").all()]
     assert any("04-qkv-projections" in link for link in found)
     assert not any("reference/errors" in link for link in found)
     page.close()

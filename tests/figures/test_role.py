@@ -68,7 +68,7 @@ def luminance(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-@pytest.mark.parametrize(("scheme", "paper"), [(":root", "#ffffff"), ("slate", "#1e2129")])
+@pytest.mark.parametrize(("scheme", "paper"), [(":root", "#fbf9f4"), ("slate", "#191815")])
 def test_the_three_can_be_read_and_told_apart(scheme: str, paper: str) -> None:
     """4.5 to 1 on the page; and for a reader without red or green cones their blue still differs."""
     block = next(

@@ -16,6 +16,7 @@ CONFIG = re.compile(r'(<script id="__config" type="application/json">)(.*?)(</sc
 MODULE = re.compile(r'<script type="module" src="([^":]+)"></script>')
 IMPORT = re.compile(r"""(?<=from )(['"])(\./[^'"]+)\1""")
 RUN = re.compile(r"<qkv-run\b[^>]*></qkv-run>")
+PRELOAD = re.compile(r'<link rel="preload"[^>]*>')
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 """No page from a folder is of the site's origin, so a policy would forbid it its own files."""
 WORKER = """\
@@ -40,8 +41,7 @@ def offline(site: Path, folder: Path) -> None:
     shutil.copytree(site, folder, ignore=shutil.ignore_patterns("*.map", "sitemap.xml*"))
     shutil.rmtree(folder / "runtime", ignore_errors=True)  # Python in the page needs a server
     search = folder / "search"
-    full = next(path for path in (search / "index.json", search / "search_index.json") if path.is_file())
-    index = json.loads(full.read_text("utf-8"))
+    index = json.loads((search / "search_index.json").read_text("utf-8"))
     for entry in index["docs"]:
         entry["location"] = _named(entry["location"], folder, folder)
     for path in search.glob("*.json"):
@@ -71,13 +71,10 @@ def _opened(html: str, page: Path, folder: Path) -> str:
 
     def configured(found: re.Match[str]) -> str:
         settings = json.loads(found[2])
-        settings["features"] = [
-            name for name in settings["features"] if not name.startswith("navigation.instant")
-        ]
         script = f'<script src="{settings["base"]}/assets/offline.js"></script>'
-        return found[1] + json.dumps(settings) + found[3] + script
+        return found[0] + script
 
-    html = RUN.sub("", POLICY.sub("", html))
+    html = RUN.sub("", PRELOAD.sub("", POLICY.sub("", html)))
     html = LINK.sub(lambda found: _named(found[1], page.parent, folder) if found[1] else "", html)
     html = MODULE.sub(lambda found: _inlined(page.parent / found[1]), html)
     return CONFIG.sub(configured, html)

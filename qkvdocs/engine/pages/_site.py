@@ -1,6 +1,8 @@
 """What a built folder still needs, for any builder: the maths font, what the figures bring, Python to run in a page."""
 
+import re
 import subprocess
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -47,3 +49,34 @@ def date_of(root: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "0"
     return done.stdout.strip() or "0"
+
+
+def prose(html: str, classes: Sequence[str]) -> str:
+    """Leave what a search should read: words, and short formulas as they are typed.
+
+    Args:
+        html: A page's content.
+        classes: Of the elements that go.
+
+    Examples:
+        >>> prose('<p>Let <math><mi>x</mi><annotation>x_0</annotation></math> be</p>', [])
+        '<p>Let x_0 be</p>'
+        >>> prose('a<div class="b c"><div>1</div>2</div><math><mo>∑</mo></math>', ["c"])
+        'a'
+    """
+    names = "|".join(map(re.escape, classes)) or r"\b\B"
+    marked = rf"<(math)\b|<([\w-]+) class=[\"'](?:[^\"']* )?(?:{names})[ \"']"
+    kept, end = [], 0
+    for found in re.finditer(marked, html):
+        if found.start() < end:
+            continue
+        kept.append(html[end : found.start()])
+        depth = 0
+        for tag in re.compile(rf"<(/?){found[1] or found[2]}\b[^>]*>").finditer(html, found.start()):
+            depth += -1 if tag[1] else 1
+            end = tag.end()
+            if not depth:
+                break
+        source = re.search(r"<annotation\b[^>]*>([^\\]*?)</annotation>", html[found.start() : end])
+        kept += [source[1]] if found[1] and source else []
+    return "".join([*kept, html[end:]])

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from qkvdocs.engine.publish._describe import describe
 from qkvdocs.engine.publish._policy import protect
-from qkvdocs.engine.publish._search import delay_search
 from qkvdocs.engine.publish._slim import slim
-from qkvdocs.engine.publish._theme import mend
 
 THEMES = re.compile(r'name="generator" content="(?:.*mkdocs-material|zensical)')
 
@@ -17,12 +15,10 @@ def publish(site: Path) -> None:
     """Make a built folder light and closed.
 
     Args:
-        site: The folder, changed in place: each page described, the theme's barriers mended, nothing that no page
-            uses, one style sheet cut down to the rules in use, the search loaded when it is asked, and a
-            Content-Security-Policy in each page. A site in another theme is left as it is.
+        site: The folder, changed in place: each page described, nothing that no page uses, one style sheet cut down
+            to the rules in use, and a Content-Security-Policy in each page. A site in another theme is left as it is.
 
     Raises:
-        RuntimeError: If the theme no longer writes what is mended.
         ValueError: If pages link different style sheets.
 
     Examples:
@@ -40,8 +36,10 @@ def publish(site: Path) -> None:
     for path in site.rglob("*.map"):
         path.unlink()
     shutil.rmtree(site / "assets" / "javascripts" / "lunr", ignore_errors=True)  # other languages' stemmers
+    pages = "".join(path.read_text("utf-8") for path in site.rglob("*.html"))
+    for path in (site / "assets" / "javascripts").glob("*.js"):
+        if path.name not in pages:
+            path.unlink()
     describe(site)
-    mend(site)
     slim(site)
-    delay_search(site)
     protect(site)

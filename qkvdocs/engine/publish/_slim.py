@@ -17,10 +17,6 @@ CHOICE = re.compile(r"\[(dir|role|data-md-[\w-]+)=[\"']?([\w-]+)[\"']?\]")
 SHEET = re.compile(r'<link rel="stylesheet" href="([./]*|/.*?)(assets/[^"]*\.css)">')
 STYLE = "assets/style.css"
 VARIABLE = re.compile(r"var\((--[\w-]+)|[\"'](--[\w-]+)")
-SWITCHING = re.compile(r"\[data-md-color-switching\] \*[^{}]*\{[^{}]*\}")
-PSEUDO = re.compile(r"::?[\w-]+(?:\([^)]*\))?")
-SUBJECT = re.compile(r"[^\s>+~]*$")
-"""The part of a selector that names the element itself."""
 KEPT = re.compile(r"<(pre|code|script|textarea)\b.*?</\1>", re.S)
 IDLE = re.compile(r'<span class="[nopw]">([^<]*)</span>')
 """Marks of names, signs, brackets and blanks in code, which look as code does without them."""
@@ -78,7 +74,7 @@ def slim(site: Path) -> None:
         sheet.unlink()
         if not any(sheet.parent.iterdir()):
             sheet.parent.rmdir()
-    (site / STYLE).write_text(_narrow(_tighten(_variables(style, read))), "utf-8")
+    (site / STYLE).write_text(_tighten(_variables(style, read)), "utf-8")
     for path in (site / "assets").glob("*.js"):
         path.write_text(jsmin(path.read_text("utf-8")), "utf-8")
     for path, page in texts.items():
@@ -106,21 +102,6 @@ def _tighten(sheet: str) -> str:
         part if at % 2 else re.sub(r"\s*([{};])\s*", r"\1", re.sub(r"\s+", " ", part))
         for at, part in enumerate(parts)
     )
-
-
-def _narrow(sheet: str) -> str:
-    """Have the theme's rule against transitions, while colours switch, name those that have one.
-
-    It names everything, so a browser works out the style of the whole page anew, twice on every visit.
-    """
-    moving = {
-        SUBJECT.search(PSEUDO.sub("", selector))[0]  # type: ignore[index]
-        for rule in re.finditer(r"([^{}]+)\{[^{}]*\btransition:(?!\s*none)[^{}]*\}", SWITCHING.sub("", sheet))
-        for selector in rule[1].split(",")
-    }
-    subjects = f"[data-md-color-switching] :is({','.join(sorted(moving))})"
-    rule = f"{subjects},{subjects}::before,{subjects}::after{{transition-duration:0s!important}}"
-    return SWITCHING.sub(lambda _: rule, sheet)
 
 
 def _names(pages: Collection[str], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:

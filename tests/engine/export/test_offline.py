@@ -36,10 +36,9 @@ def page(browser: Browser) -> Iterator[Page]:
 def test_search_finds_and_leads_there(page: Page, folder: Path) -> None:
     """Words are typed on the home page, and what is found opens."""
     page.goto((folder / "index.html").as_uri())
-    page.locator(".md-search__input").click()
-    page.locator(".md-search__input").press_sequentially("parallel graders")
-    page.wait_for_selector(".md-search-result__link", state="attached")
-    links = [link.get_attribute("href") or "" for link in page.locator(".md-search-result__link").all()]
+    page.locator(".find input").fill("parallel graders")
+    page.wait_for_selector(".found a")
+    links = [link.get_attribute("href") or "" for link in page.locator(".found a").all()]
     assert any("04-qkv-projections/index.html" in link for link in links)
     page.goto(next(link for link in links if "04-qkv-projections" in link))
     assert "Q, K and V projections" in page.title()

@@ -7,7 +7,6 @@ import pytest
 from qkvdocs.engine.publish._describe import LENGTH, beginning
 from qkvdocs.engine.publish._policy import policy
 from qkvdocs.engine.publish._slim import slim
-from qkvdocs.engine.publish._theme import mend
 
 PAGE = """<!doctype html><html dir="ltr"><head><link rel="stylesheet" href="{up}assets/a.css">
 <link rel="stylesheet" href="{up}assets/b.css">
@@ -160,10 +159,3 @@ def test_the_policy_names_each_inline_script(tmp_path: Path) -> None:
         )
         expected.add(f"'sha256-{base64.b64encode(done.stdout).decode()}'")
     assert set(scripts) == expected
-
-
-def test_a_theme_that_has_changed_is_noticed(tmp_path: Path) -> None:
-    """A barrier that is not where it was must be looked for, not passed over."""
-    (tmp_path / "index.html").write_text('<div class="md-search" role="search">', "utf-8")
-    with pytest.raises(RuntimeError, match="the theme has changed"):
-        mend(tmp_path)
