@@ -18,9 +18,17 @@ for (const table of document.querySelectorAll('table[id]')) for (const [at, th] 
   }
   th.replaceChildren(button)
 }
-for (const field of document.querySelectorAll('[data-grid]')) field.oninput = () => {
-  for (const row of document.getElementById(field.dataset.grid).tBodies[0].rows)
-    row.hidden = !row.textContent.toLowerCase().includes(field.value.toLowerCase())
+for (const field of document.querySelectorAll('[data-grid]')) {
+  const rows = [...document.getElementById(field.dataset.grid).tBodies[0].rows], box = field.closest('.grid-filter')
+  const show = () => {
+    const words = field.value.toLowerCase().split(/\s+/)
+    for (const row of rows) row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word))
+    const left = rows.filter(row => !row.hidden).length
+    box.lastChild.textContent = left ? `${left} of ${rows.length}` : 'Nothing has these words. Try a part of a name, such as “qwen” or “c_attn”.'
+  }
+  field.oninput = show
+  box.hidden = false
+  show()
 }
 
 const form = document.getElementById('wild-open')
