@@ -82,7 +82,7 @@ if (form) {
     }
   }
   const paint = (canvas, plan, piece, { rows, width }) => {
-    const step = Math.ceil(width / 96), columns = Math.ceil(width / step), cell = Math.max(1, Math.floor(576 / Math.max(columns, rows.length)))
+    const step = Math.ceil(width / 96), columns = Math.ceil(width / step), cell = Math.max(1, Math.min(6, Math.floor(576 / Math.max(columns, rows.length))))
     canvas.width = columns * cell; canvas.height = rows.length * cell
     const pen = canvas.getContext('2d'), style = getComputedStyle(document.body)
     const largest = rows.reduce((m, [, v]) => v.reduce((a, b) => Math.max(a, Math.abs(b) || 0), m), 0) || 1

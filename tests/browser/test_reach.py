@@ -10,7 +10,7 @@ STOPS = """() => {
     const all = "a[href], button, input, select, textarea, summary, [tabindex]";
     const open = e => e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length;
     const wanted = [...document.querySelectorAll(all)].filter(e => e.tabIndex >= 0 && !e.disabled && open(e)
-        && !(e.type === "radio" && !e.checked) && !e.matches(".md-top")); // comes and goes with scrolling
+        && !(e.type === "radio" && !e.checked));
     wanted.forEach((e, i) => e.dataset.stop = i);
     return wanted.map(e => e.outerHTML.slice(0, 100));
 }"""
@@ -112,7 +112,7 @@ def test_what_the_keyboard_misses_would_be_seen(browser: Browser, address: str) 
     """A control that swallows Tab leaves the rest unreached."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(address)
-    page.locator("article a.md-button").first.evaluate(
+    page.locator("article a").first.evaluate(
         "e => e.addEventListener('keydown', event => event.key === 'Tab' && event.preventDefault())"
     )
     seen, _ = walk(page)

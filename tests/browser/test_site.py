@@ -1,5 +1,9 @@
 """What a reader does with the published site: scheme, search, fonts, keys."""
 
+import json
+import re
+from pathlib import Path
+
 from playwright.sync_api import Browser, Page
 
 
@@ -99,3 +103,106 @@ def test_a_citation_shows_its_date_where_nothing_can_hover(browser: Browser, add
     assert "seen 20" in desk.evaluate(after)
     desk.close()
     telephone.close()
+
+
+def test_a_line_has_about_seventy_letters(browser: Browser, address: str) -> None:
+    """Text at its full width, on a screen that is wide enough; figures may be wider."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    for name in ("lessons/02-causal-mask/", "concepts/softmax/"):
+        page.goto(address + name)
+        page.evaluate("document.fonts.ready")
+        lengths = page.evaluate("""() => [...document.querySelectorAll("article > p:not([class])")].flatMap(p => {
+            const lines = Math.round(p.clientHeight / parseFloat(getComputedStyle(p).lineHeight));
+            return lines > 2 && !p.querySelector("math, code, svg") ? [p.textContent.length / (lines - 0.4)] : [];
+        })""")
+        assert lengths
+        assert 60 <= sum(lengths) / len(lengths) <= 78
+        widths = page.evaluate(
+            """["article > p", "article"].map(one => document.querySelector(one).clientWidth)"""
+        )
+        assert widths[0] < widths[1]
+    page.close()
+
+
+def test_what_a_finger_meets_is_large_enough(browser: Browser, address: str) -> None:
+    """At least 32 pixels high: controls on a telephone; not links among words, nor numbers in matrices."""
+    page = browser.new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    small = """() => [...document.querySelectorAll(`.top :is(a, button, label, input),
+            article :is(summary, button, select, input[type=search])`)]
+        .filter(e => e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length)
+        .filter(e => Math.max(e.offsetHeight, e.closest("label")?.offsetHeight ?? 0) < 31.5 && !e.closest("th, .qkv-m"))
+        .map(e => e.outerHTML.slice(0, 90))"""
+    for name in ("", "practice/", "wild/atlas/", "wild/open/", "clinic/", "concepts/softmax/"):
+        page.goto(address + name)
+        assert page.evaluate(small) == [], name
+    page.close()
+
+
+def test_a_wrong_address_offers_search_and_three_doors(browser: Browser, address: str) -> None:
+    """Each door leads somewhere, from whatever depth; the search finds."""
+    page = browser.new_page()
+    page.goto(f"{address}no/such/page/")
+    doors = page.locator(".doors a").evaluate_all("all => all.map(a => a.href)")
+    assert len(doors) == 3
+    page.locator(".wide input").fill("rotary")
+    page.locator(".wide .found a").first.click()
+    assert "rotary" in page.content()
+    for door in doors:
+        answer = page.goto(door)
+        assert answer
+        assert answer.ok, door
+    page.close()
+
+
+def test_a_link_to_a_place_is_copied_and_said(browser: Browser, address: str) -> None:
+    """Of a heading and of a figure with its numbers; who follows it arrives there."""
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#live-home input").first.fill("5")
+    page.locator("#live-home .share").click()
+    page.locator(".told:has-text('Link copied')").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.url
+    assert link.endswith("#live-home")
+    assert "live-home=5_" in link
+    page.goto(f"{address}about/")
+    page.goto(link)
+    assert page.locator("#live-home input").first.input_value() == "5"
+    assert page.evaluate("scrollY") > 100
+    page.locator("#worked .headerlink").click()
+    page.wait_for_function("location.hash === '#worked'")
+    assert page.evaluate("navigator.clipboard.readText()").endswith("#worked")
+    context.close()
+
+
+def test_the_atlas_counts_what_it_finds(browser: Browser, address: str) -> None:
+    """And says so where nothing has the words; its head stays in view, and no row is wider than a telephone."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}wild/atlas/")
+    field, said = page.locator("[data-grid=variants]"), page.locator(".grid-filter p").first
+    rows = page.locator("#variants tbody tr").count()
+    assert said.inner_text() == f"{rows} of {rows}"
+    field.fill("qwen moe")
+    left = page.locator("#variants tbody tr:visible")
+    assert said.inner_text() == f"{left.count()} of {rows}"
+    assert all("qwen" in text and "moe" in text for text in left.all_inner_texts())
+    field.fill("zzz")
+    assert said.inner_text().startswith("Nothing has these words")
+    field.fill("")
+    page.evaluate("scrollTo(0, 4000)")
+    assert page.locator("#variants th").first.bounding_box()["y"] < 80  # type: ignore[index]
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.querySelector('#variants').scrollWidth") <= 360
+    page.close()
+
+
+def test_the_search_reads_prose(site: Path) -> None:
+    """No formula stands twice, as drawn and as typed, and no numbers of a drawing."""
+    texts = [doc["text"] for doc in json.loads((site / "search" / "search_index.json").read_text())["docs"]]
+    words = " ".join(
+        re.sub(r"<pre>.*?</pre>|<code>.*?</code>|<[^>]+>", " ", text, flags=re.S) for text in texts
+    )
+    assert "W_Q" in words
+    assert not re.findall(r"WQW_Q|exe\^x|\\(?:frac|sqrt|top|bar)\b", words)
+    assert not re.findall(r"(?:\d\.\d+){2}", words)

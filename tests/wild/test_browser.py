@@ -347,3 +347,32 @@ def test_the_picture_colours_what_is_cut(page: Page) -> None:
     )
     for role, places in wild.split(np.arange(16), "qkv", widths, blocks).items():
         assert [owners[place] for place in places] == [role] * len(places)
+
+
+@pytest.mark.parametrize(("name", "tensors"), [("gpt2", 2), ("llama", 4)])
+def test_a_sample_needs_no_file(page: Page, name: str, tensors: int) -> None:
+    """Made in the page and read as any other file is; nothing is asked for."""
+    page.locator(f"button[name={name}]").click()
+    page.wait_for_function(f"document.querySelectorAll('canvas').length === {tensors}")
+    assert "4 tensors, 1 attention modules read, 0 refused" in page.locator("#wild-open output").inner_text()
+
+
+def test_a_file_is_dropped(page: Page) -> None:
+    """The place shows that it would take it; what was dropped is read."""
+    drag = """kind => {
+        const data = new DataTransfer();
+        data.items.add(new File(["\\x80\\x04."], "pytorch_model.bin"));
+        const event = new DragEvent(kind, { dataTransfer: data, cancelable: true });
+        document.querySelector("#wild-open").dispatchEvent(event);
+        return [document.querySelector("#wild-open").className.includes("over"), event.defaultPrevented];
+    }"""
+    assert page.evaluate(drag, "dragover") == [True, True]
+    assert page.evaluate(drag, "drop") == [False, True]
+    page.wait_for_function("document.querySelector('#wild-open output').textContent.includes('a pickle')")
+
+
+def test_a_file_without_attention_is_no_dead_end(page: Page, make: Make) -> None:
+    """Its first names are told, and what to try."""
+    text = choose(page, make({"some.weight": random(4, 4)}) / "model.safetensors")
+    assert "some.weight" in text
+    assert "try the next one" in text

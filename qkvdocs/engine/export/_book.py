@@ -19,7 +19,7 @@ STYLE = """
 @page { size: A4; margin: 20mm 18mm 22mm; }
 html { font-size: 108%; scroll-padding: 0; }
 body { background: none; display: block; }
-.md-typeset { color: #111; font: 0.86rem/1.45 "Source Serif 4", "Liberation Serif", "Times New Roman", serif; }
+.md-typeset { color: #111; font: 0.86rem/1.45 "qkvdocs Serif", "Liberation Serif", "Times New Roman", serif; }
 .md-typeset h1, .md-typeset h2, .md-typeset h3, .md-typeset h4 { break-after: avoid; color: #111; }
 .md-typeset h2 { border-top: 0.4pt solid #bbb; margin-top: 1.8em; padding-top: 0.7em; }
 .md-typeset p, .md-typeset li { orphans: 3; widows: 3; }
@@ -33,7 +33,7 @@ body { background: none; display: block; }
 .md-typeset table:not([class]) :is(th, td) { min-width: 0; padding: 0.45em 0.8em; }
 .diagram-box svg { max-height: 120mm; }
 .lesson { break-before: page; counter-reset: section; }
-.front::before { background: linear-gradient(90deg, #3f51b5 33.3%, #b4530f 33.3% 66.7%, #0b7a5f 66.7%); content: "";
+.front::before { background: linear-gradient(90deg, #28489c 33.3%, #b4530f 33.3% 66.7%, #0b7a5f 66.7%); content: "";
   height: 2.2mm; width: 60mm; }
 .front { break-after: page; display: flex; flex-direction: column; height: 245mm; justify-content: space-between; }
 .front h1 { font-size: 2.6em; font-weight: 700; line-height: 1.15; margin: 0 0 0.5em; }
