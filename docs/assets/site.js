@@ -58,10 +58,10 @@
 	const links = new Map(all(".md-sidebar--secondary a[href^='#']").map((a) => [a.hash.slice(1), a]));
 	const heads = all("article :is(h2, h3)[id]"), above = new Set();
 	const seen = new IntersectionObserver((entries) => {
-		for (const { target, boundingClientRect: { top } } of entries) above[top < innerHeight / 4 ? "add" : "delete"](target);
+		for (const { target, isIntersecting } of entries) above[isIntersecting ? "add" : "delete"](target);
 		const last = heads.findLast((head) => above.has(head) && links.has(head.id));
 		for (const [id, a] of links) a.classList.toggle("md-nav__link--active", id === last?.id);
-	}, { rootMargin: "0px 0px -75%" });
+	}, { rootMargin: "999999px 0px -75%" });
 	heads.forEach((head) => seen.observe(head));
 
 	// The index and its worker come with the first letter.
