@@ -34,6 +34,11 @@
 		const text = () => pre.querySelector("code").textContent;
 		if (!pre.closest(".qkv, .language-text")) pre.after(button("copy", "Copy", () => copy(text(), "Code copied")));
 	}
+	// What scrolls sideways can be reached by keyboard.
+	const reach = () => all("pre > code").forEach((code) => (code.tabIndex = code.scrollWidth > code.clientWidth ? 0 : -1));
+	addEventListener("resize", reach);
+	reach();
+
 	// An address names the place, and of a figure the numbers too.
 	const share = (id) => {
 		const url = new URL(location);
