@@ -35,7 +35,7 @@
 		if (!pre.closest(".qkv, .language-text")) pre.after(button("copy", "Copy", () => copy(text(), "Code copied")));
 	}
 	// What scrolls sideways can be reached by keyboard.
-	const reach = () => all("pre > code").forEach((code) => (code.tabIndex = code.scrollWidth > code.clientWidth ? 0 : -1));
+	const reach = () => all("pre > code").forEach((code) => code.scrollWidth > code.clientWidth ? (code.tabIndex = 0) : code.removeAttribute("tabindex"));
 	addEventListener("resize", reach);
 	reach();
 

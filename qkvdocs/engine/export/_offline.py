@@ -47,7 +47,7 @@ def offline(site: Path, folder: Path) -> None:
     for path in search.glob("*.json"):
         path.unlink()
     (search / "search_index.js").write_text(f"var __index = {json.dumps(index)};\n", "utf-8")
-    worker = next((folder / "assets" / "javascripts" / "workers").glob("search.*.js"))
+    worker = folder / "assets" / "javascripts" / "workers" / "search.js"
     (folder / "assets" / "offline.js").write_text(WORKER % json.dumps(worker.read_text("utf-8")), "utf-8")
     for page in sorted(folder.rglob("*.html")):
         page.write_text(_opened(page.read_text("utf-8"), page, folder), "utf-8")
