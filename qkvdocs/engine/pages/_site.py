@@ -66,7 +66,7 @@ def prose(html: str, classes: Sequence[str]) -> str:
         >>> prose('<p>Let <math><mi>x</mi><annotation>x_0</annotation></math> be</p>', [])
         '<p>Let x_0 be</p>'
         >>> prose('a<div class="b c"><div>1</div>2</div><math><mo>∑</mo></math>', ["c"])
-        'a'
+        'a∑'
     """
     names = "|".join(map(re.escape, classes)) or r"\b\B"
     marked = rf"<(math)\b|<([\w-]+) class=[\"'](?:[^\"']* )?(?:{names})[ \"']"
@@ -81,6 +81,8 @@ def prose(html: str, classes: Sequence[str]) -> str:
             end = tag.end()
             if not depth:
                 break
-        source = re.search(r"<annotation\b[^>]*>([^\\]*?)</annotation>", html[found.start() : end])
-        kept += [source[1]] if found[1] and source else []
+        if found[1] and 'display="block"' not in html[found.start() : found.start() + 60]:
+            drawn, _, rest = html[found.start() : end].partition("<annotation")
+            source = rest.partition(">")[2].partition("<")[0]
+            kept.append(source if source and "\\" not in source else re.sub(r"<[^>]+>", "", drawn))
     return "".join([*kept, html[end:]])
