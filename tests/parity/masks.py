@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+from tests.parity import patterns
 
 FILE = Path(__file__).parents[2] / "docs" / "wild" / "masks.json"
 COMMAND = "make parity"
@@ -91,7 +94,7 @@ def measurements() -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": COMMAND,
-        "versions": {"torch": torch.__version__.split("+")[0]},
+        "versions": {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__},
         "python": platform.python_version(),
         "true": {
             "scaled_dot_product_attention attn_mask": meaning(sdpa, "attn_mask", table),
@@ -112,6 +115,7 @@ def measurements() -> dict[str, Any]:
                 one_tensor, attn_mask=~empty, need_weights=True
             ),
         },
+        "patterns": patterns.measurements(),
     }
 
 

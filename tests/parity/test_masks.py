@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.parity import masks
+from tests.parity import masks, patterns
 
 
 def test_the_recording_is_current(record: bool) -> None:
@@ -29,3 +29,12 @@ def test_the_question_tells_the_answers_apart(kind: str) -> None:
 
     table = torch.from_numpy(np.tri(masks.KEYS, dtype=bool))
     assert masks.meaning(known, "attn_mask", table) == kind
+
+
+def test_a_window_of_another_width_is_seen() -> None:
+    """The question about rules would notice a mask that differs in one key."""
+    narrow = patterns.seen(
+        patterns.by_rule, lambda batch, head, i, j: (j <= i) & (i - j < patterns.WINDOW - 1)
+    )
+    kept = json.loads(masks.FILE.read_text("utf-8"))["patterns"]["sliding"]["flex_attention"]
+    assert [row.count("1") for row in narrow] == [1, 2, 2, 2, 2, 2] != [row.count("1") for row in kept]

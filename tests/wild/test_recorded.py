@@ -9,6 +9,7 @@ from qkvdocs import wild
 ROOT = Path(__file__).parents[2]
 PARITY = json.loads((ROOT / "docs" / "wild" / "parity.json").read_text("utf-8"))
 BENCHMARKS = json.loads((ROOT / "docs" / "wild" / "benchmarks.json").read_text("utf-8"))
+CONFIGS = json.loads((ROOT / "docs" / "wild" / "configs.json").read_text("utf-8"))
 MASKS = json.loads((ROOT / "docs" / "wild" / "masks.json").read_text("utf-8"))
 ROWS = {row.family: row for row in wild.ATLAS}
 
@@ -99,7 +100,9 @@ def test_kinds_agree_with_what_the_classes_say() -> None:
     assert {name for name, (_, differ) in kinds.items() if differ} == DIFFER
 
 
-def test_masks_were_asked_of_the_pinned_torch() -> None:
+def test_masks_and_configs_were_asked_of_the_pinned_versions() -> None:
     """A new pin means a new recording."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    assert f"torch=={MASKS['versions']['torch']}" in groups["parity"]
+    asked = {f"{name}=={version}" for file in (MASKS, CONFIGS) for name, version in file["versions"].items()}
+    assert asked == set(groups["parity"]) & asked
+    assert {pin.split("==")[0] for pin in asked} == {"torch", "transformers"}
