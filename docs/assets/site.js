@@ -71,7 +71,7 @@
 
 	// The index and its worker come with the first letter.
 	const { base, search } = JSON.parse(document.getElementById("__config").textContent);
-	const here = (path) => new URL(path, new URL(`${base}/`, location)).href;
+	const here = (path) => new URL(path, new URL(base.replace(/\/?$/, "/"), location)).href;
 	const index = () => location.protocol !== "file:" ? fetch(here("search/search_index.json")).then((r) => r.json())
 		: new Promise((done) => body.append(make("script", { src: here("search/search_index.js"), onload: () => done(window.__index) })));
 	let engine;

@@ -56,7 +56,7 @@ def date_of(root: Path) -> str:
 
 
 def prose(html: str, classes: Sequence[str]) -> str:
-    """Leave what a search should read: words, and short formulas as they are typed.
+    """Leave what a search should read: words, and short formulas as they are typed; nothing that is drawn.
 
     Args:
         html: A page's content.
@@ -69,7 +69,7 @@ def prose(html: str, classes: Sequence[str]) -> str:
         'a∑'
     """
     names = "|".join(map(re.escape, classes)) or r"\b\B"
-    marked = rf"<(math)\b|<([\w-]+) class=[\"'](?:[^\"']* )?(?:{names})[ \"']"
+    marked = rf"<(math|svg)\b|<([\w-]+) class=[\"'](?:[^\"']* )?(?:{names})[ \"']"
     kept, end = [], 0
     for found in re.finditer(marked, html):
         if found.start() < end:
@@ -81,7 +81,7 @@ def prose(html: str, classes: Sequence[str]) -> str:
             end = tag.end()
             if not depth:
                 break
-        if found[1] and 'display="block"' not in html[found.start() : found.start() + 60]:
+        if found[1] == "math" and 'display="block"' not in html[found.start() : found.start() + 60]:
             drawn, _, rest = html[found.start() : end].partition("<annotation")
             source = rest.partition(">")[2].partition("<")[0]
             kept.append(source if source and "\\" not in source else re.sub(r"<[^>]+>", "", drawn))
