@@ -209,3 +209,22 @@ def test_the_search_reads_prose(site: Path) -> None:
     assert "W_Q" in words
     assert not re.findall(r"WQW_Q|exe\^x|\\(?:frac|sqrt|top|bar)\b", words)
     assert not re.findall(r"(?:\d\.\d+){2}", words)
+
+
+def test_a_right_answer_looks_like_one(browser: Browser, address: str) -> None:
+    """A whole frame and a mark; while one entry is wrong or missing, a broken line."""
+    page = browser.new_page()
+    page.goto(f"{address}lessons/04-qkv-projections/")
+    look = """says => {
+        const exercise = document.querySelector("qkv-practice"), verdict = exercise.querySelector(".qkv-verdict");
+        exercise.querySelectorAll(".asked input").forEach((field, at) => field.ariaInvalid = says[Math.min(at, 1)]);
+        verdict.textContent = "What is said of it.";
+        const mark = getComputedStyle(verdict, "::before").content;
+        return [getComputedStyle(verdict).borderRightStyle, mark.includes("✓")];
+    }"""
+    page.locator("qkv-practice").first.scroll_into_view_if_needed()
+    page.wait_for_selector("qkv-practice:defined .asked input", state="attached")
+    assert page.evaluate(look, [False, False]) == ["solid", True]
+    for says in ([True, False], [False, True], [None, False]):
+        assert page.evaluate(look, says) == ["none", False], says
+    page.close()
