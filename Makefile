@@ -49,7 +49,7 @@ runtime: $(VENV)/has-site ## fetch the Python and the model that readers can run
 offline: build ## build the site into site-offline/ too, where it opens without a server
 	@$(BIN)/python -m qkvdocs offline site site-offline
 
-artefacts: $(VENV)/has-test build ## make in artefacts/ what is handed out: PDF, zips; previews in site/ (needs a Chromium)
+artefacts: $(VENV)/has-test build ## make in artefacts/ what is handed out: PDFs, a deck for Anki, zips; previews in site/ (needs a Chromium)
 	@$(BIN)/python -m qkvdocs artefacts site artefacts
 
 deploy: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## do here, in clones, what the workflow would do on main; the site ends in deploy/published. With BACK=1, put the one before back

@@ -1,9 +1,8 @@
-"""What is handed out beside the site: all lessons as one PDF, a preview picture of each page, and zips."""
+"""What is handed out beside the site: lessons and questions as PDF, a deck for Anki, preview pictures, and zips."""
 
 import argparse
 import os
 import sys
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,13 @@ from playwright.sync_api import Browser
 
 from qkvdocs.engine.export._book import book
 from qkvdocs.engine.export._browser import chromium
+from qkvdocs.engine.export._deck import deck, photographs
 from qkvdocs.engine.export._offline import offline
 from qkvdocs.engine.export._pictures import FOLDER as PREVIEWS
 from qkvdocs.engine.export._pictures import pictures
+from qkvdocs.engine.export._questions import questions
+from qkvdocs.engine.export._sheet import sheet
+from qkvdocs.engine.export._zip import pack
 from qkvdocs.engine.pages import date_of
 from qkvdocs.engine.settings import Settings
 from qkvdocs.errors import QKVError
@@ -39,13 +42,22 @@ def artefacts(browser: Browser, site: Path, folder: Path, root: Path) -> None:
     base = os.environ.get("SITE_URL", "")
     with (root / "mkdocs.yml").open(encoding="utf-8") as file:
         settings: dict[str, Any] = yaml_load(file)
+    parts = Settings.of(root / "docs")
     copy, zips = folder / "qkvdocs", (folder / "qkvdocs-site.zip", folder / "qkvdocs-offline.zip")
     say("the site for a folder …")
     offline(site, copy)
     say("all lessons as one PDF …")
-    write_pdf(browser, copy, folder / "qkvdocs-lessons.pdf", settings, root, base)
+    write_pdf(browser, write_book(copy, settings, root, base), folder / "qkvdocs-lessons.pdf", settings)
+    if asked := questions(site, base):
+        say("all questions as a deck and as a sheet …")
+        title = parts.book or settings["site_name"]
+        taken = photographs(browser, copy, asked, parts.controls)
+        deck(folder / "qkvdocs-questions.apkg", title, asked, taken, int(date_of(root)), base)
+        made = copy / "questions.html"
+        made.write_text(sheet(copy, title, asked, colophon(settings, root, base)), "utf-8")
+        write_pdf(browser, made, folder / "qkvdocs-questions.pdf", settings)
     say("preview pictures …")
-    say(f"  {pictures(browser, site, settings, Settings.of(root / 'docs'), base)} in {site / PREVIEWS}")
+    say(f"  {pictures(browser, site, settings, parts, base)} in {site / PREVIEWS}")
     say("zips …")
     pack(site, zips[0])
     pack(copy, zips[1], copy.name)
@@ -58,11 +70,8 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
-def write_pdf(
-    browser: Browser, site: Path, file: Path, settings: dict[str, Any], root: Path, base: str
-) -> None:
-    """Print the page with all lessons, which for that time lies in the folder whose style sheets it uses."""
-    made = write_book(site, settings, root, base)
+def write_pdf(browser: Browser, made: Path, file: Path, settings: dict[str, Any]) -> None:
+    """Print a page that for that time lies in the folder whose style sheets it uses."""
     page = browser.new_page(java_script_enabled=False)
     page.goto(made.as_uri())
     page.emulate_media(media="print", color_scheme="light")
@@ -83,30 +92,26 @@ def write_pdf(
 def write_book(site: Path, settings: dict[str, Any], root: Path, base: str) -> Path:
     """Put the page with all lessons into the folder whose style sheets it uses."""
     lessons = [path.relative_to(site).as_posix() for path in sorted(site.glob("lessons/*/index.html"))]
-    day = datetime.fromtimestamp(int(date_of(root)), UTC).date().isoformat()
-    colophon = [f"{base or 'Made from the repository'}, as of {day}.", str(settings.get("copyright", ""))]
     path = site / "lessons.html"
     parts = Settings.of(root / "docs")
     title = parts.book or settings["site_name"]
-    text = book(site, lessons, title, settings["site_description"], colophon, base, parts.drawings)
+    text = book(
+        site,
+        lessons,
+        title,
+        settings["site_description"],
+        colophon(settings, root, base),
+        base,
+        parts.drawings,
+    )
     path.write_text(text, "utf-8")
     return path
 
 
-def pack(folder: Path, file: Path, inside: str = "") -> None:
-    """Zip a folder, the same bytes for the same files.
-
-    Args:
-        folder: What to pack.
-        file: The zip.
-        inside: A folder in the zip that holds it all.
-    """
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                entry = zipfile.ZipInfo(f"{inside}/{path.relative_to(folder).as_posix()}".lstrip("/"))
-                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                packed.writestr(entry, path.read_bytes())
+def colophon(settings: dict[str, Any], root: Path, base: str) -> list[str]:
+    """Say where a print is from, and of which day."""
+    day = datetime.fromtimestamp(int(date_of(root)), UTC).date().isoformat()
+    return [f"{base or 'Made from the repository'}, as of {day}.", str(settings.get("copyright", ""))]
 
 
 def main(arguments: list[str]) -> int:

@@ -110,8 +110,8 @@ def _chapter(html: str, name: str, lessons: Sequence[str], base: str) -> Tag:
         part["id"] = _anchor(name, str(part["id"]))
     article["id"] = _anchor(name, "")
     for link in article.select("a[href]"):
-        if address := _address(str(link["href"]), name, lessons, base):
-            link["href"] = address
+        if whole := address(str(link["href"]), name, lessons, base):
+            link["href"] = whole
         else:
             del link["href"]
     return article
@@ -121,7 +121,18 @@ def _anchor(name: str, anchor: str) -> str:
     return f"{Path(name).parent.name or 'home'}--{anchor}"
 
 
-def _address(link: str, name: str, lessons: Sequence[str], base: str) -> str:
+def address(link: str, name: str, lessons: Sequence[str], base: str) -> str:
+    """Say where a link of a page leads outside it.
+
+    Args:
+        link: As it stands on the page.
+        name: Path of the page.
+        lessons: Pages that stand in the same text.
+        base: The site's address, if known.
+
+    Returns:
+        An anchor of that text, a whole address, or nothing where it leads to a page and the address is not known.
+    """
     parts = urlsplit(link)
     if parts.scheme or parts.netloc:
         return link

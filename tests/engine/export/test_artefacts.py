@@ -13,7 +13,9 @@ from playwright.sync_api import Browser
 from pypdf import PdfReader
 from pypdf.generic import IndirectObject
 
-from qkvdocs.engine.export._artefacts import artefacts, main, pack
+from qkvdocs.engine.export._artefacts import artefacts, main
+from qkvdocs.engine.export._questions import questions
+from qkvdocs.engine.export._zip import pack
 from tests.project import ROOT
 
 ADDRESS = "https://example.org/docs/"
@@ -103,6 +105,27 @@ def test_the_pdf_says_where_it_is_from_and_numbers_its_pages(texts: list[str]) -
     assert re.search(rf"{ADDRESS}, as of 20\d\d-\d\d-\d\d\.", texts[0])
     for number, text in enumerate(texts, 1):
         assert re.search(rf"\b{number}\b", text), number
+
+
+def test_the_sheet_and_the_deck_ask_every_question(made: Path, site: Path) -> None:
+    """On paper first all questions, in their order, then the answers; in the deck one card each."""
+    sheet = PdfReader(made / "qkvdocs-questions.pdf")
+    text = re.sub(r"\s|qkvdocs\d+(?=\s)", "", "".join(page.extract_text() for page in sheet.pages))
+    asked = questions(site)
+    at = 0
+    for question in asked:
+        words = [
+            word
+            for word in re.findall(r"[A-Za-z]{4,}", re.sub("<[^>]*>", " ", question.asked))
+            if "f" not in word
+        ]
+        for word in words:
+            at = text.index(word, at)
+    assert "Answers" in text[at:]
+    with zipfile.ZipFile(made / "qkvdocs-questions.apkg") as packed:
+        names = packed.namelist()
+    assert len(names) > 7
+    assert names[:2] == ["collection.anki2", "media"]
 
 
 def test_a_page_that_is_printed_shows_no_control(browser: Browser, site: Path) -> None:
