@@ -95,15 +95,22 @@ def _section(tree: Tag, anchor: str) -> list[Tag]:
 def _recalled(tree: Tag) -> Iterator[tuple[str, str, Tag, list[Tag]]]:
     for fold in _section(tree, "recall"):
         if fold.name == "details" and (summary := fold.find("summary")):
-            yield "recall", "recall", summary, summary.find_next_siblings()
+            yield "recall", "recall", summary, _unfolded(fold)
 
 
 def _interviewed(tree: Tag) -> Iterator[tuple[str, str, Tag, list[Tag]]]:
     parts = _section(tree, "interview")
     for at, part in enumerate(parts):
         if part.name == "h3":
-            answer = list(takewhile(lambda later: later.name != "h3", parts[at + 1 :]))
-            yield "interview", str(part.get("id", "interview")), part, answer
+            answer = takewhile(lambda later: later.name != "h3", parts[at + 1 :])
+            open_answer = [piece for piece in answer for piece in _unfolded(piece)]
+            yield "interview", str(part.get("id", "interview")), part, open_answer
+
+
+def _unfolded(part: Tag) -> list[Tag]:
+    """Open an answer that stands in a fold."""
+    summary = part.find("summary", recursive=False) if part.name == "details" else None
+    return summary.find_next_siblings() if summary else [part]
 
 
 def _figure(tree: Tag, answer: Sequence[Tag], figures: list[Tag], *, alone: bool) -> int | None:
@@ -111,7 +118,8 @@ def _figure(tree: Tag, answer: Sequence[Tag], figures: list[Tag], *, alone: bool
     for part in answer:
         for link in part.select('a[href^="#"]'):
             for shown in _section(tree, str(link["href"])[1:]):
-                if figure := shown if shown.name == "figure" else shown.find("figure"):
+                figure = shown if shown.name == "figure" else shown.find("figure")
+                if figure and not figure.find_parent("details"):  # a closed fold cannot be photographed
                     return next(at for at, other in enumerate(figures) if other is figure)
     return 0 if alone and figures else None
 

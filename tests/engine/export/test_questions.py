@@ -28,7 +28,7 @@ PAGE = """<!doctype html><html><head><link rel="stylesheet" href="../../assets/o
 <h3 id="interview-long">Why long?<a class="headerlink" href="#interview-long">¶</a></h3>
 <p>See <a href="#other">there</a> and <a href="../two/#part">the next lesson</a>, <a href="https://example.org/x">source</a>.</p>
 <pre><code>print(1 &lt; 2)</code></pre>
-<h3 id="interview-short">Why short?</h3><p>Because.</p>
+<h3 id="interview-short">Why short?</h3><details class="question"><summary>Unfold</summary><p>Because.</p></details>
 <h2 id="bridge">Bridge</h2><p>Not an answer.</p>
 </article></body></html>"""
 ALONE = """<html><head></head><body><article><h1>Heads</h1><h2 id="worked">By hand</h2>
