@@ -20,6 +20,7 @@ from qkvdocs.engine.export._book import address
 from qkvdocs.engine.export._questions import Question
 from qkvdocs.engine.export._zip import put
 
+CLEAR = "selector => document.querySelectorAll(selector).forEach(part => part.remove())"
 FIELDS = ("Question", "Answer", "Picture", "From")
 CSS = """
 .card { font: 18px/1.45 sans-serif; margin: auto; max-width: 40em; text-align: left; }
@@ -45,7 +46,7 @@ def photographs(
     Returns:
         PNG files by name.
     """
-    hidden = ", ".join(("figure details", *controls)) + " { display: none !important; }"
+    left_out = ", ".join(("figure details", *controls))
     taken = {}
     page = browser.new_page(
         java_script_enabled=False, viewport={"width": 760, "height": 900}, device_scale_factor=2
@@ -54,7 +55,7 @@ def photographs(
         wanted = {question.picture: question.figure for question in of_page if question.figure is not None}
         if wanted:
             page.goto((site / name).as_uri())
-            page.add_style_tag(content=hidden)
+            page.evaluate(CLEAR, left_out)
         for file, at in wanted.items():
             image = Image.open(BytesIO(page.locator("article figure").nth(at).screenshot()))
             small = BytesIO()
