@@ -114,14 +114,13 @@ def _unfolded(part: Tag) -> list[Tag]:
 
 
 def _figure(tree: Tag, answer: Sequence[Tag], figures: list[Tag], *, alone: bool) -> int | None:
-    """Choose the first figure of the section that the answer leads to; for a page's only question, its first."""
-    for part in answer:
-        for link in part.select('a[href^="#"]'):
-            for shown in _section(tree, str(link["href"])[1:]):
-                figure = shown if shown.name == "figure" else shown.find("figure")
-                if figure and not figure.find_parent("details"):  # a closed fold cannot be photographed
-                    return next(at for at, other in enumerate(figures) if other is figure)
-    return 0 if alone and figures else None
+    """Choose the first figure of a section that the answer leads to; for a page's only question, else its first."""
+    links = [str(link["href"])[1:] for part in answer for link in part.select('a[href^="#"]')]
+    for shown in (part for anchor in links for part in _section(tree, anchor)):
+        figure = shown if shown.name == "figure" else shown.find("figure")
+        if figure and not figure.find_parent("details"):  # a closed fold cannot be photographed
+            return next(at for at, other in enumerate(figures) if other is figure)
+    return 0 if alone and figures and not links else None
 
 
 def _detach(part: Tag, name: str, base: str) -> None:
