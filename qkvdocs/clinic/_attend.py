@@ -1,16 +1,17 @@
 # attend(q, k, v, mask).
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._contracts import Attend
-from qkvdocs.clinic._declared import scale_of
-from qkvdocs.clinic._explain import NUDGE, Evidence, coarse, explain, findings, hidden, imprecise, measured
-from qkvdocs.clinic._faults import Fault, Ways, mix
+from qkvdocs.clinic._explain import NUDGE, Evidence
+from qkvdocs.clinic._judge import Case, judge, length, spec_of, unseen, without
+from qkvdocs.clinic._layer import Arguments, Fault, Spec, attend
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import LOOSE, RANDOM, TEXTS, Subject, distance
+from qkvdocs.clinic._subject import TEXTS, Subject, distance, seen_by
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
@@ -19,120 +20,107 @@ TRIED = (
     "scale", "softmax axis", "what is compared", "mask polarity and alignment", "causality",
     "key head order", "the batch", "damage to the input", "dtype",
 )  # fmt: skip
-Arguments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def examine_attend(contract: Attend, report: Report) -> None:
     """Examine one function."""
     trials = list(_trials(contract))
     subject = Subject("attend", contract.function, contract.like, trials[0], lambda result: result)
-    scale = scale_of(contract, contract.d_head)
-    ran, outputs, failures = [], [], []
-    for trial in trials:
-        try:
-            output = subject(NAMES, *trial)
-        except ContractError as error:
-            failures.append(error)
-            continue
-        ran.append(trial)
-        outputs.append(output)
-    if not ran:
-        raise failures[0]
-    report.findings += [Finding(UNKNOWN, "attend", str(failure)) for failure in failures[:1]]
-    if np.isfinite(outputs[0]).all() and distance(subject(NAMES, *ran[0]), outputs[0]) > max(
-        RANDOM, subject.limit
-    ):
-        raise ContractError(
-            "attend must give the same output for the same input, got another. Turn dropout off"
-        )
-    for trial, output in zip(ran, outputs, strict=True):
+    trials = [seen_by(subject.kind, trial) for trial in trials]
+    spec = without(spec_of(contract, contract.n_heads, contract.d_head, causal=bool(contract.causal)))
+
+    def call(trial: Arguments) -> np.ndarray:
+        output = subject(NAMES, *trial)
         if output.shape != (wanted := (*trial[0].shape[:-1], trial[2].shape[-1])):
             raise ContractError(
                 f"attend must return shape (batch, n_heads, n_queries, d_head) = {wanted}, got {output.shape}"
             )
+        return output
 
-    def simulate(trial: Arguments, ways: Ways) -> np.ndarray:
-        q, k, v, mask = trial
-        if contract.causal:
-            mask = np.tri(q.shape[2], k.shape[2], k.shape[2] - q.shape[2], dtype=bool)
-        return mix(q, k, v, mask, scale, ways)
+    def nudge(evidence: Evidence, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
+        q, k, v, mask = evidence.trials[0]
+        nudged = (q * NUDGE, k * NUDGE, v * NUDGE, mask)
+        return call(nudged) - evidence.observed[0], attend(nudged, spec) - evidence.simulate(spec, 0)
 
-    evidence = Evidence(outputs, lambda ways, at: simulate(ran[at], ways), subject.limit)
-    report.tried.append(f"attend: {', '.join(TRIED)}")
-    report.findings += _diagnose(contract, subject, evidence, ran, scale, simulate)
-    if evidence.off(Ways()) <= evidence.limit:
-        report.findings += coarse(subject, hidden(evidence, _faults(contract, scale)))
-    subject.conduct(report)
+    report.untested += unseen("attend", contract)
+    judge(
+        Case(
+            subject, trials, call,
+            lambda ran, outputs, known: _behaviour(contract, spec, subject, ran, outputs),
+            spec, attend, _faults(contract, spec), _known.features(spec, contract.n_heads, contract.d_head, 8),
+            nudge=nudge, tried=[*TRIED, *declared(contract)],
+        ),
+        report,
+    )  # fmt: skip
+
+
+def declared(contract: Any) -> list[str]:
+    """Name what is declared beside the usual."""
+    names = (
+        "softcap",
+        "sinks",
+        "window",
+        "chunk",
+        "prefix",
+        "score_bias",
+        "norm",
+        "padding",
+        "packed",
+        "memory",
+    )
+    given = {name: getattr(contract, name, None) for name in names}
+    return [
+        name.replace("_", " ")
+        for name, value in given.items()
+        if value is not None and not (isinstance(value, int) and not value)
+    ]
 
 
 def _trials(contract: Attend) -> Iterator[Arguments]:
     rng = np.random.default_rng(7)
     n_heads, n_kv_heads = contract.heads
     d_head = contract.d_head
+    d_value = contract.d_value or d_head
 
     def arrays(n_queries: int, n_keys: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        few = (2, n_kv_heads, n_keys, d_head)
+        few = (2, n_kv_heads, n_keys)
         q = 1.5 * rng.standard_normal((2, n_heads, n_queries, d_head))
-        return q, 1.5 * rng.standard_normal(few), rng.standard_normal(few)
+        # Where scores are capped they must come near the cap; a scale of its own must not flatten them.
+        spread = 2.25 * d_head**0.5 * abs(1 / d_head**0.5 if contract.scale is None else contract.scale)
+        if contract.softcap is not None:
+            q *= max(1.0, contract.softcap / 3 / spread)
+        return q, 1.5 * rng.standard_normal((*few, d_head)), rng.standard_normal((*few, d_value))
 
+    most = length(contract, 6)
     if contract.causal:
-        for n_queries, n_keys in ((6, 6), (3, 7), (d_head, d_head)):
+        for n_queries, n_keys in ((most, most), (3, most + 1), (d_head, d_head)):
             yield *arrays(n_queries, n_keys), None
         return
-    yield *arrays(5, 7), None
+    yield *arrays(5, most + 1), None
     # Each row and each column shows something and hides something.
-    mask = (np.arange(5)[:, None] + np.arange(7)) % 3 > 0
-    yield *arrays(5, 7), mask
+    mask = (np.arange(5)[:, None] + np.arange(most + 1)) % 3 > 0
+    if contract.window is not None:  # whoever sees near keys alone must see some
+        mask |= np.arange(most - 4, most + 1)[:, None] == np.arange(most + 1)
+    yield *arrays(5, most + 1), mask
     yield *arrays(6, 6), np.tri(6, dtype=bool)
     yield *arrays(d_head, d_head), None
 
 
-def _faults(contract: Attend, scale: float) -> list[Fault]:
+def _faults(contract: Attend, spec: Spec) -> list[Fault]:
     n_heads, n_kv_heads = contract.heads
     return [
-        *_known.scales(n_heads, n_kv_heads, contract.d_head, n_heads * contract.d_head, scale),
-        *_known.axes(), *_known.masks(contract.causal), *_known.matches(),
+        *_known.scales(n_heads, n_kv_heads, contract.d_head, n_heads * contract.d_head, spec.scale,
+                       contract.d_value or 0),
+        *_known.axes(), *_known.masks(spec.causal), *_known.matches(),
         *(_known.tiles() if n_kv_heads != n_heads else ()),
-        *(() if contract.causal else _known.undeclared()),
+        *(() if spec.causal else _known.undeclared()),
+        *_known.caps(spec), *_known.sinks(spec), *_known.windows(spec, 8), *_known.biases(spec, n_heads),
     ]  # fmt: skip
 
 
-def _diagnose(
-    contract: Attend,
-    subject: Subject,
-    evidence: Evidence,
-    ran: list[Arguments],
-    scale: float,
-    simulate: Callable[[Arguments, Ways], np.ndarray],
+def _behaviour(
+    contract: Attend, spec: Spec, subject: Subject, ran: Sequence[Arguments], outputs: Sequence[np.ndarray]
 ) -> Iterator[Finding]:
-    off = evidence.off(Ways())
-    if off <= evidence.limit:
-        return
-    faults = _faults(contract, scale)
-
-    def nudge(ways: Ways) -> tuple[np.ndarray, np.ndarray]:
-        q, k, v, mask = ran[0]
-        nudged = (q * NUDGE, k * NUDGE, v * NUDGE, mask)
-        return subject(NAMES, *nudged) - evidence.observed[0], simulate(nudged, ways) - evidence.simulate(
-            ways, 0
-        )
-
-    if sets := explain(evidence, faults):
-        yield from findings(subject, evidence, sets)
-    elif fault := measured(evidence):
-        yield from findings(subject, evidence, [(fault,)])
-    elif (chosen := imprecise(evidence, faults, nudge)) is not None:
-        if chosen:
-            yield from findings(subject, evidence, [chosen])
-        said = (
-            f"the output agrees with a run in float64 only to {fmt(min(off, LOOSE), 4)} of its largest entry"
-        )
-        yield Finding("dtype-loss", subject.name, said)
-    else:
-        yield from _behaviour(contract, subject, ran, off)
-
-
-def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: float) -> Iterator[Finding]:
     """Say what can be said where no known fault explains the numbers."""
     q, k, v, mask = ran[1] if len(ran) > 1 and not contract.causal else ran[0]
     base = subject(NAMES, q, k, v, mask)
@@ -151,7 +139,7 @@ def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: fl
         yield Finding(UNKNOWN, subject.name, said)
         return
     hidden = np.tri(q.shape[2], k.shape[2], k.shape[2] - q.shape[2], dtype=bool) if contract.causal else mask
-    if hidden is not None:
+    if hidden is not None and not spec.prefix:
         changed = k.copy(), v.copy()
         at = int(np.argmin(hidden.all(axis=0)))  # a key that somebody must not see
         for array in changed:
@@ -165,13 +153,7 @@ def _behaviour(contract: Attend, subject: Subject, ran: list[Arguments], off: fl
             yield Finding("causality", subject.name, said)
             return
     ones = subject(NAMES, q, k, np.ones_like(v), mask)
-    if distance(ones, np.ones_like(ones)) > subject.limit:
+    if spec.sinks is None and distance(ones, np.ones_like(ones)) > subject.limit:
         low, high = fmt(float(np.nanmin(ones)), 3), fmt(float(np.nanmax(ones)), 3)
         said = f"with values of 1 the output must be 1, and goes from {low} to {high}"
         yield Finding(UNKNOWN, subject.name, f"{said}: the weights of a row do not sum to 1")
-        return
-    yield Finding(
-        UNKNOWN,
-        subject.name,
-        f"the output is off by {fmt(off)} of its largest entry, and no known bug explains it",
-    )

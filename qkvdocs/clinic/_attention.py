@@ -1,28 +1,19 @@
 # attention(x), with weights that are known or without.
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic import _known
+from qkvdocs.clinic._attend import declared
 from qkvdocs.clinic._contracts import Attention, Step
-from qkvdocs.clinic._declared import scale_of
-from qkvdocs.clinic._explain import (
-    NUDGE,
-    Evidence,
-    Simulate,
-    coarse,
-    explain,
-    findings,
-    hidden,
-    imprecise,
-    measured,
-)
-from qkvdocs.clinic._faults import Fault, Ways, layer
+from qkvdocs.clinic._explain import NUDGE, Evidence
+from qkvdocs.clinic._judge import Case, judge, length, spec_of, unseen, without
+from qkvdocs.clinic._layer import Fault, Rows, Spec, layer, prepared
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import LOOSE, RANDOM, TEXTS, Subject, distance
+from qkvdocs.clinic._subject import TEXTS, Subject, distance, seen_by
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
@@ -37,40 +28,54 @@ LARGEST = 1000.0
 
 def examine_attention(contract: Attention, report: Report) -> None:
     """Examine one layer."""
-    inputs = rows_for(contract)
-    subject = Subject("attention", contract.function, contract.like, inputs[:1], first)
-    outputs = [run(subject, x) for x in inputs]
-    for x, output in zip(inputs, outputs, strict=True):
-        check_rows(subject.name, output, x.shape, contract.weights)
-    if distance(run(subject, inputs[0]), outputs[0]) > max(RANDOM, subject.limit):
-        raise ContractError(
-            "attention must give the same output for the same input, got another. Turn dropout off"
-        )
-    if not all(np.isfinite(output).all() for output in outputs):
-        behaviour = [Finding(UNKNOWN, "attention", "the output holds NaN or inf for finite rows")]
-    else:
-        behaviour = list(_behaviour(contract, subject, inputs[0], outputs[0]))
+    trials = rows_for(contract)
+    subject = Subject("attention", contract.function, contract.like, arguments(trials[0])[1], first)
+    trials = [rounded(subject, rows) for rows in trials]
+    spec = None if contract.weights is None else layer_spec(contract, contract.weights)
     plain = "causality" if contract.causal else "equivariance" if contract.rotary is None else ""
-    report.tried.append(
-        f"attention: {', '.join(filter(None, ('the batch', plain, 'damage to the input', 'dtype')))}"
-    )
-    if contract.weights is None:
+    tried = [
+        "the batch",
+        plain,
+        "damage to the input",
+        "dtype",
+        *(TRIED if spec else ()),
+        *declared(contract),
+    ]
+
+    def call(rows: Rows) -> np.ndarray:
+        return run(subject, rows, contract.weights)
+
+    def behave(ran: Sequence[Rows], outputs: Sequence[np.ndarray], known: bool) -> Iterator[Finding]:
+        if not all(np.isfinite(output).all() for output in outputs):
+            yield Finding(UNKNOWN, "attention", "the output holds NaN or inf for finite rows")
+            return
+        yield from _behaviour(contract, subject, ran[0], outputs[0])
+
+    def nudge(evidence: Evidence, wrong: Spec) -> tuple[np.ndarray, np.ndarray]:
+        moved = replace(evidence.trials[0], x=evidence.trials[0].x * NUDGE)
+        return call(moved) - evidence.observed[0], layer(moved, wrong) - evidence.simulate(wrong, 0)
+
+    if spec is None:
         report.untested.append(
             "attention: projections, heads, scale and softmax, since its weights are not known"
         )
-        report.findings += behaviour
     else:
-        report.tried[-1] += f", {', '.join(TRIED)}"
-        report.untested += blind_spots(contract.weights, contract.rotary is not None)
-        evidence = evidence_of(contract, contract.weights, inputs, outputs, subject.limit)
-        if evidence.off(Ways()) > evidence.limit:
-            report.findings += diagnose(
-                contract, contract.weights, subject, evidence, behaviour, inputs[0], lambda x: run(subject, x)
-            )
-        else:
-            faults = faults_of(contract, contract.weights)
-            report.findings += coarse(subject, hidden(evidence, faults, twin_of(contract, contract.weights)))
-    subject.conduct(report)
+        report.untested += blind_spots(contract, spec)
+    report.untested += unseen("attention", contract)
+    judge(
+        Case(
+            subject, trials, call, behave, spec, layer,
+            faults_of(contract, spec) if spec else (), features_of(contract, spec) if spec else (),
+            twin=lambda: twin_of(contract, trials), nudge=nudge, optional=trials[2:], tried=[t for t in tried if t],
+        ),
+        report,
+    )  # fmt: skip
+
+
+def rounded(subject: Subject, rows: Rows) -> Rows:
+    """Round rows as the function gets them."""
+    x, memory = seen_by(subject.kind, (rows.x, rows.memory))
+    return replace(rows, x=x, memory=memory)
 
 
 def first(result: object) -> object:
@@ -78,11 +83,20 @@ def first(result: object) -> object:
     return result[0] if isinstance(result, tuple) else result
 
 
-def run(subject: Subject, x: np.ndarray) -> np.ndarray:
+def arguments(rows: Rows) -> tuple[str, tuple[Any, ...]]:
+    """Give what a layer is called with, and its names."""
+    named = {
+        name: part for name in ("x", "keep", "texts", "memory") if (part := getattr(rows, name)) is not None
+    }
+    return " ".join(named), tuple(named.values())
+
+
+def run(subject: Subject, rows: Rows, weights: QKVWeights | None = None) -> np.ndarray:
     """Call a layer and hold it to its shape."""
-    output = subject("x", x)
-    check_rows(subject.name, output, x.shape)
-    return output
+    names, handed = arguments(rows)
+    output = subject(names, *handed)
+    check_rows(subject.name, output, rows.x.shape, weights)
+    return output if rows.keep is None else np.where(rows.keep[..., None], output, 0.0)
 
 
 def check_rows(
@@ -100,29 +114,62 @@ def check_rows(
         )
 
 
+def layer_spec(contract: Attention | Step, weights: QKVWeights) -> Spec:
+    """Describe a layer of known weights."""
+    return without(
+        spec_of(
+            contract, weights.n_heads, weights.d_head, rotary=contract.rotary, norm=contract.norm, weights=weights,
+            causal=isinstance(contract, Step) or bool(contract.causal),
+        )
+    )  # fmt: skip
+
+
 @np.errstate(all="ignore")
-def rows_for(contract: Attention | Step) -> list[np.ndarray]:
-    """Make token rows that are large enough for scores to differ."""
+def rows_for(contract: Attention | Step, weights: QKVWeights | None = None) -> list[Rows]:
+    """Make token rows that are large enough for scores to differ: two trials, and one token alone."""
     rng = np.random.default_rng(11)
-    weights = contract.weights
+    weights = weights or contract.weights
     d_model = contract.d_model if weights is None else weights.d_model
     assert d_model is not None  # noqa: S101  # the contract holds to it
-    inputs = [rng.standard_normal(shape) for shape in ((2, 6, d_model), (3, 4, d_model))]
-    if weights is not None:
-        scale = scale_of(contract, weights.d_head)
+    seq = length(contract, 6)
+    inputs = [rng.standard_normal(shape) for shape in ((2, seq, d_model), (3, 4, d_model))]
+    if weights is not None and contract.norm is None:
+        spec = layer_spec(contract, weights)
+        wanted = 2.0 if spec.softcap is None else max(2.0, spec.softcap / 3)
         for _ in range(4):  # biases make the growth uneven, so this is repeated
-            Q, K, _ = weights.project(inputs[0])
-            d = weights.d_head
-            spread = float(np.std(Q[..., :d] @ K[..., :d].swapaxes(-1, -2))) * abs(scale)
-            factor = min(30.0, max(0.05, np.sqrt(2.0 / max(spread, 1e-9))))
+            q, k, _ = prepared(Rows(inputs[0]), spec)
+            spread = float(np.std(q[:, :1] @ k[:, :1].swapaxes(-1, -2))) * abs(spec.scale)
+            factor = min(30.0, max(0.05, np.sqrt(wanted / max(spread, 1e-9))))
             inputs = [x * min(factor, LARGEST / np.abs(inputs[0]).max()) for x in inputs]
-    return inputs
+    if isinstance(contract, Step):
+        return [Rows(x) for x in inputs]
+    if contract.packed:
+        texts = np.repeat(np.arange(3), (seq - seq // 2 - 1, seq // 2, 2)), np.repeat(np.arange(2), 2)
+        return [
+            Rows(np.concatenate([inputs[0], inputs[0][:, :1] * 0.5], 1)[:1], texts=texts[0]),
+            Rows(inputs[1][:1], texts=texts[1]),
+        ]
+    if contract.padding:
+        kept = []
+        for x in inputs:
+            n = x.shape[1]
+            full = n - np.arange(len(x))[:, None]
+            at = np.arange(n)[None]
+            kept.append(at < full if contract.padding == "right" else at >= n - full)
+        return [Rows(x, keep=keep) for x, keep in zip(inputs, kept, strict=True)]
+    if contract.memory:
+        memory = [rng.permuted(inputs[0], axis=1), rng.permuted(np.concatenate([inputs[1]] * 2, 1), axis=1)]
+        return [Rows(x, memory=other) for x, other in zip(inputs, memory, strict=True)]
+    return [*map(Rows, inputs), Rows(inputs[1][:, :1])]
 
 
-def blind_spots(weights: QKVWeights, rotary: bool) -> list[str]:
+def blind_spots(contract: Attention | Step, spec: Spec) -> list[str]:
     """Say what these weights cannot show."""
     spots = []
-    if not rotary and weights.b_K is not None:
+    weights = spec.weights
+    assert weights is not None  # noqa: S101
+    plain = spec.rotary is None and spec.norm is None and spec.softcap is None and spec.sinks is None
+    if plain and weights.b_K is not None:
         spots.append(
             "attention: the key bias, since no output of plain attention depends on it: compare keys with Project"
         )
@@ -137,50 +184,42 @@ def blind_spots(weights: QKVWeights, rotary: bool) -> list[str]:
     return spots
 
 
-def evidence_of(
-    contract: Attention | Step, weights: QKVWeights, inputs: list[np.ndarray], outputs: list[np.ndarray],
-    limit: float, calls: Callable[[int], tuple[int, ...]] = lambda _: (),
-    base: Callable[[Ways], Ways] = lambda ways: ways,
-) -> Evidence:  # fmt: skip
-    """Tie outputs to what computes them."""
-    causal = isinstance(contract, Step) or contract.causal
-    scale = scale_of(contract, weights.d_head)
-
-    def simulate(ways: Ways, at: int) -> np.ndarray:
-        return layer(
-            inputs[at],
-            weights,
-            base(ways),
-            causal=causal,
-            rotary=contract.rotary,
-            scale=scale,
-            calls=calls(at),
-        )
-
-    return Evidence(outputs, simulate, limit)
-
-
-def twin_of(
-    contract: Attention | Step, weights: QKVWeights, calls: Sequence[tuple[int, ...]] = ()
-) -> Simulate:
-    """Compute the layer with weights and biases drawn at random, biases of 0 left as they are."""
+def twin_of(contract: Attention | Step, trials: Sequence[Rows]) -> tuple[Evidence, Sequence[Fault]]:
+    """Compute the layer with weights and biases drawn at random; biases of 0, and weights that are one, stay so."""
     rng = np.random.default_rng(17)
+    weights = contract.weights
+    assert weights is not None  # noqa: S101
     drawn: dict[str, Any] = {
         name: rng.standard_normal(array.shape) * (weights.d_model**-0.5 if name.startswith("W") else 1.0)
         for name, array in vars(weights).items()
         if isinstance(array, np.ndarray) and (name.startswith("W") or array.any())
     }
+    for a, b in (("W_Q", "W_K"), ("W_Q", "W_V"), ("W_K", "W_V")):
+        if np.array_equal(one := getattr(weights, a), getattr(weights, b)) and one.any() and not _simple(one):
+            drawn[b] = drawn[a]
     other = QKVWeights(**drawn, n_heads=weights.n_heads, n_kv_heads=weights.n_kv_heads)
-    inputs = rows_for(replace(contract, weights=other))
-    if calls:
-        inputs = [inputs[0]] * len(calls)
-    return evidence_of(contract, other, inputs, [], 0.0, lambda at: calls[at] if calls else ()).simulate
+    spec = layer_spec(contract, other)
+    inputs = rows_for(replace(contract, weights=other, before=None))
+    grown = [
+        replace(rows, x=(inputs[0].x if rows.x.shape == inputs[0].x.shape else inputs[-1].x))
+        for rows in trials
+        if rows.memory is None and rows.texts is None
+    ] or inputs  # fmt: skip
+    grown = [rows for rows in grown if not rows.calls or sum(rows.calls) == rows.x.shape[1]]
+    evidence = Evidence([], grown, layer, spec, "float64")
+    return evidence, faults_of(replace(contract, weights=other, before=None), spec)
 
 
-def faults_of(contract: Attention | Step, weights: QKVWeights) -> list[Fault]:
+def _simple(weight: np.ndarray) -> bool:
+    """Whether a weight is an identity, which says nothing of what was meant to be one."""
+    return weight.shape[0] == weight.shape[1] and not np.any(weight - np.diag(np.diag(weight)))
+
+
+def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
     """List what may be wrong with a layer."""
-    causal = isinstance(contract, Step) or contract.causal
-    scale = scale_of(contract, weights.d_head)
+    weights = spec.weights
+    assert weights is not None  # noqa: S101
+    causal, n_heads, n_kv_heads, d_head = spec.causal, weights.n_heads, weights.n_kv_heads, weights.d_head
     named = {"Q": weights.W_Q, "K": weights.W_K, "V": weights.W_V, "O": weights.W_O}
     square = "".join(
         role for role, weight in named.items() if weight is not None and weight.shape[0] == weight.shape[1]
@@ -188,81 +227,77 @@ def faults_of(contract: Attention | Step, weights: QKVWeights) -> list[Fault]:
     biases = {"Q": weights.b_Q, "K": weights.b_K, "V": weights.b_V, "O": weights.b_O}
     biased = "".join(role for role, bias in biases.items() if bias is not None and np.any(bias))
     masks = _known.masks(causal) if causal else _known.undeclared()[:1]
+    others = (
+        _known.rows_read(contract.packed, bool(contract.padding), contract.memory)
+        if isinstance(contract, Attention)
+        else []
+    )
     return [
-        *_known.scales(weights.n_heads, weights.n_kv_heads, weights.d_head, weights.d_model, scale),
+        *_known.scales(n_heads, n_kv_heads, d_head, weights.d_model, spec.scale),
         *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:], *_known.sources(),
         *_known.turns(square), *_known.losses(biased),
-        *(_known.views() if weights.n_heads > 1 else ()),
-        *(_known.cuts() if weights.n_heads > 1 else ()),
-        *(_known.tiles() if weights.n_kv_heads != weights.n_heads else ()),
-        *(_known.turnings(contract.rotary.style) if contract.rotary else ()),
+        *(_known.views() if n_heads > 1 else ()),
+        *(_known.cuts(weights) if n_heads > 1 else ()),
+        *(_known.tiles() if n_kv_heads != n_heads else ()),
+        *(_known.turnings(contract.rotary, n_heads, n_kv_heads, d_head) if contract.rotary else ()),
+        *_known.caps(spec), *_known.sinks(spec), *_known.windows(spec, 64), *_known.biases(spec, n_heads),
+        *_known.norms(spec.norm), *_known.merges(weights, contract.before),
+        *others,
     ]  # fmt: skip
 
 
-def diagnose(
-    contract: Attention | Step,
-    weights: QKVWeights,
-    subject: Subject,
-    evidence: Evidence,
-    behaviour: list[Finding],
-    x: np.ndarray,
-    again: Callable[[np.ndarray], np.ndarray],
-) -> Iterator[Finding]:
-    """Explain outputs that are wrong."""
-    faults = faults_of(contract, weights)
-
-    def nudge(ways: Ways) -> tuple[np.ndarray, np.ndarray]:
-        nudged = evidence_of(contract, weights, [x * NUDGE], [], evidence.limit).simulate(ways, 0)
-        return again(x * NUDGE) - evidence.observed[0], nudged - evidence.simulate(ways, 0)
-
-    if sets := explain(evidence, faults):
-        yield from findings(subject, evidence, sets)
-    elif fault := measured(evidence):
-        yield from findings(subject, evidence, [(fault,)])
-    elif behaviour:
-        yield from behaviour
-    elif (chosen := imprecise(evidence, faults, nudge)) is not None:
-        if chosen:
-            yield from findings(subject, evidence, [chosen])
-        off = fmt(min(evidence.off(Ways()), LOOSE))
-        said = f"the output agrees with a run in float64 only to {off} of its largest entry"
-        yield Finding("dtype-loss", subject.name, said)
-    else:
-        off = fmt(evidence.off(Ways()))
-        yield Finding(
-            UNKNOWN,
-            subject.name,
-            f"the output is off by {off} of its largest entry, and no known bug explains it",
-        )
+def features_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
+    """List what a layer may have that is not declared."""
+    assert spec.weights is not None  # noqa: S101
+    return _known.features(spec, spec.weights.n_heads, spec.weights.d_head, 6)
 
 
-def _behaviour(contract: Attention, subject: Subject, x: np.ndarray, base: np.ndarray) -> Iterator[Finding]:
+def _behaviour(contract: Attention, subject: Subject, rows: Rows, base: np.ndarray) -> Iterator[Finding]:
     """Test what needs no weights."""
-    step = float(np.std(x))
+    x, step = rows.x, float(np.std(rows.x))
+
+    def moved(changed: np.ndarray, kept: Any) -> float:
+        return distance(run(subject, replace(rows, x=changed))[kept], base[kept])
+
+    if rows.texts is not None:
+        for text in np.unique(rows.texts):
+            own = rows.texts == text
+            if (by := moved(x + step * own[None, :, None], (slice(None), ~own))) > subject.limit:
+                said = f"changing packed text {text} moves the others by {fmt(by)} of their largest entry"
+                yield Finding("batch-leak", subject.name, said)
+                return
+        return
     for changed, kept in ((1, 0), (0, 1)):
         other = x.copy()
         other[changed] += step
-        if (moved := distance(run(subject, other)[kept], base[kept])) > subject.limit:
-            said = f"changing {TEXTS[changed]} moves the output of {TEXTS[kept]} by {fmt(moved)} of its largest entry"
+        if (by := moved(other, kept)) > subject.limit:
+            said = f"changing {TEXTS[changed]} moves the output of {TEXTS[kept]} by {fmt(by)} of its largest entry"
             yield Finding("batch-leak", subject.name, said)
             return
+    if contract.prefix or rows.memory is not None or rows.keep is not None:
+        return
     for at in range(1, x.shape[1]):
         later = x.copy()
         later[:, at] += step
-        if (moved := distance(run(subject, later)[:, :at], base[:, :at])) > subject.limit:
+        if (by := moved(later, (slice(None), slice(at)))) > subject.limit:
             if contract.causal:
-                said = f"changing token {at} moves earlier outputs by {fmt(moved)} of their largest entry"
+                said = f"changing token {at} moves earlier outputs by {fmt(by)} of their largest entry"
                 yield Finding("causality", subject.name, said)
                 return
             break
     else:
         earlier = x.copy()
         earlier[:, 0] += step
-        if not contract.causal and distance(run(subject, earlier)[:, 1:], base[:, 1:]) > subject.limit:
+        if not contract.causal and moved(earlier, (slice(None), slice(1, None))) > subject.limit:
             yield Finding("equivariance", subject.name, _known.undeclared()[0].says)
             return
-    if not contract.causal and contract.rotary is None:
+    if (
+        not contract.causal
+        and contract.rotary is None
+        and contract.score_bias is None
+        and not contract.window
+    ):
         order = np.random.default_rng(3).permutation(x.shape[1])
-        if (moved := distance(run(subject, x[:, order]), base[:, order])) > subject.limit:
-            said = f"the tokens in another order give other outputs: off by {fmt(moved)} of the largest entry"
+        if (by := distance(run(subject, replace(rows, x=x[:, order])), base[:, order])) > subject.limit:
+            said = f"the tokens in another order give other outputs: off by {fmt(by)} of the largest entry"
             yield Finding("equivariance", subject.name, said)

@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Literal
 
@@ -8,12 +8,16 @@ from qkvdocs.clinic._declared import (
     DEEPEST,
     check_callables,
     check_choice,
+    check_features,
     check_flags,
     check_fused,
     check_heads,
+    check_kind,
     check_layer,
     check_names,
+    check_norm,
     check_rotary,
+    check_rows,
     check_scale,
     check_size,
     kv_heads,
@@ -43,19 +47,79 @@ class Rotary:
     """The base of the frequencies."""
     width: int | None = None
     """How many entries of each head turn, from the first on; None means all."""
+    scaling: float = 1.0
+    """What positions are divided by: `factor` of linear scaling in a config."""
+    offset: int = 0
+    """Position of the first row; only `Project` can tell."""
 
     def __post_init__(self) -> None:
         check_choice("style", self.style, ("halves", "pairs"))
-        if not isinstance(self.base, Real) or isinstance(self.base, bool) or not 0 < self.base < math.inf:
-            raise refuse("base", "be a finite number above 0", self.base)
+        for name in ("base", "scaling"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
+                raise refuse(name, "be a finite number above 0", value)
+        check_size("offset", self.offset, 0, 2**40)
         if self.width is not None:
             check_size("width", self.width, 2, DEEPEST)
             if self.width % 2:
                 raise refuse("width", "be even", self.width)
 
 
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """How queries and keys are normed.
+
+    Raises:
+        ContractError: If a field is none of what it says.
+
+    Examples:
+        >>> Norm(q=[1, 2], k=[2, 1]).over
+        'head'
+    """
+
+    kind: Literal["rms", "layer", "unit"] = "rms"
+    """Divided by the root mean square, by the deviation after the mean is taken away, or by the length."""
+    over: Literal["head", "all"] = "head"
+    """Each head alone, or all heads as one row."""
+    when: Literal["before", "after"] = "before"
+    """Before the rotation or after it."""
+    q: Any = None
+    """What normed queries are multiplied by: as wide as a head, or as all; None means nothing."""
+    k: Any = None
+    """The same for keys."""
+    eps: float = 1e-6
+    """What is added below the root."""
+
+    def __post_init__(self) -> None:
+        check_norm(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What happens to scores beside scale and causal mask; every field that is left out is not there.
+
+    Examples:
+        >>> Attend(lambda q, k, v, mask: v, softcap=50.0, window=4096).softcap
+        50.0
+    """
+
+    softcap: float | None = None
+    """Scores are bent to stay within ±softcap: `softcap * tanh(scores / softcap)`, before the mask."""
+    sinks: Any = None
+    """A logit in each row of softmax that leads nowhere: one a head, or one number; 0 is "off by one"."""
+    window: int | None = None
+    """How many keys a query sees, itself included; without a causal mask to both sides."""
+    chunk: int | None = None
+    """Queries see keys of their own chunk of so many tokens alone."""
+    prefix: int = 0
+    """How many first keys everybody sees, causal or not."""
+    score_bias: Any = None
+    """Added to scaled scores: `alibi`, a slope a head, or a function of n queries and m keys that gives
+    (heads, n, m); the queries are the last."""
+
+
 @dataclass(frozen=True)
-class Attend:
+class Attend(Features):
     """The inner function: `attend(q, k, v, mask)` gives the context.
 
     Queries come at (batch, n_heads, n_queries, d_head), keys and values at (batch, n_kv_heads, n_keys,
@@ -83,12 +147,17 @@ class Attend:
     """What the scores are multiplied by; None means 1/√d_head."""
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
+    d_value: int | None = field(default=None, kw_only=True)
+    """Width of a value; None means d_head."""
 
     def __post_init__(self) -> None:
         check_callables(self, "function")
         check_heads(self)
         check_flags(self, "causal")
         check_scale(self.scale)
+        check_features(self, self.n_heads)
+        if self.d_value is not None:
+            check_size("d_value", self.d_value, most=DEEPEST)
 
     @property
     def heads(self) -> tuple[int, int]:
@@ -97,10 +166,13 @@ class Attend:
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Features):
     """A whole layer: `attention(x)` with weights that are known.
 
-    Rows come at (batch, seq, d_model), and so does the output.
+    Rows come at (batch, seq, d_model), and so does the output. With `padding` it is called as `attention(x, keep)`,
+    keep (batch, seq) True where a token is no padding, and nobody reads what it returns at padding; with `packed`
+    as `attention(x, texts)`, x one row of texts end to end and texts (seq,) the number of each token's text; with
+    `memory` as `attention(x, memory)`, keys and values made of the memory.
 
     Raises:
         ContractError: If a field is none of what it says, or neither weights nor d_model is given.
@@ -124,11 +196,22 @@ class Attention:
     """How positions turn queries and keys; None means not at all."""
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
+    norm: Norm | None = field(default=None, kw_only=True)
+    """How queries and keys are normed; None means not at all."""
+    before: QKVWeights | None = field(default=None, kw_only=True)
+    """The weights before an adapter was merged into them, where one was."""
+    padding: Literal["left", "right"] | None = field(default=None, kw_only=True)
+    """Where shorter texts are filled up; None means that all are as long."""
+    packed: bool = field(default=False, kw_only=True)
+    """Whether several texts stand in one row."""
+    memory: bool = field(default=False, kw_only=True)
+    """Whether keys and values come from elsewhere, as in cross-attention."""
 
     def __post_init__(self) -> None:
         check_callables(self, "function")
-        check_flags(self, "causal")
-        check_layer(self, Rotary)
+        check_flags(self, "causal", "packed", "memory")
+        check_layer(self, Rotary, Norm)
+        check_rows(self)
 
 
 @dataclass(frozen=True)
@@ -166,6 +249,8 @@ class Project:
     """How positions turn the queries and keys that come back."""
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
+    norm: Norm | None = field(default=None, kw_only=True)
+    """How the queries and keys that come back are normed."""
 
     def __post_init__(self) -> None:
         check_callables(self, "function")
@@ -173,6 +258,7 @@ class Project:
         check_flags(self, "transposed")
         check_fused(self)
         check_rotary(self.rotary, self.d_head, Rotary)
+        check_kind("norm", self.norm, Norm)
 
     @property
     def d_model(self) -> int:
@@ -181,7 +267,7 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Features):
     """A causal layer with a cache: `step(x, cache)` gives the output and the cache.
 
     Raises:
@@ -208,10 +294,14 @@ class Step:
     """Makes the cache of an empty text."""
     like: Any = None
     """An array, or a module, of the kind that the function takes; None finds out."""
+    norm: Norm | None = field(default=None, kw_only=True)
+    """How queries and keys are normed; None means not at all."""
+    before: QKVWeights | None = field(default=None, kw_only=True)
+    """The weights before an adapter was merged into them, where one was."""
 
     def __post_init__(self) -> None:
         check_callables(self, "function", "start", *(() if self.uncached is None else ("uncached",)))
-        check_layer(self, Rotary)
+        check_layer(self, Rotary, Norm)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qkvdocs.clinic._arrays import to_numpy
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 
@@ -87,9 +88,83 @@ def check_rotary(rotary: Any, d_head: int | None, wanted: type) -> None:
         raise refuse("rotary.width", f"be at most d_head = {d_head}", rotary.width)  # type: ignore[attr-defined]
 
 
-def check_layer(contract: Any, rotary: type) -> None:
+def check_number(name: str, value: Any, rule: str, *, least: float = -math.inf) -> None:
+    """Refuse all but finite numbers above a least one."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or not value > least:
+        raise refuse(name, rule, value)
+
+
+def numbers(name: str, value: Any, sizes: Sequence[int], rule: str) -> np.ndarray:
+    """Read a row of finite numbers of one of several lengths, from any library."""
+    try:
+        row = np.asarray(to_numpy(value), np.float64)
+    except Exception:  # what is no array may fail in any way
+        raise refuse(name, rule, value) from None
+    if (
+        isinstance(value, np.ma.MaskedArray)
+        or not np.isfinite(row).all()
+        or (row.shape and row.size not in sizes)
+    ):
+        raise refuse(name, rule, value)
+    return np.broadcast_to(row.ravel(), (sizes[0],)) if not row.shape else row
+
+
+def check_features(contract: Any, n_heads: int | None) -> None:
+    """Refuse what no scores have."""
+    if contract.softcap is not None:
+        check_number("softcap", contract.softcap, "be a finite number above 0, or None", least=0)
+    for name in ("window", "chunk"):
+        if getattr(contract, name) is not None:
+            check_size(name, getattr(contract, name), 1, 2**40)
+    check_size("prefix", contract.prefix, 0, 2**40)
+    for name in ("sinks", "score_bias"):
+        value = getattr(contract, name)
+        if value is None or (
+            name == "score_bias" and (callable(value) or (isinstance(value, str) and value == "alibi"))
+        ):
+            continue
+        rule = (
+            "be a number a head, or one" if name == "sinks" else "be 'alibi', a slope a head, or a function"
+        )
+        numbers(name, value, [n_heads] if n_heads else range(1, WIDEST), f"{rule}, or None")
+
+
+def check_norm(norm: Any) -> None:
+    """Refuse what is no norm."""
+    check_choice("kind", norm.kind, ("rms", "layer", "unit"))
+    check_choice("over", norm.over, ("head", "all"))
+    check_choice("when", norm.when, ("before", "after"))
+    check_number("eps", norm.eps, "be a finite number of at least 0", least=-1e-300)
+    for name in ("q", "k"):
+        if (value := getattr(norm, name)) is not None:
+            gains = numbers(name, value, range(1, WIDEST), "be a row of finite numbers, or None")
+            object.__setattr__(norm, name, gains)
+
+
+def check_kind(name: str, value: Any, wanted: type) -> None:
+    """Refuse all but one type, and None."""
+    if value is not None and not isinstance(value, wanted):
+        raise refuse(name, f"be a {wanted.__name__} or None", value)
+
+
+def check_rows(contract: Any) -> None:
+    """Refuse what cannot be asked of one layer."""
+    if contract.padding is not None:
+        check_choice("padding", contract.padding, ("left", "right"))
+    kinds = [name for name in ("padding", "packed", "memory") if getattr(contract, name)]
+    if len(kinds) > 1:
+        raise refuse(kinds[1], f"be left out beside {kinds[0]}", getattr(contract, kinds[1]))
+    if contract.memory and contract.causal:
+        raise refuse("causal", "be False where there is a memory", True)
+
+
+def check_layer(contract: Any, rotary: type, norm: type) -> None:
     """Refuse weights that are none, or of another width."""
     W, d_model = contract.weights, contract.d_model
+    check_kind("norm", contract.norm, norm)
+    check_features(contract, W.n_heads if isinstance(W, QKVWeights) else None)
+    check_kind("before", contract.before, QKVWeights)
     if W is not None and not isinstance(W, QKVWeights):
         raise refuse(
             "weights", "be QKVWeights or None", W, ". Make them with weights_from(q, k, v, o, n_heads=…)"
@@ -106,6 +181,18 @@ def check_layer(contract: Any, rotary: type) -> None:
         raise refuse("d_model", "be given where weights are not", None)
     check_scale(contract.scale)
     check_rotary(contract.rotary, None if W is None else W.d_head, rotary)
+    if contract.before is not None and W is not None and contract.before.W_Q.shape != W.W_Q.shape:
+        raise refuse("before", f"have weights of shape {W.W_Q.shape}", contract.before.W_Q.shape)
+    if W is not None and contract.norm is not None:
+        check_gains(contract.norm, W.n_heads, W.n_kv_heads, W.d_head)
+
+
+def check_gains(norm: Any, n_heads: int, n_kv_heads: int, d_head: int) -> None:
+    """Refuse gains that fit no head."""
+    for name, heads in (("q", n_heads), ("k", n_kv_heads)):
+        gain = getattr(norm, name)
+        if gain is not None and gain.size not in (1, d_head, heads * d_head):
+            raise refuse(f"norm.{name}", f"have d_head = {d_head} or {heads * d_head} entries", gain.size)
 
 
 def check_fused(contract: Any) -> None:

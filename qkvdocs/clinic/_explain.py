@@ -1,48 +1,140 @@
-# The fewest faults that give the same numbers.
+# The fewest faults that give the same numbers, as closely as this precision can tell.
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic._arrays import HALVES
-from qkvdocs.clinic._faults import Fault, Ways
-from qkvdocs.clinic._report import TOO_COARSE, Finding
+from qkvdocs.clinic._layer import Fault, Spec
+from qkvdocs.clinic._precision import Rounding, exact, rounding
+from qkvdocs.clinic._report import TOO_COARSE, UNDECLARED, Finding
 from qkvdocs.clinic._subject import LOOSE, Subject, distance
 from qkvdocs.numbers import fmt
 
-Simulate = Callable[[Ways, int], np.ndarray]
+Simulate = Callable[[Any, Spec, Rounding, Rounding], np.ndarray]
 NUDGE = 1 + 3e-5
 """An input is multiplied by it: less than a half keeps, far more than float32 rounds."""
 JUMP = 0.1
 """Above this share of the move, what is left is rounding."""
+ROOM = {"float16": 2.2, "bfloat16": 2.2}
+"""How many times the measured rounding a right answer may be off by, in halves."""
+SINGLE = 60.0
+"""In single precision nothing else is that small, so sums may be taken in any order."""
+SEPARATE = 10.0
+"""By how many times its rounding two answers must differ, over all numbers, to be told apart."""
+BEAM = 10
+"""How many beginnings of a longer explanation are followed."""
 
 
-class Evidence(NamedTuple):
-    """What a function returned, and how to compute what it should or might have."""
+class Evidence:
+    """What a function returned for some trials, and how to compute what it should or might have."""
 
-    observed: Sequence[np.ndarray]
-    simulate: Simulate
-    limit: float
+    def __init__(
+        self,
+        observed: Sequence[np.ndarray],
+        trials: Sequence[Any],
+        simulate: Simulate,
+        spec: Spec,
+        dtype: str,
+    ) -> None:
+        self.observed, self.trials, self.run, self.spec, self.dtype = observed, trials, simulate, spec, dtype
 
-    def off(self, ways: Ways, enough: float = float("inf")) -> float:
-        """How far from the observed outputs some way of computing is; more than `enough` is not told exactly."""
-        worst = 0.0
-        for i, got in enumerate(self.observed):
-            try:
-                worst = max(worst, distance(got, self.simulate(ways, i)))
-            except (ValueError, IndexError):  # this way does not fit these shapes
+    def simulate(self, spec: Spec, at: int) -> np.ndarray:
+        """Compute one trial without rounding."""
+        return self.run(self.trials[at], spec, exact, exact)
+
+    @cached_property
+    def right(self) -> list[np.ndarray]:
+        """What should have come, as far as float64 tells."""
+        return [self.simulate(self.spec, at) for at in range(len(self.trials))]
+
+    @cached_property
+    def noise(self) -> list[tuple[float, float]]:
+        """Rounding in this dtype, measured: root mean square and largest, of the coarsest of three ways."""
+        rnd = rounding(self.dtype)
+        found = []
+        for at, right in enumerate(self.right):
+            ways = (rnd, rnd), (rnd, exact), (exact, exact)
+            off = [np.abs(rnd(self.run(self.trials[at], self.spec, *way)) - right) for way in ways]
+            off = [np.where(np.isfinite(o), o, 0.0) for o in off]
+            tiny = 1e-7 * float(np.nanmax(np.abs(right), initial=0.0)) or 1e-100
+            found.append((
+                max(tiny, *(float(np.sqrt((o * o).mean())) for o in off)), max(tiny, *(float(o.max()) for o in off))
+            ))  # fmt: skip
+        return found
+
+    @property
+    def room(self) -> float:
+        """How many times that a right answer may be off by."""
+        return ROOM.get(self.dtype, SINGLE)
+
+    def miss(self, spec: Spec, at: int) -> float:
+        """How far one trial is off, in units of what rounding explains: above 1 it does not."""
+        try:
+            wanted = self.right[at] if spec is self.spec else self.simulate(spec, at)
+        except (ValueError, IndexError):  # this way does not fit these shapes
+            return float("inf")
+        return self.gap(self.observed[at], wanted, at)
+
+    @np.errstate(all="ignore")
+    def gap(self, got: np.ndarray, wanted: np.ndarray, at: int) -> float:
+        """Compare two arrays of one trial, in the same unit."""
+        if got.shape != wanted.shape:
+            return float("inf")
+        off = got - wanted
+        if np.isnan(whole := float(np.vdot(off, off))):
+            if (np.isnan(got) != np.isnan(wanted)).any():
                 return float("inf")
-            if worst > enough:
+            off = np.where(np.isnan(off), 0.0, off)
+            whole = float(np.vdot(off, off))
+        rms, most = self.noise[at]
+        worst: float = max(
+            (whole / max(off.size, 1)) ** 0.5 / rms, float(np.abs(off).max(initial=0.0)) / most
+        )
+        return worst / self.room
+
+    def off(self, spec: Spec, enough: float = float("inf")) -> float:
+        """How far the worst trial is off; more than `enough` is not told exactly."""
+        worst = 0.0
+        for at in range(len(self.trials)):
+            if (worst := max(worst, self.miss(spec, at))) > enough:
                 break
         return worst
 
+    def share(self) -> float:
+        """How far the worst trial is off, as a share of its largest entry."""
+        return max(map(distance, self.observed, self.right))
 
-def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 2) -> list[tuple[Fault, ...]]:
-    """Find all smallest sets of faults that give the observed outputs; none if no set does.
+    def enough(self, first: int | None = None) -> float:
+        """What an explanation may miss by: a quarter of what is off, where little is off."""
+        off = self.off(self.spec) if first is None else self.miss(self.spec, first)
+        return 1.0 if off <= 1 else min(1.0, max(off / 4, 0.7 if self.dtype in HALVES else 0.2))
 
-    A set must also explain three quarters of what is off: where little is off, anything small fits.
+    def closer(self, spec: Spec) -> tuple[float, float]:
+        """Give how far from the right one a spec is, in units of rounding, and how far the outputs are on the way."""
+        apart = along = 0.0
+        for at, (right, got) in enumerate(zip(self.right, self.observed, strict=True)):
+            try:
+                way = self.simulate(spec, at) - right
+            except (ValueError, IndexError):
+                return float("inf"), 0.0
+            if not np.isfinite(way).all() or not np.isfinite(got - right).all():
+                return float("inf"), float(self.miss(spec, at) <= 1)
+            rms = self.noise[at][0]
+            apart += float(np.vdot(way, way)) / rms**2
+            along += float(np.vdot(way, got - right)) / rms**2
+        return apart**0.5, along / apart if apart else 0.0
+
+
+Set = tuple[Fault, ...]
+
+
+def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 3) -> tuple[list[Set], int]:
+    """Find the smallest sets of faults that give the observed outputs, trial by trial.
 
     Args:
         evidence: The outputs.
@@ -50,40 +142,123 @@ def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 2) -> list[
         most: Largest size of a set.
 
     Returns:
-        Sets of one size.
+        Sets of one size, and how many trials they explain: all, or fewer where nothing explains all.
     """
-    enough = min(evidence.limit, evidence.off(Ways()) / 4)
-    for size in range(1, most + 1):
-        found = [
-            chosen
-            for chosen in combinations(faults, size)
-            if len({fault.field for fault in chosen}) == size
-            and any(evidence.off(ways, enough) <= enough for ways in _variants(chosen))
+    found: list[Set] = [()]
+    for at in range(len(evidence.trials)):
+        enough = [evidence.enough(i) for i in range(at + 1)]
+
+        def fits(chosen: Set, places: Iterable[int], enough: list[float] = enough) -> bool:
+            return any(
+                all(evidence.miss(spec, i) <= enough[i] for i in places)
+                for spec in variants(evidence.spec, chosen)
+            )
+
+        if kept := [chosen for chosen in found if fits(chosen, [at])]:
+            found = kept
+            continue
+        extended: list[Set] = []
+        usable = [(begun, _usable(evidence, begun, faults, at)) for begun in found[:BEAM]]
+        for size in range(1, most + 1):
+            extended = [
+                chosen
+                for begun, some in usable
+                if len(begun) + size <= most
+                for chosen in _longer(evidence, begun, some, size, at)
+                if fits(chosen, [at, *range(at)])
+            ]
+            if extended:
+                break
+        if not extended:
+            return found, at
+        least = min(map(len, extended))
+        unique = {frozenset(map(id, chosen)): chosen for chosen in extended if len(chosen) == least}
+        found = list(unique.values())
+    return _closest(evidence, found), len(evidence.trials)
+
+
+def _usable(evidence: Evidence, begun: Set, faults: Sequence[Fault], at: int) -> list[Fault]:
+    """Leave out faults that break a trial already explained, and those that this one cannot show."""
+    base = applied(evidence.spec, begun)
+    plain = [evidence.simulate(base, i) for i in range(at + 1)]
+    some = []
+    for fault in faults:
+        if not _apart((*begun, fault)):
+            continue
+        for spec in variants(base, (fault,)):
+            try:
+                if all(evidence.gap(plain[i], evidence.simulate(spec, i), i) <= 1 for i in range(at)):
+                    if not np.array_equal(evidence.simulate(spec, at), plain[at], equal_nan=True):
+                        some.append(fault)
+                    break
+            except (ValueError, IndexError):  # this way does not fit these shapes
+                break
+    return some
+
+
+def _longer(evidence: Evidence, begun: Set, faults: Sequence[Fault], size: int, at: int) -> Iterator[Set]:
+    """Add so many faults; three only to the pairs that come closest."""
+    if size < 3:
+        for more in combinations(faults, size):
+            if _apart(chosen := (*begun, *more)):
+                yield chosen
+        return
+    near: list[Set] = [begun]
+    for _ in range(size - 1):
+        longer = {
+            frozenset(map(id, chosen)): chosen
+            for some in near
+            for fault in faults
+            if _apart(chosen := (*some, fault))
+        }
+        near = sorted(longer.values(), key=lambda some: evidence.miss(applied(evidence.spec, some), at))[
+            :BEAM
         ]
-        if found:
-            return found
-    return []
+    for some in near:
+        for fault in faults:
+            if _apart(chosen := (*some, fault)):
+                yield chosen
 
 
-def _variants(chosen: Sequence[Fault]) -> Iterator[Ways]:
-    ways = Ways()
+def _apart(chosen: Set) -> bool:
+    """Whether no two change the same."""
+    fields = [field for fault in chosen for field in fault.changes]
+    return len(set(fields)) == len(fields)
+
+
+def _closest(evidence: Evidence, sets: list[Set]) -> list[Set]:
+    """Keep what fits about as well as the best: half precision lets more fit than is true."""
+    if len(sets) < 2 or evidence.dtype not in HALVES:
+        return sets
+    off = [evidence.off(chosen_spec(evidence, chosen)) for chosen in sets]
+    return [chosen for chosen, miss in zip(sets, off, strict=True) if miss <= 1.25 * min(off)]
+
+
+def applied(spec: Spec, chosen: Iterable[Fault]) -> Spec:
+    """Give the spec with faults."""
     for fault in chosen:
-        ways = fault.apply(ways)
-    yield ways
-    if {"mask", "axis", "corner"} & {fault.field for fault in chosen}:  # where whole rows may be hidden
+        spec = fault.apply(spec)
+    return spec
+
+
+def variants(spec: Spec, chosen: Set) -> Iterator[Spec]:
+    """Give a spec with faults; where whole rows may be hidden, in each way of hiding."""
+    wrong = applied(spec, chosen)
+    yield wrong
+    if {"mask", "axis", "corner", "window", "keep"} & {field for fault in chosen for field in fault.changes}:
         for fill in ("finite", "added", "empty"):
-            yield Fault("", "", "fill", fill).apply(ways)
+            yield replace(wrong, fill=fill)
 
 
-def chosen_ways(evidence: Evidence, chosen: Sequence[Fault]) -> Ways:
+def chosen_spec(evidence: Evidence, chosen: Set) -> Spec:
     """Give the variant of a set that explains best."""
-    return min(_variants(chosen), key=evidence.off)
+    return min(variants(evidence.spec, chosen), key=evidence.off)
 
 
-def findings(subject: Subject, evidence: Evidence, sets: Sequence[tuple[Fault, ...]]) -> Iterator[Finding]:
+def findings(subject: Subject, evidence: Evidence, sets: Sequence[Set]) -> Iterator[Finding]:
     """Put an explanation into words: one finding a bug, with those that cannot be told apart from it."""
     first = sets[0]
-    off = evidence.off(Ways())
+    off = evidence.share()
     top = max(float(np.nanmax(np.abs(got))) for got in evidence.observed)
     how_far = f"the output is off by {fmt(off * top, 3)} where its largest entry is {fmt(top, 3)}"
     if not np.isfinite(off):
@@ -104,65 +279,127 @@ def findings(subject: Subject, evidence: Evidence, sets: Sequence[tuple[Fault, .
         yield Finding(bug, subject.name, f"{' and '.join(says)}; {alone}", tuple(sorted(also)))
 
 
-def measured(evidence: Evidence) -> Fault | None:
-    """Find the factor on the scale that explains the outputs, if one does."""
-    grid = np.geomspace(0.02, 50, 60)
-    errors = [evidence.off(Ways(scale=float(factor))) for factor in grid]
+def fitted(evidence: Evidence, bug: str, says: Callable[[float], str], field: str, make: Callable[[float], Any],
+           low: float, high: float) -> Fault | None:  # fmt: skip
+    """Find the one number that explains the outputs, if one does, better than a fault known beforehand must."""
+
+    def off(number: float) -> float:
+        return evidence.off(replace(evidence.spec, **{field: make(number)}))
+
+    grid = np.geomspace(low, high, 60)
+    errors = [off(float(number)) for number in grid]
     at = int(np.argmin(errors))
-    low, high = np.log(grid[max(at - 1, 0)]), np.log(grid[min(at + 1, len(grid) - 1)])
-    for _ in range(60):
-        thirds = low + (high - low) / 3, high - (high - low) / 3
-        better = evidence.off(Ways(scale=float(np.exp(thirds[0])))) < evidence.off(
-            Ways(scale=float(np.exp(thirds[1])))
-        )
-        low, high = (low, thirds[1]) if better else (thirds[0], high)
-    factor = float(np.exp((low + high) / 2))
-    # One number is fitted, so it must explain more than a fault that was known beforehand.
-    if not evidence.off(Ways(scale=factor)) <= min(evidence.limit, evidence.off(Ways()) / 10):
+    if not errors[at] < evidence.off(evidence.spec):
         return None
-    return Fault("scale", f"the scores are {fmt(factor)} times what they should be", "scale", factor)
+    left, right = np.log(grid[max(at - 1, 0)]), np.log(grid[min(at + 1, len(grid) - 1)])
+    for _ in range(50):
+        thirds = left + (right - left) / 3, right - (right - left) / 3
+        left, right = (left, thirds[1]) if off(float(np.exp(thirds[0]))) < off(float(np.exp(thirds[1]))) else (
+            thirds[0], right)  # fmt: skip
+    number = float(np.exp((left + right) / 2))
+    least = min(1.0, max(evidence.off(evidence.spec) / 10, 0.6 if evidence.dtype in HALVES else 0.05))
+    if not off(number) <= least:
+        return None
+    return Fault(bug, says(number), {field: make(number)})
 
 
-def hidden(evidence: Evidence, faults: Sequence[Fault], twin: Simulate | None = None) -> list[str]:
-    """Name the bugs whose numbers fit outputs that fit the right ones.
+def measured(evidence: Evidence, *only: str) -> Iterator[Fault]:
+    """Measure what one number tells: the scale, a cap, a sink, the base of a rotation."""
+    spec = evidence.spec
+
+    def ask(what: str, declare: str, declared: Any) -> str:
+        return (
+            f"this looks like {what}: declare {declare} if it is meant"
+            if declared is None
+            else f"it has {what}"
+        )
+
+    def bug(name: str, declared: Any) -> str:
+        return UNDECLARED if declared is None else name
+
+    kinds: dict[str, tuple[str, Callable[[float], str], Callable[[float], Any], float, float]] = {
+        "scale": (
+            "scale", lambda x: f"the scores are {fmt(x)} times what they should be", lambda x: x * spec.scale, 0.02, 50,
+        ),
+        "softcap": (
+            bug("softcap", spec.softcap), lambda x: ask(f"a softcap of {fmt(x)}", f"softcap={fmt(x)}", spec.softcap),
+            float, 0.3, 600,
+        ),
+        "sinks": (
+            bug("sink", spec.sinks),
+            lambda x: ask(f"a sink of {fmt(np.log(x))} in each row", f"sinks={fmt(np.log(x))}", spec.sinks),
+            lambda x: np.full(1, np.log(x)), 0.003, 400,
+        ),
+    }  # fmt: skip
+    if (rotary := spec.rotary) is not None:
+        kinds["rotary"] = (
+            "rotary-style", lambda x: f"the base of the rotation is {fmt(x)}, not {rotary.base:g}",
+            lambda x: replace(rotary, base=x), 20, 1e8,
+        )  # fmt: skip
+    for field, (name, says, make, low, high) in kinds.items():
+        if (not only or field in only) and (fault := fitted(evidence, name, says, field, make, low, high)):
+            yield fault
+
+
+def hidden(
+    evidence: Evidence, faults: Sequence[Fault], twin: Evidence | None = None, twins: Sequence[Fault] = ()
+) -> tuple[list[str], list[Set]]:
+    """Look for faults whose numbers fit outputs that fit the right ones.
 
     Args:
-        evidence: Outputs that are right.
+        evidence: Outputs that are right as far as rounding tells.
         faults: What may be wrong.
         twin: The same computation with other weights. What moves neither is no bug at all under the contract;
             what moves only the twin is hidden by the weights.
+        twins: The same faults of the twin.
 
     Returns:
-        Names, in the order of the faults.
+        Names of bugs that cannot be told from what is right, in the order of the faults; and the faults that
+        fit clearly better than what is right.
     """
+    other = {fault.says: fault for fault in twins}
     names: dict[str, None] = {}
+    better: list[Set] = []
+    half = evidence.dtype in HALVES
     for fault in faults:
-        ways = fault.apply(Ways())
-        if fault.bug in names or evidence.off(ways, evidence.limit) > evidence.limit:
+        if fault.bug == UNDECLARED:
             continue
-        if any(
-            distance(simulate(ways, at), simulate(Ways(), at)) > least
-            for simulate, least in ((evidence.simulate, 1e-9), *(((twin, 1e-3),) if twin else ()))
-            for at in range(len(evidence.observed))
-        ):
+        spec = fault.apply(evidence.spec)
+        if half:
+            apart, along = evidence.closer(spec)
+            if apart >= SEPARATE and along > 0.6 and evidence.off(spec, 1.0) <= 1.0:
+                better.append((fault,))
+            hides = apart < SEPARATE or along > 0.4
+        else:  # rounding is far smaller than any bug, so only one that fits too can hide
+            hides = fault.bug not in names and evidence.off(spec, 1.0) <= 1.0
+        if not hides or fault.bug in names:
+            continue
+        moves = any(
+            distance(evidence.simulate(spec, at), evidence.right[at]) > 1e-9
+            for at in range(len(evidence.trials))
+        )
+        if moves or (twin and fault.says in other and _moved(twin, other[fault.says])):
             names[fault.bug] = None
-    return list(names)
+    return list(names), _closest(evidence, better)
+
+
+def _moved(twin: Evidence, fault: Fault) -> bool:
+    spec = fault.apply(twin.spec)
+    return any(distance(twin.simulate(spec, at), twin.right[at]) > 1e-3 for at in range(len(twin.trials)))
 
 
 def coarse(subject: Subject, bugs: Sequence[str]) -> Iterator[Finding]:
     """Say that nothing can be said, and what to do."""
     if bugs:
         kind = subject.kind
-        below = (
-            f"in {kind.dtype} these would hide below {kind.limit:g} of the largest entry: {', '.join(bugs)}"
-        )
+        below = f"in {kind.dtype} these would hide below what rounding alone does: {', '.join(bugs)}"
         way_out = "run it in float32" if kind.dtype in HALVES else "draw weights and biases at random first"
         yield Finding(TOO_COARSE, subject.name, f"{below}. To tell, {way_out}")
 
 
 def imprecise(
-    evidence: Evidence, faults: Sequence[Fault], nudge: Callable[[Ways], tuple[np.ndarray, np.ndarray]]
-) -> tuple[Fault, ...] | None:
+    evidence: Evidence, faults: Sequence[Fault], nudge: Callable[[Spec], tuple[np.ndarray, np.ndarray]]
+) -> Set | None:
     """Find what explains the outputs but for lost precision: nothing, or one fault.
 
     A function that loses precision answers a nudge of its input in jumps; a function that is another one, such
@@ -171,13 +408,25 @@ def imprecise(
     Args:
         evidence: The outputs.
         faults: What may be wrong.
-        nudge: How the first output moved when its input was nudged, and how it should have.
+        nudge: How an output moved when its input was nudged, and how it should have.
 
     Returns:
         The faults, or None where precision is not what was lost.
     """
-    for chosen in ((), *((fault,) for fault in faults)):
-        for ways in _variants(chosen):
-            if evidence.off(ways, LOOSE) <= LOOSE and distance(*nudge(ways)) > JUMP:
+    if evidence.dtype in HALVES:
+        return None
+    for chosen in ((), *((fault,) for fault in faults if fault.bug != UNDECLARED)):
+        for spec in variants(evidence.spec, chosen):
+            if _loose(evidence, spec) and distance(*nudge(spec)) > JUMP:
                 return chosen
     return None
+
+
+def _loose(evidence: Evidence, spec: Spec) -> bool:
+    for at, got in enumerate(evidence.observed):
+        try:
+            if distance(got, evidence.simulate(spec, at)) > LOOSE:
+                return False
+        except (ValueError, IndexError):
+            return False
+    return True

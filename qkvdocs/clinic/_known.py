@@ -1,13 +1,27 @@
-# The faults that are looked for under each contract.
+# The faults that are looked for, each a small change of the specification.
 
+from dataclasses import replace
 from itertools import combinations, product
+from typing import Any, Literal
 
-from qkvdocs.clinic._faults import Fault
+import numpy as np
+
+from qkvdocs.clinic._contracts import Norm, Rotary
+from qkvdocs.clinic._layer import Fault, Spec, split
+from qkvdocs.clinic._report import UNDECLARED
+from qkvdocs.core import QKVWeights
+
+
+def _fault(bug: str, says: str, field: str, value: Any) -> Fault:
+    return Fault(bug, says, {field: value})
+
 
 ROLE = {"Q": "queries", "K": "keys", "V": "values", "O": "the output"}
 
 
-def scales(n_heads: int, n_kv_heads: int, d_head: int, d_model: int, scale: float) -> list[Fault]:
+def scales(
+    n_heads: int, n_kv_heads: int, d_head: int, d_model: int, scale: float, d_value: int = 0
+) -> list[Fault]:
     """Give the usual wrong scales."""
     values = {
         "1": 1.0,
@@ -20,6 +34,7 @@ def scales(n_heads: int, n_kv_heads: int, d_head: int, d_model: int, scale: floa
         "1/√√d_head": d_head**-0.25,
         "√d_head": d_head**0.5,
         "1/d_model": 1 / d_model,
+        **({"1/√d_value": d_value**-0.5} if d_value else {}),
         "1/√d_head, squared again,": scale**2,
     }
     seen, faults = {round(scale, 12)}, []
@@ -27,7 +42,7 @@ def scales(n_heads: int, n_kv_heads: int, d_head: int, d_model: int, scale: floa
         if round(value, 12) not in seen:
             seen.add(round(value, 12))
             says = f"the scores are multiplied by {name} and are {_times(value / scale)} what they should be"
-            faults.append(Fault("scale", says, "scale", value / scale))
+            faults.append(_fault("scale", says, "scale", value))
     return faults
 
 
@@ -38,24 +53,24 @@ def _times(factor: float) -> str:
 def axes() -> list[Fault]:
     """Softmax over anything but the keys."""
     return [
-        Fault("softmax-axis", f"softmax sums over {what}, not over the keys", "axis", axis)
+        _fault("softmax-axis", f"softmax sums over {what}, not over the keys", "axis", axis)
         for axis, what in (
             ("queries", "the queries"),
             ("heads", "the heads"),
             ("table", "queries and keys together"),
         )
-    ] + [Fault("batch-leak", "softmax sums over the batch", "axis", "batch")]
+    ] + [_fault("batch-leak", "softmax sums over the batch", "axis", "batch")]
 
 
 def masks(causal: bool) -> list[Fault]:
     """Masks that do something else, or nothing."""
     faults = [
-        Fault("mask-polarity", "the mask hides what it should show", "mask", "inverted"),
-        Fault("causality", "the mask has no effect", "mask", "ignored"),
-        Fault("causality", "hidden scores are set to 0, which is a score like any other", "mask", "zero"),
-        Fault("causality", "the mask is added as ones and zeros", "mask", "added"),
-        Fault("causality", "the scores are multiplied by the mask", "mask", "times"),
-        Fault(
+        _fault("mask-polarity", "the mask hides what it should show", "mask", "inverted"),
+        _fault("causality", "the mask has no effect", "mask", "ignored"),
+        _fault("causality", "hidden scores are set to 0, which is a score like any other", "mask", "zero"),
+        _fault("causality", "the mask is added as ones and zeros", "mask", "added"),
+        _fault("causality", "the scores are multiplied by the mask", "mask", "times"),
+        _fault(
             "mask-after-softmax",
             "weights are zeroed after softmax and the rows no longer sum to 1",
             "mask",
@@ -64,10 +79,11 @@ def masks(causal: bool) -> list[Fault]:
     ]
     if causal:
         faults += [
-            Fault("mask-alignment", "the mask starts in the top left corner", "mask", "corner"),
-            Fault("causality", "each query sees one key of its future", "mask", "peeking"),
-            Fault("causality", "each query sees its future and not its past", "mask", "upper"),
-            Fault("causality", "no query sees its own key", "mask", "strict"),
+            _fault("mask-alignment", "the mask starts in the top left corner", "mask", "corner"),
+            _fault("causality", "each query sees one key of its future", "mask", "peeking"),
+            _fault("causality", "each query sees its future and not its past", "mask", "upper"),
+            _fault("causality", "no query sees its own key", "mask", "strict"),
+            _fault("causality", "no query but the first sees its own key", "mask", "strict but first"),
         ]
     return faults
 
@@ -76,7 +92,7 @@ def undeclared() -> list[Fault]:
     """What a causal function does that was not said to be one; the first fits layers too."""
     says = "no query sees a later key: is it causal? Then declare causal=True"
     return [
-        Fault("equivariance", says, "mask", mask) for mask in ("triangle", "triangle alone", "corner alone")
+        _fault("equivariance", says, "mask", mask) for mask in ("triangle", "triangle alone", "corner alone")
     ]
 
 
@@ -84,7 +100,7 @@ def tiles() -> list[Fault]:
     """Groups dealt out the wrong way."""
     what = {"kv": "key and value heads are", "k": "key heads are", "v": "value heads are"}
     return [
-        Fault("kv-head-order", f"{said} tiled over the query heads, not repeated", "tiled", which)
+        _fault("kv-head-order", f"{said} tiled over the query heads, not repeated", "tiled", which)
         for which, said in what.items()
     ]
 
@@ -92,15 +108,15 @@ def tiles() -> list[Fault]:
 def matches() -> list[Fault]:
     """Comparing the wrong things."""
     return [
-        Fault("values-match", "queries are compared with values", "match", "values"),
-        Fault(
+        _fault("values-match", "queries are compared with values", "match", "values"),
+        _fault(
             "values-match",
             "keys and values have changed places: values are compared, keys are mixed",
             "match",
             "swapped",
         ),
-        Fault("key-transpose", "K is reshaped where it should be transposed", "match", "reshaped"),
-        Fault("key-transpose", "K is not transposed where n_keys equals d_head", "match", "untransposed"),
+        _fault("key-transpose", "K is reshaped where it should be transposed", "match", "reshaped"),
+        _fault("key-transpose", "K is not transposed where n_keys equals d_head", "match", "untransposed"),
     ]
 
 
@@ -127,14 +143,14 @@ def sources() -> list[Fault]:
             if role != got
         ]
         bug = "swapped-projection" if set(made) == set("QKV") else "shared-projection"
-        faults.append(Fault(bug, " and ".join(wrong), "sources", from_))
+        faults.append(_fault(bug, " and ".join(wrong), "sources", from_))
     return faults
 
 
 def turns(square: str) -> list[Fault]:
     """Square weights read as their transposes."""
     return [
-        Fault("transposed-weight", f"the weight of {_words(part)} is read transposed", "turned", part)
+        _fault("transposed-weight", f"the weight of {_words(part)} is read transposed", "turned", part)
         for part in subsets(square)
     ]
 
@@ -142,63 +158,416 @@ def turns(square: str) -> list[Fault]:
 def losses(biased: str) -> list[Fault]:
     """Biases left out."""
     return [
-        Fault("key-bias", f"the bias of {_words(part)} is left out", "lost", part) for part in subsets(biased)
+        _fault("key-bias", f"the bias of {_words(part)} is left out", "lost", part)
+        for part in subsets(biased)
     ]
 
 
 def views() -> list[Fault]:
     """Heads cut or merged by a bare reshape."""
     faults = [
-        Fault("head-split", f"a bare reshape cuts the heads of {_words(part)}", "viewed", part.lower())
+        _fault("head-split", f"a bare reshape cuts the heads of {_words(part)}", "viewed", part.lower())
         for part in subsets("QKV")
     ]
-    faults.append(Fault("head-split", "a bare reshape merges the heads", "viewed", "o"))
-    faults.append(Fault("head-split", "a bare reshape cuts the heads, and one merges them", "viewed", "qkvo"))
-    faults.append(Fault("head-split", "heads are taken from every n-th column", "viewed", "QKV"))
+    faults.append(_fault("head-split", "a bare reshape merges the heads", "viewed", "o"))
     faults.append(
-        Fault("head-split", "heads are taken from, and merged into, every n-th column", "viewed", "QKVO")
+        _fault("head-split", "a bare reshape cuts the heads, and one merges them", "viewed", "qkvo")
+    )
+    faults.append(_fault("head-split", "heads are taken from every n-th column", "viewed", "QKV"))
+    faults.append(
+        _fault("head-split", "heads are taken from, and merged into, every n-th column", "viewed", "QKVO")
     )
     return faults
 
 
-def cuts() -> list[Fault]:
-    """Fused weights cut as another family stores them."""
-    return [
-        Fault("fused-order", "weights stored head by head are cut in thirds", "recut", "blocks for thirds"),
-        Fault("fused-order", "weights stored in thirds are cut head by head", "recut", "thirds for blocks"),
-        Fault(
+def cuts(W: QKVWeights) -> list[Fault]:
+    """Fused weights cut as another family, or another number of ranks, stores them."""
+    heads, few = W.n_heads, W.n_kv_heads
+
+    def recut(says: str, stored: int, read: int) -> Fault:
+        return _fault("fused-order", says, "recut", (stored, read))
+
+    faults = [
+        recut("weights stored head by head are cut in thirds", few, 1),
+        recut("weights stored in thirds are cut head by head", 1, few),
+        _fault(
             "shared-linear", "each head sees its slice of the row, through one small matrix", "small", True
         ),
     ]
+    for ranks in (2, 4, 8):
+        if few % ranks == 0 and ranks != few:
+            faults.append(recut(f"weights of {ranks} ranks are cut as if of one", ranks, 1))
+            faults.append(recut(f"weights are cut as if of {ranks} ranks", 1, ranks))
+    if heads > 1:
+        faults.append(_fault("fused-order", "key heads are in reverse", "reverse", "K"))
+        faults.append(_fault("fused-order", "value heads are in reverse", "reverse", "V"))
+    return faults
 
 
-def turnings(style: str) -> list[Fault]:
-    """Rotations of the wrong style, place or subject."""
-    other = "pairs" if style == "halves" else "halves"
-    faults = [Fault("rotary-style", f"{other} are rotated where {style} should be", "style", other)]
+def turnings(rotary: Rotary, n_heads: int, n_kv_heads: int, d_head: int) -> list[Fault]:
+    """Rotations of the wrong kind, place or subject."""
+    other: Literal["pairs", "halves"] = "pairs" if rotary.style == "halves" else "halves"
+    faults = [
+        _fault("rotary-style", f"{other} are rotated where {rotary.style} should be", "rotary",
+               replace(rotary, style=other))
+    ]  # fmt: skip
     for subject, what in (
         ("", "nothing is"),
         ("q", "only the queries are"),
         ("k", "only the keys are"),
         ("qkv", "values too are"),
     ):
-        faults.append(Fault("rotary-offset", f"{what} rotated", "turned_by", subject))
+        faults.append(_fault("rotary-offset", f"{what} rotated", "turned_by", subject))
     for who, field in (("queries", "shift_q"), ("keys", "shift_k")):
         faults += [
-            Fault(
-                "rotary-offset",
-                f"{who} are rotated {abs(by)} position too {'far' if by > 0 else 'little'}",
-                field,
-                by,
-            )
-            for by in (1, -1)
-        ]
+            _fault("rotary-offset", f"{who} are rotated {abs(by)} position too {how}", field, by)
+            for by, how in ((1, "far"), (-1, "little"))
+        ]  # fmt: skip
+    faults.append(_fault("rotary-offset", "queries and keys are rotated twice", "twice", True))
+    for base in BASES:
+        if base != rotary.base:
+            said = f"the base of the rotation is {base:g}, not {rotary.base:g}"
+            faults.append(_fault("rotary-style", said, "rotary", replace(rotary, base=base)))
+    width = rotary.width or d_head
+    for wrong in sorted({d_head // 4, d_head // 2, 3 * d_head // 4, d_head} - {width}):
+        if wrong and wrong % 2 == 0:
+            said = f"{wrong} entries of each head are rotated, not {width}"
+            faults.append(_fault("rotary-style", said, "rotary", replace(rotary, width=wrong)))
+    if width < d_head:
+        faults.append(
+            _fault("rotary-style", "the last entries of each head are rotated, not the first", "part", "last")
+        )
+        said = "frequencies are those of the whole head, not of the part that is rotated"
+        faults.append(_fault("rotary-style", said, "part", "frequencies of the head"))
+    for scaling in {1.0, 1 / rotary.scaling, 2.0, 4.0, 8.0} - {rotary.scaling}:
+        said = f"positions are divided by {scaling:g}, not by {rotary.scaling:g}"
+        faults.append(_fault("rotary-style", said, "rotary", replace(rotary, scaling=scaling)))
+    if width == d_head and d_head % 2 == 0:
+        for way, said in (
+            (rotary.style == "pairs", "were never reordered"),
+            (rotary.style != "pairs", "were reordered twice"),
+        ):
+            for roles in ("Q", "K", "QK"):
+                steps = {role: ((n_heads if role == "Q" else n_kv_heads, way),) for role in roles}
+                names = " and ".join(f"W_{role}" for role in roles)
+                faults.append(
+                    _fault(
+                        "rotary-style",
+                        f"the columns of {names} {said}: they are for {other}",
+                        "permuted",
+                        steps,
+                    )
+                )
+        if n_heads != n_kv_heads and d_head * n_kv_heads % (2 * n_heads) == 0:
+            said = "W_K's columns were reordered with n_heads where n_kv_heads should be"
+            faults += [
+                _fault("rotary-style", said, "permuted", {"K": ((n_kv_heads, way), (n_heads, not way))})
+                for way in (False, True)
+            ]
     return faults
+
+
+BASES = (1e4, 5e5, 1e6, 1.5e5, 1e5, 1e7)
+"""Those that current configs have."""
 
 
 def restarts() -> list[Fault]:
     """What goes wrong at a second call only."""
     return [
-        Fault("rotary-offset", "positions start at 0 again with each call", "restart", True),
-        Fault("mask-alignment", "the mask of each later call starts in the top left corner", "corner", True),
+        _fault("rotary-offset", "positions start at 0 again with each call", "restart", True),
+        _fault("mask-alignment", "the mask of each later call starts in the top left corner", "corner", True),
     ]
+
+
+def later(spec: Spec) -> list[Fault]:
+    """What is lost from the second call on."""
+    bug = "cache-differs" if spec.window is None else "window"
+    rings = [
+        _fault(
+            bug,
+            f"the cache keeps {kept} keys" if kept else "the cache keeps the last call alone",
+            "ring",
+            kept,
+        )
+        for kept in (0, 1, *(() if spec.window is None else (spec.window - 2,)), 2, 3)
+        if spec.window is None or 0 <= kept < spec.window - 1
+    ]
+    lost: list[tuple[str, str, dict[str, Any]]] = []
+    if spec.window is not None:
+        lost.append(("window", "later calls forget the window", {"window": None}))
+        lost += [
+            (
+                "window",
+                f"later calls see {spec.window + by} keys, not {spec.window}",
+                {"window": spec.window + by},
+            )
+            for by in (-1, 1)
+            if spec.window + by > 0
+        ]
+    if spec.sinks is not None:
+        lost.append(("sink", "later calls have no sink", {"sinks": None}))
+    if spec.softcap is not None:
+        lost.append(("softcap", "later calls do not cap the scores", {"softcap": None}))
+    if spec.bias is not None:
+        lost.append(("score-bias", "later calls add no bias to the scores", {"bias": None}))
+    return [*rings, *(_fault(bug, says, "later", changes) for bug, says, changes in lost)]
+
+
+def caps(spec: Spec) -> list[Fault]:
+    """Caps on the scores that are not there, or in the wrong place."""
+    if spec.softcap is None:
+        return []
+    ways = {
+        "after mask": "the cap comes after the mask, so that hidden scores are not hidden",
+        "twice": "the scores are capped twice",
+        "before scale": "the scores are capped before they are scaled",
+        "undivided": "the scores are not divided by the cap before tanh",
+        "not multiplied": "tanh is not multiplied by the cap",
+        "clipped": "the scores are clipped where they should bend",
+    }
+    return [
+        _fault("softcap", f"the scores are not capped at {spec.softcap:g}", "softcap", None),
+        *(_fault("softcap", says, "capped", way) for way, says in ways.items()),
+    ]
+
+
+def sinks(spec: Spec) -> list[Fault]:
+    """Sinks that are not there, or weigh something else."""
+    if spec.sinks is None:
+        return []
+    logits = spec.sinks
+    faults = [_fault("sink", "softmax has no sink, or is normalised without it", "sinks", None)]
+    ways = {
+        "logit": "the sink itself is added to the sum, not its exponential",
+        "scaled": "the sink is scaled like a score",
+        "twice": "the sink counts twice",
+        "negated": "the sink has the wrong sign",
+    }
+    faults += [_fault("sink", says, "sunk", way) for way, says in ways.items()]
+    if np.any(logits):
+        faults.append(_fault("sink", "every sink is 0", "sinks", 0 * logits))
+    if len(np.unique(logits)) > 1:
+        faults.append(_fault("sink", "every head has the mean sink", "sinks", 0 * logits + logits.mean()))
+        faults += [
+            _fault("sink", f"sinks are those of other heads, {by} further on", "sinks", np.roll(logits, -by))
+            for by in range(1, min(len(logits), 9))
+        ]
+        faults.append(_fault("sink", "sinks are those of the heads in reverse", "sinks", logits[::-1]))
+    return faults
+
+
+def windows(spec: Spec, longest: int) -> list[Fault]:
+    """Windows, chunks and prefixes of another size, or none."""
+    faults: list[Fault] = []
+    if spec.window is not None:
+        w = spec.window
+        faults.append(_fault("window", f"the window of {w} keys is left out", "window", None))
+        faults += [
+            _fault("window", f"queries see {other} keys, not {w}", "window", other)
+            for other in (w - 1, w + 1, 2 * w, w // 2)
+            if 0 < other < longest and other != w
+        ]
+        faults.append(Fault("window", f"chunks of {w} keys stand for a window", {"window": None, "chunk": w}))
+        if spec.causal:
+            faults.append(
+                _fault("window", "the window starts in the top left corner", "mask", "window at the top left")
+            )
+        else:
+            faults.append(_fault("window", "the window is open to one side", "mask", "one side"))
+    if spec.chunk is not None:
+        c = spec.chunk
+        faults.append(_fault("window", f"the chunks of {c} keys are left out", "chunk", None))
+        faults.append(
+            Fault("window", f"a window of {c} keys stands for chunks", {"chunk": None, "window": c})
+        )
+        faults += [
+            _fault("window", f"chunks have {other} keys, not {c}", "chunk", other)
+            for other in (c - 1, c + 1, 2 * c)
+            if 0 < other < longest
+        ]
+    if spec.prefix:
+        faults += [
+            _fault("window", f"{other} first keys are seen by all, not {spec.prefix}", "prefix", other)
+            for other in (0, spec.prefix - 1, spec.prefix + 1)
+            if other != spec.prefix
+        ][:: 1 if spec.prefix > 1 else 2]
+    return faults
+
+
+def biases(spec: Spec, n_heads: int) -> list[Fault]:
+    """Biases of the scores that are not there, or another's."""
+    if spec.bias is None:
+        return []
+    ways = {
+        "before scale": "the bias is scaled with the scores",
+        "negated": "the bias has the wrong sign",
+        "reversed": "the bias is that of the heads in reverse",
+        "one head": "the bias of the first head serves all",
+        "turned": "the bias is read from key to query",
+        "signed": "the bias has the other sign for later keys",
+        "doubled": "the bias is added twice",
+    }
+    faults = [_fault("score-bias", "the bias of the scores is left out", "bias", None)]
+    faults += [_fault("score-bias", says, "biased", way) for way, says in ways.items()]
+    right = slopes(n_heads)
+    rows: dict[str, np.ndarray] = {
+        "slopes follow the rule for powers of two": 2.0 ** (-8 * np.arange(1, n_heads + 1) / n_heads),
+        "slopes are the first of the next power of two": slopes(1 << (n_heads - 1).bit_length())[:n_heads],
+        "slopes begin at one": 2.0 ** (-8 * np.arange(n_heads) / n_heads),
+    }
+    if getattr(spec.bias, "alibi", False):
+        faults += [
+            _fault("score-bias", says, "bias", alibi(row))
+            for says, row in rows.items()
+            if not np.allclose(row, right)
+        ]
+    return faults
+
+
+def slopes(n_heads: int) -> np.ndarray:
+    """Give ALiBi's slopes: Press et al. 2022, and their code where heads are no power of two."""
+    power = 1 << (n_heads.bit_length() - 1)
+    first = 2.0 ** (-8 * np.arange(1, power + 1) / power)
+    if power == n_heads:
+        return first
+    return np.concatenate([first, slopes(2 * power)[::2][: n_heads - power]])
+
+
+def alibi(row: np.ndarray) -> Any:
+    """Give the bias that falls with distance, at a slope a head."""
+
+    def bias(n: int, m: int) -> np.ndarray:
+        made: np.ndarray = -row[:, None, None] * np.abs(np.arange(m - n, m)[:, None] - np.arange(m))
+        return made
+
+    bias.alibi = True  # type: ignore[attr-defined]
+    return bias
+
+
+def norms(norm: Norm | None) -> list[Fault]:
+    """Norms that are not there, or another's."""
+    if norm is None:
+        return []
+    other = "all" if norm.over == "head" else "head"
+    over = "over all heads together" if other == "all" else "head by head"
+    turned = "after" if norm.when == "before" else "before"
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("queries and keys are not normed", {"normed": ""}),
+        ("only queries are normed", {"normed": "q"}),
+        ("only keys are normed", {"normed": "k"}),
+        ("values are normed too", {"normed": "qkv"}),
+        (f"queries and keys are normed {over}", {"norm": altered(norm, over=other)}),
+        (f"the norm comes {turned} the rotation", {"norm": altered(norm, when=turned)}),
+        ("the norm's gains are left out", {"norm": altered(norm, q=None, k=None)}),
+        ("queries have the keys' gain, and keys the queries'", {"norm": altered(norm, q=norm.k, k=norm.q)}),
+        ("queries and keys share a gain", {"norm": altered(norm, k=norm.q)}),
+        ("the gain is one more than it should be", {"norm": altered(norm, add=1)}),
+        ("the gain is one less than it should be", {"norm": altered(norm, add=-1)}),
+        ("the norm divides by 1e-2 more below the root", {"norm": altered(norm, eps=norm.eps + 1e-2)}),
+    ]
+    kinds = {"rms": "the root mean square", "layer": "the deviation from the mean", "unit": "the length"}
+    changes += [
+        (f"queries and keys are divided by {what}", {"norm": altered(norm, kind=kind)})
+        for kind, what in kinds.items()
+        if kind != norm.kind
+    ]
+    return [Fault("qk-norm", says, change) for says, change in changes]
+
+
+def altered(norm: Norm, add: float = 0, **changes: Any) -> Norm:
+    """Give another norm."""
+    gains: dict[str, Any] = (
+        {} if not add else {n: add + (1.0 if (g := getattr(norm, n)) is None else g) for n in "qk"}
+    )
+    return replace(norm, **gains, **changes)
+
+
+def rows_read(packed: bool, padded: bool, memory: bool) -> list[Fault]:
+    """Neighbours, padding or another stream that are read."""
+    faults = []
+    if packed:
+        faults.append(_fault("batch-leak", "a packed text reads its neighbours", "texts", "joined"))
+    if padded:
+        faults.append(_fault("causality", "padding is read", "keep", "seen"))
+        faults.append(
+            _fault("causality", "padding is read, and counted as positions", "keep", "seen and counted")
+        )
+        faults.append(_fault("mask-polarity", "padding is read, and words are hidden", "keep", "inverted"))
+    if memory:
+        what = {"k": "keys are", "v": "values are", "kv": "keys and values are"}
+        faults += [
+            _fault("cross-source", f"{said} made of the rows, not of the memory", "stream", roles)
+            for roles, said in what.items()
+        ]
+        faults.append(_fault("causality", "no query sees a later key of the memory", "mask", "triangle"))
+    return faults
+
+
+def merges(W: QKVWeights, before: QKVWeights | None) -> list[Fault]:
+    """Adapters merged by halves, or into another's place."""
+    if before is None:
+        return []
+    delta = {role: getattr(W, f"W_{role}") - getattr(before, f"W_{role}") for role in "QKV"}
+    faults = []
+
+    def add(says: str, **parts: np.ndarray) -> None:
+        made = {f"W_{role}": getattr(before, f"W_{role}") + parts.get(role, delta[role]) for role in "QKV"}
+        faults.append(Fault("adapter-merge", says, {"weights": replace(W, **made)}))
+
+    for roles in subsets("QKV"):
+        add(f"the adapter of {_words(roles)} is not merged", **{role: 0 * delta[role] for role in roles})
+        add(f"the adapter of {_words(roles)} counts twice", **{role: 2 * delta[role] for role in roles})
+    for a, b in combinations("QKV", 2):
+        if delta[a].shape == delta[b].shape:
+            add(f"the adapters of {ROLE[a]} and {ROLE[b]} have changed places", **{a: delta[b], b: delta[a]})
+    thirds = [delta[role] for role in "QKV"]
+    width = sum(part.shape[1] for part in thirds)
+    if W.n_heads != W.n_kv_heads and width % 3 == 0:
+        fused = np.zeros((W.d_model, width))
+        for i, part in enumerate(thirds):
+            part = part[:, : width // 3]
+            fused[:, i * width // 3 : i * width // 3 + part.shape[1]] += part
+        cut = split(fused, [part.shape[1] for part in thirds], 1)
+        add("the adapters are written at thirds of a grouped matrix", **dict(zip("QKV", cut, strict=True)))
+    return faults
+
+
+def features(spec: Spec, n_heads: int, d_head: int, longest: int) -> list[Fault]:
+    """What a layer may have that was not declared: recognised, not accused."""
+    faults: list[Fault] = []
+
+    def add(looks: str, declare: str, **changes: Any) -> None:
+        faults.append(
+            Fault(UNDECLARED, f"this looks like {looks}: declare {declare} if it is meant", changes)
+        )
+
+    if spec.window is None and spec.chunk is None:
+        for size in range(1, longest):
+            add(f"a window of {size} keys", f"window={size}", window=size)
+            if spec.causal and size > 1:
+                add(f"chunks of {size} keys", f"chunk={size}", chunk=size)
+    if spec.causal and not spec.prefix:
+        for size in range(1, longest - 1):
+            add(f"{size} first keys that all see", f"prefix={size}", prefix=size)
+    if spec.sinks is None:
+        add("a sink of 0 in each row of softmax", "sinks=0.0", sinks=np.zeros(n_heads))
+    if spec.bias is None:
+        add("ALiBi", "score_bias='alibi'", bias=alibi(slopes(n_heads)))
+    if spec.weights is None:
+        return faults
+    if spec.norm is None:
+        kinds: tuple[Literal["rms", "layer", "unit"], ...] = ("rms", "layer", "unit")
+        overs: tuple[Literal["head", "all"], ...] = ("head", "all")
+        for norm in (Norm(kind, over) for kind in kinds for over in overs):
+            what = {"rms": "a norm", "layer": "a layer norm", "unit": "unit length"}[norm.kind]
+            how = "head by head" if norm.over == "head" else "over all heads"
+            add(f"{what} of queries and keys, {how}", f"norm=Norm({norm.kind!r}, {norm.over!r})", norm=norm)
+    if spec.rotary is None and d_head % 2 == 0:
+        styles: tuple[Literal["halves", "pairs"], ...] = ("halves", "pairs")
+        for style in styles:
+            for base in BASES:
+                for width in {d_head, d_head // 2} if d_head % 4 == 0 else {d_head}:
+                    rotary = Rotary(style, base, width)
+                    add(f"{style} rotated with base {base:g}, {width} entries of each head",
+                        f"rotary=Rotary({style!r}, {base:g}, {width})", rotary=rotary)  # fmt: skip
+    return faults

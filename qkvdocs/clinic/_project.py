@@ -2,17 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from qkvdocs.clinic import _known
 from qkvdocs.clinic._arrays import HALVES, Kind, read, settle, to_numpy
 from qkvdocs.clinic._contracts import Project, Rotary
 from qkvdocs.clinic._declared import kv_heads
-from qkvdocs.clinic._faults import rotated
+from qkvdocs.clinic._explain import Evidence, coarse, explain, findings, hidden, measured
+from qkvdocs.clinic._layer import Fault, Rows, Spec, prepared, turned
+from qkvdocs.clinic._precision import Rounding
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import RANDOM, below, distance
+from qkvdocs.clinic._subject import RANDOM, Subject, below, distance, seen_by
+from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
@@ -79,6 +84,10 @@ def examine_project(contract: Project, report: Report) -> None:
         return [read(role, part) for role, part in zip(WORDS, parts, strict=True)]
 
     kind = settle(contract.function, contract.like, call)
+    (x,) = seen_by(kind, (x,))
+    W = {role: seen_by(kind, (weight,))[0] for role, weight in W.items()}
+    b = {role: seen_by(kind, (bias,))[0] for role, bias in b.items()}
+    made = Layer(W, b, heads, d_head)
     damaged.clear()
     try:
         got = dict(zip("QKV", call(kind), strict=True))
@@ -99,16 +108,71 @@ def examine_project(contract: Project, report: Report) -> None:
         Finding("in-place", "project", f"the call changes its argument {name}, by up to {fmt(amount)}")
         for name, amount in damaged.items()
     ]
-    wanted = {role: _wanted(x, made, role, contract.rotary) for role in WORDS}
-    for role, rows in got.items():
-        if rows.shape != wanted[role].shape:
+    spec = Spec(1.0, rotary=contract.rotary, norm=contract.norm, weights=QKVWeights(
+        **{f"W_{role}": weight for role, weight in W.items()}, **{f"b_{role}": bias for role, bias in b.items()},
+        n_heads=contract.n_heads, n_kv_heads=few,
+    ))  # fmt: skip
+    rows = Rows(x)
+    wanted = dict(zip("QKV", prepared(rows, spec), strict=True))
+    for role, part in got.items():
+        if part.shape != wanted[role].shape:
             raise ContractError(
-                f"{role} must have shape (batch, heads, seq, d_head) = {wanted[role].shape}, got {rows.shape}"
+                f"{role} must have shape (batch, heads, seq, d_head) = {wanted[role].shape}, got {part.shape}"
             )
-    if strange := [role for role, rows in got.items() if not np.isfinite(rows).all()]:
+    if strange := [role for role, part in got.items() if not np.isfinite(part).all()]:
         report.findings.append(Finding(UNKNOWN, "project", f"{strange[0]} holds NaN or inf for finite rows"))
-    elif any(distance(got[role], wanted[role]) > kind.limit for role in WORDS):
-        report.findings += _diagnose(contract, got, wanted, Table(x, made, kind.dtype), kind)
+        return
+    # Role by role, so that each is explained alone.
+    evidence = Evidence(
+        [got[role] for role in "VKQ"], [(rows, role) for role in "VKQ"], _simulate, spec, kind.dtype
+    )
+    subject = Subject("project", contract.function, kind, (), lambda result: result)
+    faults = _faults(contract, spec)
+    if evidence.off(spec) <= 1:
+        names, better = hidden(evidence, faults) if kind.dtype in HALVES else ([], [])
+        report.findings += findings(subject, evidence, better) if better else coarse(subject, names)
+        return
+    found = list(_diagnose(contract, got, wanted, Table(x, made, kind.dtype), kind))
+    if {finding.bug for finding in found} == {UNKNOWN}:
+        for some, most in ((faults, 1), (_features(spec), 1), ((), 1), (faults, 2)):
+            sets, told = explain(evidence, some, most)
+            if not some and (fault := next(measured(evidence, "rotary"), None)):
+                sets, told = [(fault,)], len("VKQ")
+            if told == len("VKQ"):
+                report.findings += findings(subject, evidence, sets)
+                return
+    report.findings += found
+
+
+def _simulate(trial: tuple[Rows, str], spec: Spec, rnd: Rounding, soft: Rounding) -> np.ndarray:
+    rows, role = trial
+    return prepared(rows, spec, rnd)["QKV".index(role)]
+
+
+def _faults(contract: Project, spec: Spec) -> list[Fault]:
+    """List what the numbers of a projection may come from."""
+    W = spec.weights
+    assert W is not None  # noqa: S101
+    square = "".join(
+        role for role in "QKV" if getattr(W, f"W_{role}").shape[0] == getattr(W, f"W_{role}").shape[1]
+    )
+    faults = [
+        *_known.sources(), *_known.turns(square), *_known.losses(contract.bias.upper()), *_known.views(),
+        *_known.cuts(W), *_known.norms(spec.norm),
+        *(_known.turnings(contract.rotary, W.n_heads, W.n_kv_heads, W.d_head) if contract.rotary else ()),
+    ]  # fmt: skip
+    bugs = {"swapped-projection", "shared-projection"} if contract.fused else set[str]()
+    return [
+        Fault("fused-order", fault.says, fault.changes) if fault.bug in bugs else fault
+        for fault in faults
+        if not {"o", "O"} & set(str(fault.changes.get("viewed", "")))
+    ]
+
+
+def _features(spec: Spec) -> list[Fault]:
+    assert spec.weights is not None  # noqa: S101
+    some = _known.features(spec, spec.weights.n_heads, spec.weights.d_head, 0)
+    return [fault for fault in some if fault.field in ("norm", "rotary")]
 
 
 def stored(contract: Project, made: Layer, kind: Kind) -> SimpleNamespace:
@@ -134,12 +198,6 @@ def stored(contract: Project, made: Layer, kind: Kind) -> SimpleNamespace:
         W_QKV=turn(fuse(made.W)), b_QKV=kind.make(fuse({**zeros, **made.b})) if made.b else None,
         n_heads=contract.n_heads, n_kv_heads=made.heads["K"], d_head=made.d_head,
     )  # fmt: skip
-
-
-def _wanted(x: np.ndarray, made: Layer, role: str, rotary: Rotary | None) -> np.ndarray:
-    rows = x @ made.W[role] + made.b.get(role, 0.0)
-    rows = rows.reshape(*x.shape[:2], made.heads[role], made.d_head).swapaxes(1, 2)
-    return rotated(rows, np.arange(x.shape[1]), rotary) if rotary and role != "V" else rows
 
 
 def _diagnose(
@@ -317,11 +375,18 @@ class Table:
 
 def _unrotated(rows: np.ndarray, rotary: Rotary, table: Table) -> tuple[str, int, np.ndarray, float]:
     """Turn rows back in the way that makes most of them numbers of the table; give that share, less chance."""
-    other = "pairs" if rotary.style == "halves" else "halves"
+    other: Literal["pairs", "halves"] = "pairs" if rotary.style == "halves" else "halves"
     positions = np.arange(rows.shape[2])
     best: tuple[str, int, np.ndarray, float] = ("", 0, rows, -1.0)
-    for style, shift in ((rotary.style, 0), (other, 0), ("", 0), (rotary.style, 1), (rotary.style, -1)):
-        back = rotated(rows, -(positions + shift), rotary, style) if style else rows
+    ways: tuple[tuple[Literal["pairs", "halves", ""], int], ...] = (
+        (rotary.style, 0), (other, 0), ("", 0), (rotary.style, 1), (rotary.style, -1),
+    )  # fmt: skip
+    for style, shift in ways:
+        back = (
+            turned(rows, -(positions + shift + 2 * rotary.offset), replace(rotary, style=style))
+            if style
+            else rows
+        )
         chance = table.chance(back)
         matched = (float((table.near(back) >= 0).mean()) - chance) / (1 - chance) if chance < 1 else 0.0
         if matched > best[3]:

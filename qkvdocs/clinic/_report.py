@@ -5,6 +5,9 @@ from qkvdocs.clinic._bugs import BUGS
 UNKNOWN = "unexplained"
 """The answer where something is wrong and no known bug explains it."""
 
+UNDECLARED = "undeclared"
+"""The answer where something fits that the contract does not declare: no bug, but a question."""
+
 TOO_COARSE = "too coarse to judge"
 """The answer where the right numbers and those of a known bug both fit what came out."""
 
@@ -19,7 +22,7 @@ class Finding:
     """
 
     bug: str
-    """Its name in `BUGS`, or `unexplained`, or `too coarse to judge`."""
+    """Its name in `BUGS`, or `unexplained`, `undeclared`, or `too coarse to judge`."""
     contract: str
     """What was examined: attend, attention, project, step …"""
     sentence: str

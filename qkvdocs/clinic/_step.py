@@ -1,35 +1,36 @@
 # step(x, cache): each step must give what a run without a cache gives.
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic import _known
-from qkvdocs.clinic._attention import (
-    check_rows,
-    diagnose,
-    evidence_of,
-    faults_of,
-    first,
-    rows_for,
-    twin_of,
-)
+from qkvdocs.clinic._attend import declared
+from qkvdocs.clinic._attention import check_rows, faults_of, features_of, first, layer_spec, rows_for, twin_of
 from qkvdocs.clinic._contracts import Step
-from qkvdocs.clinic._explain import chosen_ways, coarse, explain, findings, hidden
-from qkvdocs.clinic._faults import Ways
+from qkvdocs.clinic._explain import NUDGE, Evidence, explain, findings
+from qkvdocs.clinic._judge import Case, judge, unseen
+from qkvdocs.clinic._layer import Fault, Rows, Spec, layer
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import RANDOM, Subject, distance
+from qkvdocs.clinic._subject import Subject, distance, seen_by
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
 SCHEDULES: tuple[tuple[int, ...], ...] = ((1, 1, 1, 1, 1, 1), (3, 1, 1, 1), (2, 3, 1))
 
 
+def schedules(seq: int) -> list[tuple[int, ...]]:
+    """Give the lengths of calls: row by row, a text and then rows, pieces."""
+    if seq == sum(SCHEDULES[0]):
+        return list(SCHEDULES)
+    return [(1,) * seq, (seq // 2, *(1,) * (seq - seq // 2)), (2, seq - 3, 1)]
+
+
 def examine_step(contract: Step, report: Report) -> None:
     """Examine one layer with a cache."""
-    x = rows_for(contract)[0]
-    weights = contract.weights
+    x = rows_for(contract)[0].x
     like = (
         contract.function
         if contract.like is None and hasattr(contract.function, "parameters")
@@ -38,39 +39,47 @@ def examine_step(contract: Step, report: Report) -> None:
     subject = Subject(
         "step", lambda rows: contract.function(rows, _start(contract)), like, [x[:, :1]], _output
     )
-
-    def whole(x: np.ndarray) -> np.ndarray:
-        return _run(contract, subject, x, (x.shape[1],))
-
-    once = whole(x)
-    if distance(whole(x), once) > max(RANDOM, subject.limit):
-        raise ContractError(
-            "step must give the same output for the same input, got another. Turn dropout off"
-        )
-    runs = [_run(contract, subject, x, calls) for calls in SCHEDULES]
+    (x,) = seen_by(subject.kind, (x,))
+    seq = x.shape[1]
+    plans = schedules(seq)
+    trials = [Rows(x, calls) for calls in ((seq,), *plans)]
     report.tried.append(
-        "step: the first call, then cached against uncached: " + ", ".join(map(str, SCHEDULES))
+        "step: the first call, then cached against uncached: "
+        + ", ".join(map(str, [*plans, *declared(contract)]))
     )
+    report.untested += unseen("step", contract)
     wanted = _uncached(contract, subject, x, report)
-    if not all(np.isfinite(output).all() for output in (once, *runs)):
-        report.findings.append(Finding(UNKNOWN, subject.name, "the output holds NaN or inf for finite rows"))
-        subject.conduct(report)
-        return
-    base = Ways()
-    if wanted is None and weights is not None:
-        evidence = evidence_of(contract, weights, [x], [once], subject.limit)
-        faults = faults_of(contract, weights)
-        if evidence.off(base) > evidence.limit:
-            report.findings += diagnose(contract, weights, subject, evidence, [], x, whole)
-            sets = explain(evidence, faults)
-            base = chosen_ways(evidence, sets[0]) if sets else base
-        else:
-            report.findings += coarse(subject, hidden(evidence, faults, twin_of(contract, weights)))
-    elif wanted is not None and (off := distance(once, wanted)) > subject.limit:
-        said = f"the first call, with an empty cache, is off by {fmt(off)} of the largest entry"
-        report.findings.append(Finding("cache-differs", subject.name, said))
-    report.findings += _later(contract, subject, x, runs, once if wanted is None else wanted, base)
-    subject.conduct(report)
+    spec = None if contract.weights is None else layer_spec(contract, contract.weights)
+
+    def call(rows: Rows) -> np.ndarray:
+        return _run(contract, subject, rows.x, rows.calls)
+
+    def behave(ran: Sequence[Rows], outputs: Sequence[np.ndarray], known: bool) -> Iterator[Finding]:
+        yield from _behaviour(contract, subject, ran, outputs, wanted, spec, known)
+
+    def nudge(evidence: Evidence, wrong: Spec) -> tuple[np.ndarray, np.ndarray]:
+        moved = replace(evidence.trials[0], x=evidence.trials[0].x * NUDGE)
+        return call(moved) - evidence.observed[0], layer(moved, wrong) - evidence.simulate(wrong, 0)
+
+    alone = Rows(x[:, :1], (1,))
+    case = Case(subject, [*trials, alone], call, behave, partly=True, optional=[alone])
+    if spec is not None and wanted is None:
+        case.spec, case.simulate, case.nudge = spec, layer, nudge
+        case.faults = [*faults_of(contract, spec), *later_faults(contract, spec)]
+        case.features = features_of(contract, spec)
+        case.twin = lambda: _twin(contract, trials)
+    judge(case, report)
+
+
+def _twin(contract: Step, trials: Sequence[Rows]) -> tuple[Evidence, Sequence[Fault]]:
+    evidence, faults = twin_of(contract, trials)
+    return evidence, [*faults, *later_faults(contract, evidence.spec)]
+
+
+def later_faults(contract: Step, spec: Spec) -> list[Fault]:
+    """List what may be wrong from the second call on."""
+    faults = [*_known.restarts(), *_known.later(spec)]
+    return faults if contract.rotary else [fault for fault in faults if fault.field != "restart"]
 
 
 def _start(contract: Step) -> Any:
@@ -121,40 +130,44 @@ def _uncached(contract: Step, subject: Subject, x: np.ndarray, report: Report) -
     return None
 
 
-def _later(
-    contract: Step, subject: Subject, x: np.ndarray, runs: list[np.ndarray], reference: np.ndarray, base: Ways
-) -> Iterator[Finding]:
-    wrong = _first_wrong(runs, reference, subject.limit)
-    weights = contract.weights
-    if weights is not None:
-        evidence = evidence_of(
-            contract, weights, [x] * len(SCHEDULES), runs, subject.limit, lambda at: SCHEDULES[at],
-            lambda ways: base.joined(ways),
-        )  # fmt: skip
-        faults = _known.restarts()
-        if contract.rotary:
-            faults += [
-                fault for fault in _known.turnings(contract.rotary.style) if fault.field.startswith("shift")
-            ]
-        if evidence.off(Ways()) <= evidence.limit:
-            if wrong is None and base == Ways():
-                twin = twin_of(contract, weights, SCHEDULES)
-                yield from coarse(subject, hidden(evidence, faults, twin))
-            return  # else what was wrong with the first call explains the later ones
-        if wrong and (sets := explain(evidence, faults)):
+def _behaviour(
+    contract: Step, subject: Subject, ran: Sequence[Rows], outputs: Sequence[np.ndarray],
+    wanted: np.ndarray | None, spec: Spec | None, known: bool,
+) -> Iterator[Finding]:  # fmt: skip
+    """Compare calls of several lengths with one call, and that with a run without a cache."""
+    if not all(np.isfinite(output).all() for output in outputs):
+        yield Finding(UNKNOWN, subject.name, "the output holds NaN or inf for finite rows")
+        return
+    once = outputs[0]
+    if wanted is not None and (off := distance(once, wanted)) > subject.limit:
+        said = f"the first call, with an empty cache, is off by {fmt(off)} of the largest entry"
+        yield Finding("cache-differs", subject.name, said)
+        known = True
+    if wanted is None and spec is not None and not known:
+        return
+    whole = [i for i, rows in enumerate(ran) if i and rows.x.shape == ran[0].x.shape]
+    plans, runs = [ran[i].calls for i in whole], [outputs[i] for i in whole]
+    wrong = _first_wrong(plans, runs, once if wanted is None else wanted, subject.limit)
+    if wrong is None:
+        return
+    if spec is not None and wanted is not None:
+        evidence = Evidence(runs, [ran[i] for i in whole], layer, spec, subject.kind.dtype)
+        sets, told = explain(evidence, later_faults(contract, spec), 1)
+        if told == len(evidence.trials) and sets[0]:
             yield from findings(subject, evidence, sets)
             return
-    if wrong is not None:
-        schedule, at, off = wrong
-        said = f"calls of {schedule} rows differ from one call from step {at} on, by {fmt(off)} of the largest entry"
-        yield Finding("cache-differs", subject.name, said)
+    schedule, at, off = wrong
+    said = (
+        f"calls of {schedule} rows differ from one call from step {at} on, by {fmt(off)} of the largest entry"
+    )
+    yield Finding("cache-differs", subject.name, said)
 
 
 def _first_wrong(
-    runs: list[np.ndarray], reference: np.ndarray, limit: float
+    plans: Sequence[tuple[int, ...]], runs: Sequence[np.ndarray], reference: np.ndarray, limit: float
 ) -> tuple[tuple[int, ...], int, float] | None:
     top = float(np.abs(reference).max()) or 1.0
-    for schedule, output in zip(SCHEDULES, runs, strict=True):
+    for schedule, output in zip(plans, runs, strict=True):
         at = 0
         for step, n in enumerate(schedule):
             off = float(np.abs(output - reference)[:, at : at + n].max()) / top

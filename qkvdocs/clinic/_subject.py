@@ -86,6 +86,14 @@ def below(name: str, kind: Kind) -> list[str]:
     return [f"{name}: {share}, since {kind.dtype} keeps no more: run it in float32"]
 
 
+def seen_by(kind: Kind, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """Round arrays as whoever is examined gets them."""
+    return tuple(
+        to_numpy(kind.make(item)) if isinstance(item, np.ndarray) and item.dtype.kind == "f" else item
+        for item in arguments
+    )
+
+
 def given(kind: Kind, arguments: Sequence[Any]) -> list[Any]:
     """Make fresh arrays; None stays None."""
     return [kind.make(item) if isinstance(item, np.ndarray) else item for item in arguments]

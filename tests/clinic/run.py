@@ -1,6 +1,7 @@
 """From a case to what the probes say of it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from qkvdocs.clinic import (
     Attention,
     CacheBytes,
     HeadWidth,
+    Norm,
     Project,
     Report,
     Rotary,
@@ -35,21 +37,30 @@ def weights(n_heads: int, n_kv_heads: int, d_head: int, *, bias: bool) -> QKVWei
 def contract_of(case: Case) -> Any:
     """Put a case under the contract that it declares."""
     declared = dict(case.declared)
-    function = case.function
+    function: Any = case.function
+    if isinstance(rotary := declared.pop("rotary", None), str):
+        declared["rotary"] = Rotary(rotary)
+    elif rotary is not None:
+        declared["rotary"] = Rotary(**rotary)
+    if "norm" in declared:
+        declared["norm"] = Norm(**declared["norm"])
     if case.kind == "attend":
         return Attend(function, **declared)
     if case.kind == "project":
-        rotary = declared.pop("rotary", None)
         if declared.get("bias") is False:
             declared["bias"] = ""
-        return Project(function, rotary=Rotary(rotary) if rotary else None, **declared)
+        return Project(function, **declared)
     if case.kind in ("attention", "step"):
-        n_heads = declared.get("n_heads", 4)
-        W = weights(n_heads, declared.get("n_kv_heads", n_heads), 8, bias=declared.get("bias", True))
-        rotary = Rotary(declared["rotary"]) if "rotary" in declared else None
+        n_heads = declared.pop("n_heads", 4)
+        W = weights(n_heads, declared.pop("n_kv_heads", n_heads), 8, bias=declared.pop("bias", True))
+        if declared.pop("tied", False):
+            W = replace(W, W_V=W.W_K)
+        if before := declared.pop("before", None):
+            delta = before if callable(before) else lambda W, role: W.W_Q * 0.1
+            declared["before"] = replace(W, **{f"W_{r}": getattr(W, f"W_{r}") - delta(W, r) for r in "QKV"})
         if case.kind == "step":
-            return Step(lambda x, cache: function(x, cache, W), W, rotary=rotary)
-        return Attention(lambda x: function(x, W), W, causal=declared.get("causal", False), rotary=rotary)
+            return Step(lambda x, cache: function(x, cache, W), W, **declared)
+        return Attention(lambda *rows: function(*rows, W), W, **declared)
     if case.kind == "adapter":
         return AdapterTargets(*function())
     return {"cache_bytes": CacheBytes, "head_width": HeadWidth}[case.kind](function)

@@ -97,11 +97,11 @@ def test_a_healthy_layer_is_behaviour_tested_without_weights() -> None:
 
 def test_the_reference_is_the_core() -> None:
     """With all switches right, the probes' own attention is `core.attention`."""
-    from qkvdocs.clinic._faults import Ways, layer
+    from qkvdocs.clinic._layer import Rows, Spec, layer
 
     W = weights(6, 3, 8, bias=True)
     x = np.random.default_rng(1).normal(size=(2, 5, 48))
-    ours = layer(x, W, Ways(), causal=True, rotary=None, scale=8**-0.5)
+    ours = layer(Rows(x), Spec(8**-0.5, causal=True, weights=W))
     np.testing.assert_allclose(ours, attention(x, W, causal_mask(5, 5)), atol=1e-12)
 
 

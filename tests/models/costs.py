@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.clinic import Attention, Rotary
-from qkvdocs.clinic._attention import faults_of
-from qkvdocs.clinic._faults import Fault, Ways, layer, project, rotated
+from qkvdocs.clinic._attention import faults_of, layer_spec
+from qkvdocs.clinic._layer import Fault, Rows, Spec, layer, project, turned
 from qkvdocs.core import QKVWeights, merge_heads, repeat_kv_heads
 from qkvdocs.engine.runtime._fetch import fetch
 from qkvdocs.models import Decoder, Encoder
@@ -74,28 +75,32 @@ def byte_pairs(text: str, merges: Sequence[str]) -> list[str]:
 # The bugs, as layers
 
 
-def through(ways: Ways, *, causal: bool, rotary: Rotary | None, texts: int = 1, steps: bool = False) -> Layer:
+def through(fault: Callable[[Spec], Spec], *, causal: bool, rotary: Rotary | None, texts: int = 1,
+            steps: bool = False) -> Layer:  # fmt: skip
     """Compute a layer in some way; `steps` give it one row after the other, with a cache."""
 
     def run(X: np.ndarray, weights: QKVWeights) -> np.ndarray:
         rows = X if X.ndim == 3 else X.reshape(texts, -1, X.shape[-1])
         calls = (1,) * rows.shape[1] if steps else ()
-        scale = weights.d_head**-0.5
-        return layer(rows, weights, ways, causal=causal, rotary=rotary, scale=scale, calls=calls).reshape(
-            X.shape
-        )
+        spec = Spec(weights.d_head**-0.5, causal=causal, rotary=rotary, weights=weights)
+        return layer(Rows(rows, calls), fault(spec)).reshape(X.shape)
 
     return run
+
+
+def same(spec: Spec) -> Spec:
+    """Change nothing."""
+    return spec
 
 
 def around(attend: Callable[..., Any], *, causal: bool, rotary: Rotary | None) -> Layer:
     """Give a function of queries, keys, values and mask the right projections."""
 
     def run(X: np.ndarray, weights: QKVWeights) -> np.ndarray:
-        q, k, v = project(X if X.ndim == 3 else X[None], weights, Ways())
+        q, k, v = project(X if X.ndim == 3 else X[None], weights, Spec(1.0))
         seq = q.shape[2]
         if rotary:
-            q, k = (rotated(rows, np.arange(seq), rotary) for rows in (q, k))
+            q, k = (turned(rows, np.arange(seq), rotary) for rows in (q, k))
         k, v = (repeat_kv_heads(rows, weights.n_heads) for rows in (k, v))
         output = merge_heads(attend(q, k, v, np.tri(seq, dtype=bool) if causal else None)) @ weights.W_O
         return (output if weights.b_O is None else output + weights.b_O).reshape(X.shape)
@@ -126,7 +131,8 @@ def name(fault: Fault) -> str:
 def broken(weights: QKVWeights, *, causal: bool, rotary: Rotary | None) -> Broken:
     """Give a layer for each fault that can occur with such weights."""
     kind: dict[str, Any] = {"causal": causal, "rotary": rotary}
-    faults = faults_of(Attention(lambda x: x, weights, **kind), weights)
+    contract = Attention(lambda x: x, weights, **kind)
+    faults = faults_of(contract, layer_spec(contract, weights))
     most = {
         field: max((f.value for f in faults if f.field == field), key=len, default="")
         for field in ("turned", "lost")
@@ -134,33 +140,39 @@ def broken(weights: QKVWeights, *, causal: bool, rotary: Rotary | None) -> Broke
     wanted: dict[str, Callable[[Any], bool]] = {
         "scale": lambda _: False,
         "axis": lambda axis: axis != "batch",
+        "mask": lambda mask: mask != "strict but first",
         "match": lambda match: match != "untransposed",
         "sources": lambda made: made in SOURCES,
         "viewed": lambda viewed: viewed in ("qkv", "o", "qkvo", "QKVO"),
         "shift_k": lambda _: False,
+        "rotary": lambda other: rotary is not None and other.style != rotary.style,
+        "recut": lambda blocks: set(blocks) == {1, weights.n_kv_heads},
+        **dict.fromkeys(("permuted", "twice", "reverse"), lambda _: False),
         **{field: lambda roles, field=field: len(roles) == 1 or roles == most[field] for field in most},
     }
-    found = {RIGHT: through(Ways(), **kind), NONE: lambda X, W: np.zeros_like(X)}
+    found = {RIGHT: through(same, **kind), NONE: lambda X, W: np.zeros_like(X)}
     for fault in faults:
         said = name(fault).removeprefix("the scores are multiplied by ")
         if wanted.get(fault.field, lambda _: True)(fault.value) or (
             fault.field == "scale" and said in SCALES
         ):
             # A finite fill, as code has it: a row that sees nothing then hears everybody.
-            found[fault.bug, name(fault)] = through(fault.apply(Ways(fill="finite")), **kind)
+            found[fault.bug, name(fault)] = through(
+                lambda spec, fault=fault: replace(fault.apply(spec), fill="finite"), **kind
+            )
     found["dtype-loss", "queries, keys, values and weights go through float16"] = around(
         works_in_half_precision, **kind
     )
-    found[APART] = through(Ways(), texts=2, **kind)
+    found[APART] = through(same, texts=2, **kind)
     found["batch-leak", "batch and sequence change places"] = swapped_axes(found[RIGHT])
     if causal:
         found["cache-differs", "the cache keeps the last call alone"] = around(forgetful, **kind)
         found["mask-alignment", "the mask of each later call starts in the top left corner"] = through(
-            Ways(corner=True), steps=True, **kind
+            lambda spec: replace(spec, corner=True), steps=True, **kind
         )
         if rotary:
             found["rotary-offset", "positions start at 0 again with each call"] = through(
-                Ways(restart=True), steps=True, **kind
+                lambda spec: replace(spec, restart=True), steps=True, **kind
             )
     else:
         found["in-place", "the residual is added to the caller's rows"] = adds_the_residual_in_place

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from qkvdocs.clinic import BUGS, Rotary
-from qkvdocs.clinic._faults import Ways
 from qkvdocs.core import attention
 from qkvdocs.errors import CheckpointError
 from qkvdocs.models import Cost, Costs, read_costs
@@ -57,7 +56,9 @@ def test_the_record_is_of_this_code(twins: list[dict[str, Any]]) -> None:
 def test_other_code_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scale that changes by a hundredth, in the attention that the bugs are switches of."""
     right = costs.layer
-    monkeypatch.setattr(costs, "layer", lambda *args, scale, **kind: right(*args, scale=1.01 * scale, **kind))
+    monkeypatch.setattr(
+        costs, "layer", lambda rows, spec: right(rows, costs.replace(spec, scale=1.01 * spec.scale))
+    )
     assert "right" in drift(list(costs.rows(costs.tiny_models())))
 
 
@@ -94,13 +95,13 @@ def test_without_a_bug_it_is_the_models_own_attention() -> None:
     """Of a decoder and of an encoder."""
     decoder, encoder = tiny.decoder(), tiny.encoder()
     X = np.random.default_rng(1).normal(size=(6, 8))
-    ours = costs.through(Ways(), causal=True, rotary=Rotary("pairs", base=decoder.base))
+    ours = costs.through(costs.same, causal=True, rotary=Rotary("pairs", base=decoder.base))
     assert np.allclose(ours(X, decoder.weights(0)), decoder.attention(X, decoder.weights(0)))
     X, W = np.random.default_rng(1).normal(size=(2, 6, 16)), encoder.weights[0]
     plain = costs.around(
         lambda q, k, v, mask: bugs_held_out.soft(q @ k.mT / 2) @ v, causal=False, rotary=None
     )
-    for run in (costs.through(Ways(), causal=False, rotary=None), plain):
+    for run in (costs.through(costs.same, causal=False, rotary=None), plain):
         assert np.allclose(run(X, W), [attention(x, W) for x in X])
 
 

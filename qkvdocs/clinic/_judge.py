@@ -1,0 +1,198 @@
+# The one path that every examination of arrays takes: run it, compare, explain, recognise, watch its behaviour.
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from qkvdocs.clinic import _known
+from qkvdocs.clinic._arrays import HALVES
+from qkvdocs.clinic._declared import numbers
+from qkvdocs.clinic._explain import (
+    Evidence,
+    Set,
+    Simulate,
+    coarse,
+    explain,
+    findings,
+    hidden,
+    imprecise,
+    measured,
+)
+from qkvdocs.clinic._layer import Fault, Spec
+from qkvdocs.clinic._report import UNKNOWN, Finding, Report
+from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
+from qkvdocs.errors import ContractError
+from qkvdocs.numbers import fmt
+
+LONGEST = 64
+"""The longest text that is tried."""
+
+
+@dataclass
+class Case:
+    """What is needed to judge a function."""
+
+    subject: Subject
+    trials: Sequence[Any]
+    call: Callable[[Any], np.ndarray]
+    """Call the function on a trial, and hold it to its shape."""
+    behave: Callable[[Sequence[Any], Sequence[np.ndarray], bool], Iterator[Finding]]
+    """Watch what needs no reference: trials, outputs, and whether something else is known already."""
+    spec: Spec | None = None
+    simulate: Simulate | None = None
+    faults: Sequence[Fault] = ()
+    features: Sequence[Fault] = ()
+    twin: Callable[[], tuple[Evidence, Sequence[Fault]]] | None = None
+    nudge: Callable[[Evidence, Spec], tuple[np.ndarray, np.ndarray]] | None = None
+    optional: Sequence[Any] = ()
+    """Trials that the function may refuse."""
+    partly: bool = False
+    """Whether an explanation of the first trials stands, and behaviour tells of the later ones."""
+    tried: list[str] = field(default_factory=list)
+
+
+def judge(case: Case, report: Report) -> None:
+    """Examine a function."""
+    ran, outputs, failures = [], [], []
+    for trial in case.trials:
+        try:
+            output = case.call(trial)
+        except ContractError as error:
+            if not any(trial is other for other in case.optional):
+                failures.append(error)
+            continue
+        ran.append(trial)
+        outputs.append(output)
+    if failures and len(failures) == len(case.trials) - len(case.optional):
+        raise failures[0]
+    subject = case.subject
+    if np.isfinite(outputs[0]).all() and distance(case.call(ran[0]), outputs[0]) > max(RANDOM, subject.limit):
+        raise ContractError(
+            f"{subject.name} must give the same output for the same input, got another. Turn dropout off"
+        )
+    if case.tried:
+        report.tried.append(f"{subject.name}: {', '.join(case.tried)}")
+    found: list[Finding] = []
+    if case.spec is None or case.simulate is None:
+        found += case.behave(ran, outputs, False)
+    else:
+        # What shows least comes first: it is explained by few, and narrows down what explains the rest.
+        order = sorted(range(len(ran)), key=lambda i: not any(ran[i] is other for other in case.optional))
+        evidence = Evidence(
+            [outputs[i] for i in order], [ran[i] for i in order], case.simulate, case.spec, subject.kind.dtype
+        )
+        if evidence.off(case.spec) > 1:
+            found += diagnose(case, evidence, lambda known: case.behave(ran, outputs, known))
+        else:
+            names, better = hidden(evidence, case.faults, *(case.twin() if case.twin else ()))
+            found += findings(subject, evidence, better) if better else coarse(subject, names)
+    if failures and not found:
+        found.append(Finding(UNKNOWN, subject.name, str(failures[0])))
+    report.findings += found
+    subject.conduct(report)
+
+
+def diagnose(
+    case: Case, evidence: Evidence, behave: Callable[[bool], Iterator[Finding]]
+) -> Iterator[Finding]:
+    """Explain outputs that are wrong."""
+    subject = case.subject
+    sets, told = explain(evidence, case.faults, 1)
+    whole = len(evidence.trials)
+    if told < whole:
+        sets, told = explain(evidence, case.features, 1)
+    if told < whole and (fault := next(measured(evidence), None)):
+        sets, told = [(fault,)], whole
+    if told < whole:
+        sets, told = explain(evidence, case.faults)
+    if told < whole and not case.partly:
+        sets, told = explain(evidence, [*case.faults, *case.features], 2)
+    if told == whole:
+        yield from findings(subject, evidence, sets)
+        return
+    if case.nudge is not None:
+        nudge = case.nudge
+        chosen: Set | None = imprecise(evidence, case.faults, lambda spec: nudge(evidence, spec))
+        if chosen is not None:
+            if chosen:
+                yield from findings(subject, evidence, [chosen])
+            off = fmt(min(evidence.share(), LOOSE), 4)
+            said = f"the output agrees with a run in float64 only to {off} of its largest entry"
+            yield Finding("dtype-loss", subject.name, said)
+            return
+    known = case.partly and told > 0 and bool(sets[0])
+    if known:
+        yield from findings(subject, evidence, sets)
+    behaviour = list(behave(known or told > len(case.optional)))
+    yield from behaviour
+    if not behaviour and not known:
+        off = fmt(evidence.share())
+        way_out = ". Run it in float32 to have it named" if subject.kind.dtype in HALVES else ""
+        said = f"the output is off by {off} of its largest entry, and no known bug explains it{way_out}"
+        yield Finding(UNKNOWN, subject.name, said)
+
+
+def spec_of(contract: Any, n_heads: int, d_head: int, **more: Any) -> Spec:
+    """Read what a contract declares."""
+    bias = contract.score_bias
+    if bias is not None and not callable(bias):
+        row = (
+            _known.slopes(n_heads)
+            if isinstance(bias, str)
+            else numbers("score_bias", bias, [n_heads], "be right")
+        )
+        bias = _known.alibi(row)
+    sinks = None if contract.sinks is None else numbers("sinks", contract.sinks, [n_heads], "be right")
+    scale = float(d_head**-0.5 if contract.scale is None else contract.scale)
+    return Spec(
+        scale=scale, softcap=contract.softcap, sinks=sinks, window=contract.window, chunk=contract.chunk,
+        prefix=int(contract.prefix), bias=bias if bias is None else checked(bias, n_heads), **more,
+    )  # fmt: skip
+
+
+def checked(bias: Callable[[int, int], Any], n_heads: int) -> Callable[[int, int], np.ndarray]:
+    """Hold a bias to its form."""
+
+    def run(n: int, m: int) -> np.ndarray:
+        try:
+            made = np.asarray(bias(n, m), np.float64)
+            made = np.broadcast_to(made, (n_heads, n, m))
+        except Exception as error:  # somebody's code may raise anything
+            raise ContractError(
+                f"score_bias must give shape (n_heads, n, m) = {(n_heads, n, m)}, it raised "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return made
+
+    run.alibi = getattr(bias, "alibi", False)  # type: ignore[attr-defined]
+    return run
+
+
+def length(contract: Any, least: int) -> int:
+    """How long a text must be for windows, chunks and prefixes to show."""
+    sizes = (contract.window or 0) + 2, (contract.chunk or 0) + 3, contract.prefix + 2
+    return max(least, *(size for size in sizes if size <= LONGEST))
+
+
+def unseen(name: str, contract: Any) -> list[str]:
+    """Name the sizes that no text which is tried can show."""
+    return [
+        f"{name}: a {kind} of {size} tokens, since texts of at most {LONGEST} are tried"
+        for kind, size in (
+            ("window", contract.window),
+            ("chunk", contract.chunk),
+            ("prefix", contract.prefix),
+        )
+        if size and size + 2 > LONGEST
+    ]
+
+
+def without(spec: Spec) -> Spec:
+    """Leave out what no text that is tried can show."""
+    return replace(
+        spec,
+        window=None if spec.window and spec.window + 2 > LONGEST else spec.window,
+        chunk=None if spec.chunk and spec.chunk + 3 > LONGEST else spec.chunk,
+    )

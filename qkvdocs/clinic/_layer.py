@@ -1,0 +1,478 @@
+# One attention, described by one object: what a layer declares, and what may be wrong with it, are fields of the same
+# kind. A fault changes a few of them; whatever a function returns is explained by the fewest faults that return the
+# same numbers.
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from qkvdocs.clinic._contracts import Norm, Rotary
+from qkvdocs.clinic._precision import Rounding, exact
+from qkvdocs.core import QKVWeights, rotate
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """How attention is computed. What comes after the weights is right as it stands; faults set it."""
+
+    scale: float
+    causal: bool = False
+    softcap: float | None = None
+    sinks: np.ndarray | None = None
+    """A logit a head."""
+    window: int | None = None
+    chunk: int | None = None
+    prefix: int = 0
+    bias: Callable[[int, int], np.ndarray] | None = None
+    """What is added to the scores of n queries, the last of m keys: (heads, n, m)."""
+    rotary: Rotary | None = None
+    norm: Norm | None = None
+    weights: QKVWeights | None = None
+    axis: str = "keys"
+    """What softmax sums over."""
+    mask: str = "given"
+    """What is done with the mask, or which part of it is wrong."""
+    fill: str = "infinite"
+    """How scores are hidden: no bug, but it shows where a whole row is hidden."""
+    tiled: str = ""
+    """Of k and v, those tiled."""
+    match: str = "keys"
+    """What queries are compared with."""
+    sources: str = "QKV"
+    """The matrices that make queries, keys and values."""
+    turned: str = ""
+    """Weights read the wrong way round."""
+    lost: str = ""
+    """Biases left out."""
+    viewed: str = ""
+    """Of q, k, v and o, those cut or merged by a bare reshape; capitals: heads as the fast axis."""
+    small: bool = False
+    """Whether each head sees its slice of the row, through one small matrix."""
+    recut: tuple[int, int] | None = None
+    """In how many blocks fused weights are stored, and in how many they are cut."""
+    reverse: str = ""
+    """Of K and V, those whose heads are in reverse."""
+    permuted: Mapping[str, tuple[tuple[int, bool], ...]] = field(default_factory=dict)
+    """Roles whose columns were reordered between halves and pairs: for how many heads, and whether back."""
+    shift_q: int = 0
+    shift_k: int = 0
+    turned_by: str = "qk"
+    """What is rotated."""
+    twice: bool = False
+    """Whether it is rotated a second time."""
+    part: str = "first"
+    """Which part of a head is rotated, where a part is."""
+    capped: str = ""
+    sunk: str = ""
+    biased: str = ""
+    normed: str = "qk"
+    """What is normed."""
+    restart: bool = False
+    """Positions start anew at each call with a cache."""
+    corner: bool = False
+    """The mask starts anew at each call with a cache."""
+    ring: int | None = None
+    """How many keys of earlier calls a cache keeps."""
+    later: Mapping[str, Any] = field(default_factory=dict)
+    """What is different from the second call on."""
+    texts: str = "apart"
+    """Whether packed texts are kept apart."""
+    keep: str = "hidden"
+    """What becomes of padding."""
+    stream: str = ""
+    """Of k and v, those made of the rows where they should be made of the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fault:
+    """One small change of a specification, and the bug that it stands for."""
+
+    bug: str
+    says: str
+    changes: Mapping[str, Any]
+
+    @property
+    def field(self) -> str:
+        """Give the field that it changes, the first of several."""
+        return next(iter(self.changes))
+
+    @property
+    def value(self) -> Any:
+        """Give what that field becomes."""
+        return self.changes[self.field]
+
+    def apply(self, spec: Spec) -> Spec:
+        """Change it."""
+        return replace(spec, **self.changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a layer is called with."""
+
+    x: np.ndarray
+    calls: tuple[int, ...] = ()
+    """Lengths of the calls, where there is a cache."""
+    keep: np.ndarray | None = None
+    """Which tokens are no padding: (batch, seq)."""
+    texts: np.ndarray | None = None
+    """To which of the packed texts each token belongs: (seq,)."""
+    memory: np.ndarray | None = None
+    """What keys and values are made of in cross-attention."""
+    products: dict[Any, np.ndarray] = field(init=False, default_factory=dict)
+    """Rows times weights, which most faults leave alone: computed once."""
+
+
+Arguments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+
+
+def visible(spec: Spec, n: int, m: int, given: np.ndarray | None = None) -> np.ndarray | None:
+    """Say which of m keys each of n queries, the last of them, may see; None is all."""
+    far = np.arange(m - n, m)[:, None] - np.arange(m)
+    corner = np.arange(n)[:, None] - np.arange(m)
+    see = np.ones((n, m), bool) if given is None else given
+    if spec.causal or "alone" in spec.mask or spec.mask == "triangle":
+        from_corner = "corner" in spec.mask
+        reach = {"peeking": -1, "strict": 1, "strict but first": 1}.get(spec.mask, 0)
+        past = (corner if from_corner else far) >= reach
+        past = far <= 0 if spec.mask == "upper" else past
+        if spec.mask == "strict but first":
+            past = past | ((np.arange(n) == 0)[:, None] & (np.arange(m) == 0))
+        see = past if "alone" in spec.mask else see & past
+    if spec.window is not None:
+        near = corner if spec.mask == "window at the top left" else far
+        see = see & ((near if spec.causal or spec.mask == "one side" else np.abs(near)) < spec.window)
+    if spec.chunk is not None:
+        see = see & (np.arange(m - n, m)[:, None] // spec.chunk == np.arange(m) // spec.chunk)
+    if spec.prefix:
+        see = see | (np.arange(m) < spec.prefix)
+    return None if given is None and see.all() else see
+
+
+def mix(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, spec: Spec, rnd: Rounding = exact,
+    soft: Rounding = exact, bias: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Attend; `rnd` rounds what is stored, `soft` what softmax holds on the way."""
+    group = q.shape[1] // k.shape[1]
+    if spec.match == "swapped":
+        k, v = v, k
+    k = np.tile(k, (1, group, 1, 1)) if "k" in spec.tiled else np.repeat(k, group, axis=1)
+    v = np.tile(v, (1, group, 1, 1)) if "v" in spec.tiled else np.repeat(v, group, axis=1)
+    with np.errstate(all="ignore"):
+        scores = rnd(_products(q, k, v, spec))
+        if bias is None and spec.bias is not None:
+            bias = spec.bias(scores.shape[-2], scores.shape[-1])
+        scores = _capped(scores, bias, mask, spec, rnd)
+        scores = _masked(scores, mask, spec)
+        weights = rnd(_softmax(scores, spec, soft))
+        if spec.fill == "empty":  # a row without keys gives 0
+            weights = np.nan_to_num(weights)
+        if spec.mask == "after" and mask is not None:
+            weights = weights * mask
+        return rnd(weights @ v)
+
+
+def _products(q: np.ndarray, k: np.ndarray, v: np.ndarray, spec: Spec) -> np.ndarray:
+    if spec.match == "values" and v.shape == k.shape:
+        k = v
+    turned = k.swapaxes(-1, -2)
+    if spec.match == "reshaped":
+        turned = k.reshape(turned.shape)
+    if spec.match == "untransposed" and k.shape == turned.shape:
+        turned = k
+    scores: np.ndarray = q @ turned
+    return scores
+
+
+def _capped(
+    scores: np.ndarray, bias: np.ndarray | None, mask: np.ndarray | None, spec: Spec, rnd: Rounding
+) -> np.ndarray:
+    cap = spec.softcap
+    if bias is not None:
+        ways: dict[str, Callable[[Any], Any]] = {
+            "negated": lambda b: -b,
+            "reversed": lambda b: b[::-1],
+            "one head": lambda b: b[:1],
+            "turned": lambda b: b.swapaxes(-1, -2) if b.shape[-1] == b.shape[-2] else b,
+            "signed": lambda b: (
+                np.tril(b, b.shape[-1] - b.shape[-2]) - np.triu(b, b.shape[-1] - b.shape[-2] + 1)
+            ),
+            "doubled": lambda b: 2 * b,
+        }
+        bias = ways.get(spec.biased, lambda b: b)(bias)
+        if spec.biased == "before scale":
+            scores, bias = scores + bias, None
+    if cap is not None and spec.capped == "before scale":
+        return rnd(cap * np.tanh(scores / cap) * spec.scale)
+    scores = rnd(scores * spec.scale)
+    if cap is not None:
+        if spec.capped == "after mask" and mask is not None:
+            scores = np.where(mask, scores, -np.inf)
+        if spec.capped == "clipped":
+            scores = np.clip(scores, -cap, cap)
+        else:
+            bent = rnd(np.tanh(scores if spec.capped == "undivided" else scores / cap))
+            scores = bent if spec.capped == "not multiplied" else rnd(cap * bent)
+            if spec.capped == "twice":
+                scores = rnd(cap * np.tanh(scores / cap))
+    return scores if bias is None else rnd(scores + bias)
+
+
+def _masked(scores: np.ndarray, mask: Any, spec: Spec) -> Any:
+    if mask is None or spec.mask in ("ignored", "after") or spec.capped == "after mask":
+        return scores
+    if spec.mask == "added":
+        return scores + mask
+    if spec.mask == "times":
+        return scores * mask
+    if spec.mask == "inverted":
+        mask = ~mask
+    if spec.mask == "zero":
+        return np.where(mask, scores, 0.0)
+    if spec.fill == "added":
+        return scores + np.where(mask, 0.0, -1e9)
+    return np.where(mask, scores, -1e9 if spec.fill == "finite" else -np.inf)
+
+
+def _softmax(scores: np.ndarray, spec: Spec, soft: Rounding) -> np.ndarray:
+    axes: int | tuple[int, int] = (
+        {"keys": -1, "queries": -2, "heads": 1, "batch": 0}.get(spec.axis, -1)
+        if spec.axis != "table"
+        else (-2, -1)
+    )
+    top = scores.max(axis=axes, keepdims=True)
+    if spec.sinks is None:
+        raised = soft(np.exp(soft(scores - top)))
+        weights: np.ndarray = soft(raised / soft(raised.sum(axis=axes, keepdims=True)))
+        return weights
+    sinks = spec.sinks[:, None, None]
+    if spec.sunk == "logit":
+        raised = np.exp(scores)
+        weights = raised / (raised.sum(axis=axes, keepdims=True) + sinks)
+        return weights
+    sinks = {"scaled": sinks * spec.scale, "twice": 2 * sinks, "negated": -sinks}.get(spec.sunk, sinks)
+    top = np.maximum(top, sinks)
+    raised = soft(np.exp(soft(scores - top)))
+    weights = soft(raised / soft(raised.sum(axis=axes, keepdims=True) + np.exp(sinks - top)))
+    return weights
+
+
+def turned(
+    x: np.ndarray, positions: np.ndarray, rotary: Rotary, rnd: Rounding = exact, part: str = "first"
+) -> np.ndarray:
+    """Turn (…, seq, d_head) by position."""
+    width = x.shape[-1] if rotary.width is None else rotary.width
+    if part == "last":
+        front = x.shape[-1] - width
+        return np.concatenate([x[..., :front], turned(x[..., front:], positions, rotary, rnd)], axis=-1)
+    frequencies = None
+    if part == "frequencies of the head":
+        frequencies = rotary.base ** (-np.arange(0, width, 2) / x.shape[-1])
+    how: dict[str, Any] = {
+        "offset": rotary.offset, "style": rotary.style, "width": width, "base": rotary.base,
+        "scaling": rotary.scaling, "frequencies": frequencies,
+    }  # fmt: skip
+    if rnd is exact:
+        return rotate(x, positions, **how)
+    # Angles are rounded too, and each product: a vector of ones and zeros tells cosines and sines.
+    pairs = slice(0, width, 2), slice(1, width, 2)
+    first, second = pairs if rotary.style == "pairs" else (slice(width // 2), slice(width // 2, width))
+    unit = np.zeros((*positions.shape, x.shape[-1]))
+    unit[..., first] = 1.0
+    angle = rnd(rotate(unit, positions, **how))
+    cos, sin, a, b = angle[..., first], angle[..., second], x[..., first], x[..., second]
+    made = x.copy()
+    made[..., first] = rnd(rnd(a * cos) - rnd(b * sin))
+    made[..., second] = rnd(rnd(a * sin) + rnd(b * cos))
+    return made
+
+
+def normed(rows: np.ndarray, role: str, norm: Norm, rnd: Rounding = exact) -> np.ndarray:
+    """Norm heads at (batch, heads, seq, d_head), each alone or all as one row."""
+    over = (1, 3) if norm.over == "all" else (3,)
+    gain = norm.q if role == "q" else norm.k
+    if norm.kind == "layer":
+        rows = rows - rows.mean(axis=over, keepdims=True)
+    made = rnd(rows / np.sqrt((rows * rows).mean(axis=over, keepdims=True) + norm.eps))
+    if norm.kind == "unit":
+        made = rows / np.sqrt((rows * rows).sum(axis=over, keepdims=True) + norm.eps)
+    if gain is None:
+        return made
+    heads, d_head = rows.shape[1], rows.shape[3]
+    gain = np.asarray(gain, np.float64)
+    if norm.over == "all" and gain.size == heads * d_head:
+        return rnd(made * gain.reshape(heads, 1, d_head))
+    gain = np.resize(gain, (heads, d_head)) if gain.size != d_head else gain
+    return rnd(made * (gain[:, None] if gain.ndim == 2 else gain))
+
+
+def project(
+    x: np.ndarray, weights: QKVWeights, spec: Spec, memory: np.ndarray | None = None, rnd: Rounding = exact,
+    products: dict[Any, np.ndarray] | None = None,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """Give queries, keys and values, heads cut."""
+    if spec.recut:
+        flat = [weights.W_Q, weights.W_K, weights.W_V]
+        made = split(fuse(flat, spec.recut[0]), [part.shape[1] for part in flat], spec.recut[1])
+        weights = replace(weights, W_Q=made[0], W_K=made[1], W_V=made[2])
+    for role, source in zip("QKV", spec.sources, strict=True):
+        heads = weights.n_heads if role == "Q" else weights.n_kv_heads
+        rows = x if memory is None or role == "Q" or role.lower() in spec.stream else memory
+        weight, bias = rnd(getattr(weights, f"W_{source}")), getattr(weights, f"b_{source}")
+        if spec.small:
+            d = weights.d_head
+            yield np.stack([rows[..., h * d : h * d + d] @ weight[:d, :d] for h in range(heads)], -3)
+            continue
+        for step in spec.permuted.get(role, ()):
+            weight = permuted(weight, *step)
+            bias = None if bias is None else permuted(bias[None], *step)[0]
+        key = source, source in spec.turned, rows is memory, id(spec.weights)
+        plain = products is not None and rnd is exact and not spec.recut and role not in spec.permuted
+        if plain and key in products:  # type: ignore[operator]
+            rows = products[key]  # type: ignore[index]
+        else:
+            rows = rnd(rows @ (weight.T if source in spec.turned else weight))
+            if plain:
+                products[key] = rows  # type: ignore[index]
+        rows = rows if bias is None or source in spec.lost else rnd(rows + rnd(bias))
+        part = cut(rows, heads, role.lower() in spec.viewed, role in spec.viewed)
+        yield part[:, ::-1] if role in spec.reverse else part
+
+
+def fuse(parts: Sequence[np.ndarray], blocks: int) -> np.ndarray:
+    """Lay parts side by side, block by block."""
+    cut = [part.reshape(*part.shape[:-1], blocks, -1) for part in parts]
+    joined = np.concatenate(cut, axis=-1)
+    return joined.reshape(*joined.shape[:-2], -1)
+
+
+def split(fused: np.ndarray, widths: Sequence[int], blocks: int) -> list[np.ndarray]:
+    """Cut what was laid out in so many blocks."""
+    whole = fused.reshape(*fused.shape[:-1], blocks, -1)
+    parts = np.split(whole, np.cumsum([width // blocks for width in widths])[:-1], axis=-1)
+    return [part.reshape(*fused.shape[:-1], -1) for part in parts]
+
+
+def permuted(weight: np.ndarray, heads: int, back: bool) -> np.ndarray:
+    """Reorder the columns of each head from halves to pairs, or back."""
+    shape = (
+        (weight.shape[0], heads, -1, 2)
+        if back
+        else (weight.shape[0], heads, 2, weight.shape[1] // heads // 2)
+    )
+    return weight.reshape(shape).swapaxes(-1, -2).reshape(weight.shape)
+
+
+def cut(rows: np.ndarray, heads: int, viewed: bool = False, fast: bool = False) -> np.ndarray:
+    """Cut heads, rightly or in two wrong ways."""
+    batch, seq, width = rows.shape
+    if viewed:
+        return rows.reshape(batch, heads, seq, width // heads)
+    if fast:
+        return rows.reshape(batch, seq, width // heads, heads).transpose(0, 3, 1, 2)
+    return rows.reshape(batch, seq, heads, width // heads).swapaxes(1, 2)
+
+
+def prepared(rows: Rows, spec: Spec, rnd: Rounding = exact) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give queries, keys and values as they meet: projected, normed, rotated."""
+    W = spec.weights
+    assert W is not None  # noqa: S101  # only layers of known weights come here
+    parts = dict(zip("qkv", project(rows.x, W, spec, rows.memory, rnd, rows.products), strict=True))
+    starts = starts_of(rows)
+    positions = positions_of(rows if spec.keep != "seen and counted" else replace(rows, keep=None))
+    positions = positions - (starts if spec.restart else 0)
+    late = starts > 0 if rows.calls else np.ones(rows.x.shape[1], bool)
+
+    def norm_all() -> None:
+        for role in spec.normed if spec.norm else "":
+            parts[role] = normed(parts[role], role, spec.norm, rnd)  # type: ignore[arg-type]
+
+    if spec.norm and spec.norm.when == "before":
+        norm_all()
+    for role in spec.turned_by if spec.rotary else "":
+        shift = {"q": spec.shift_q, "k": spec.shift_k}.get(role, 0)
+        at = (
+            positions + shift * late
+            if rows.memory is None or role == "q"
+            else np.arange(parts[role].shape[2])
+        )
+        for _ in range(2 if spec.twice else 1):
+            parts[role] = turned(parts[role], at, spec.rotary, rnd, spec.part)  # type: ignore[arg-type]
+    if spec.norm and spec.norm.when == "after":
+        norm_all()
+    return parts["q"], parts["k"], parts["v"]
+
+
+def starts_of(rows: Rows) -> np.ndarray:
+    """Give for each row where its call began."""
+    return (
+        np.repeat(np.cumsum([0, *rows.calls[:-1]]), rows.calls)
+        if rows.calls
+        else np.zeros(rows.x.shape[1], int)
+    )
+
+
+def positions_of(rows: Rows) -> np.ndarray:
+    """Count tokens from the start of their text."""
+    seq = rows.x.shape[1]
+    if rows.texts is not None:
+        starts: np.ndarray = np.arange(seq) - np.searchsorted(rows.texts, rows.texts)
+        return starts
+    if rows.keep is not None:
+        counted: np.ndarray = np.maximum(np.cumsum(rows.keep, axis=1) - 1, 0)[:, None]
+        return counted
+    return np.arange(seq)
+
+
+@np.errstate(all="ignore")
+def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact) -> np.ndarray:
+    """Run a whole layer."""
+    W = spec.weights
+    assert W is not None  # noqa: S101
+    starts = starts_of(rows)
+    if spec.later and len(rows.calls) > 1:
+        plain = replace(spec, later={})
+        first, then = layer(rows, plain, rnd, soft), layer(rows, replace(plain, **spec.later), rnd, soft)
+        return np.where((starts > 0)[:, None], then, first)
+    q, k, v = prepared(rows, spec, rnd)
+    n, m = q.shape[2], k.shape[2]
+    mask = visible(spec, n, m) if rows.memory is None or spec.mask == "triangle" else None
+    if rows.calls and spec.mask == "ignored":  # a call cannot see what comes after it
+        ends = starts + np.repeat(rows.calls, rows.calls)
+        mask, spec = np.arange(n)[None] < ends[:, None], replace(spec, mask="given")
+    if spec.corner:  # each call's mask starts in the top left corner
+        mask = np.arange(n)[None] <= (np.arange(n) - starts)[:, None]
+    if spec.ring is not None:
+        kept = np.arange(n) >= (starts - spec.ring)[:, None]
+        mask = kept if mask is None else mask & kept
+    if spec.mask == "ignored" and (rows.texts is not None or rows.keep is not None):
+        mask, spec = None, replace(spec, mask="given")
+    if rows.texts is not None and spec.texts == "apart":
+        own = rows.texts[:, None] == rows.texts
+        mask = own if mask is None else mask & own
+    if rows.keep is not None and not spec.keep.startswith("seen"):
+        kept = (rows.keep if spec.keep == "hidden" else ~rows.keep)[:, None, None]
+        mask = kept if mask is None else mask & kept
+        spec = replace(spec, fill="finite")
+    context = mix(q, k, v, mask, spec, rnd, soft)
+    if "o" in spec.viewed:
+        merged = context.reshape(*rows.x.shape[:2], -1)
+    elif "O" in spec.viewed:
+        merged = context.transpose(0, 2, 3, 1).reshape(*rows.x.shape[:2], -1)
+    else:
+        merged = context.swapaxes(1, 2).reshape(*rows.x.shape[:2], -1)
+    if W.W_O is not None:
+        merged = rnd(merged @ rnd(W.W_O.T if "O" in spec.turned else W.W_O))
+        merged = merged if W.b_O is None or "O" in spec.lost else rnd(merged + rnd(W.b_O))
+    if rows.keep is not None:  # nobody reads what stands at padding
+        merged = np.where(rows.keep[..., None], merged, 0.0)
+    return merged
+
+
+def attend(arguments: Arguments, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact) -> np.ndarray:
+    """Run the inner function."""
+    q, k, v, given = arguments
+    return mix(q, k, v, visible(spec, q.shape[2], k.shape[2], given), spec, rnd, soft)
