@@ -123,9 +123,10 @@ def diagnose(
             yield Finding("dtype-loss", subject.name, said)
             return
     known = case.partly and told > 0 and bool(sets[0])
-    if known:
-        yield from findings(subject, evidence, sets)
     behaviour = list(behave(known or told > len(case.optional)))
+    if known:
+        said = {finding.bug for finding in behaviour}
+        yield from (finding for finding in findings(subject, evidence, sets) if finding.bug not in said)
     yield from behaviour
     if not behaviour and not known:
         off = fmt(evidence.share())
