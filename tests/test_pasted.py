@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qkvdocs.engine.pages import fences
+from qkvdocs.engine.pages._reading import folded
 from tests.pasted import PRELOAD, Block, report
 from tests.project import ROOT
 
@@ -14,12 +15,14 @@ WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(PRELOAD)
 
 
-def shown(page: Path) -> list[Block]:
-    """Read the blocks that run and are shown."""
+def shown(page: Path, *, folds: bool = True) -> list[Block]:
+    """Read the blocks that run and are shown, with those in folds or without."""
+    lines = page.read_text("utf-8").split("\n")
+    left_out = set() if folds else folded(lines)
     return [
         (fence.line + 1, fence.code, fence.options.get("raises", ""))
-        for fence in fences(page.read_text("utf-8").split("\n"))
-        if fence.runs and "source" in fence.options
+        for fence in fences(lines)
+        if fence.runs and "source" in fence.options and fence.line not in left_out
     ]
 
 
@@ -37,6 +40,14 @@ def pasted(blocks: list[Block], folder: Path) -> list[str]:
 def test_what_is_shown_runs_when_pasted(page: Path, tmp_path: Path) -> None:
     """Nothing that it needs is hidden."""
     assert pasted(shown(page), tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["04-qkv-projections", "05-why-separate-projections"])
+def test_a_reader_may_leave_folds_closed(name: str, tmp_path: Path) -> None:
+    """What stands outside them needs nothing that stands inside."""
+    page = ROOT / "docs" / "lessons" / f"{name}.md"
+    assert len(shown(page, folds=False)) < len(shown(page))
+    assert pasted(shown(page, folds=False), tmp_path) == []
 
 
 @pytest.mark.parametrize(
