@@ -1,5 +1,4 @@
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,15 @@ from qkvdocs.numbers import fmt
 
 __all__ = ["attention_steps"]
 
-HINT = "Point at any result, or tap it, to see its sum."
+HINT = "Point at any result, or tap it: it shows the row and the column that it is made of."
 CAPTION = (
-    "Attention, one step after another. Hatched entries are hidden by the mask; "
-    "the stronger the shade of a weight, the larger it is."
+    "Each result stands where the row to its left meets the column above it. A token's row of X becomes its query, key"
+    " and value; queries and keys give the weights; the weights mix the values."
 )
 SWITCHES = {
-    "scaled": ("scores", "divided by √d_head", "left as they are"),
-    "masked": ("mask", "applied", "left out"),
-    "shared": ("weights", "W_Q for all three", "separate"),
+    "scaled": "÷ √d_head",
+    "masked": "mask",
+    "shared": "one matrix for all",
 }
 
 
@@ -41,6 +40,7 @@ def attention_steps(
     context: ArrayLike,
     mask: ArrayLike | None = None,
     tokens: Sequence[str] = (),
+    rows: Sequence[str] = (),
     scaled: bool = True,
     masked: bool = True,
     shared: bool = False,
@@ -66,6 +66,8 @@ def attention_steps(
         context: `pattern @ V`.
         mask: True = may attend, shape `(seq, seq)`; None leaves that step out.
         tokens: A label for each token; left out, `token 0` and so on.
+        rows: What each row of X is called where it stands alone on the page, such as `x1` and `x2`: an edit of
+            one then shows in both.
         scaled: Whether `scaled_scores` are scaled.
         masked: Whether the mask was applied.
         shared: Whether keys and values have the weights of the queries.
@@ -98,109 +100,92 @@ def attention_steps(
     w_q, w_k, w_v = learned = [
         read(name, value, editable=edit) for name, value in (("W_Q", W_Q), ("W_K", W_K), ("W_V", W_V))
     ]
-    q, k, v = (read(name, value, rows=labels) for name, value in (("Q", Q), ("K", K), ("V", V)))
-    square = partial(read, rows=labels, columns=labels)
-    raw, divided, weights = (
-        square("scores", scores),
-        square("scaled", scaled_scores),
-        square("pattern", pattern),
-    )
-    mixed = read("context", context, rows=labels)
+    q, k, v = (read(name, value) for name, value in (("Q", Q), ("K", K), ("V", V)))
+    raw = read("scores", scores, rows=labels, columns=labels)
+    divided = read("scaled", scaled_scores, columns=labels)
+    weights = read("pattern", pattern, rows=labels, columns=labels)
+    mixed = read("context", context)
     check_labels("tokens", labels, x.shape[0])
-
-    changed: set[str] = set()
-
-    def show(matrix: Matrix, place: str) -> str:
-        """A reader changes an operand where it stands first."""
-        here = edit and matrix.name in {"X", "W_Q", "W_K", "W_V"} and matrix.name not in changed
-        changed.add(matrix.name)
-        return table(matrix, place, editable=here)
-
-    def show_weight(matrix: Matrix, place: str) -> str:
-        """Keys and values show either their own weights or those of the queries."""
-        if place == "lhs" or matrix is w_q or not same:
-            return show(matrix, place)
-        return show(matrix, f"{place} if-separate") + show(w_q, f"{place} if-shared")
+    check_labels("rows", rows, x.shape[0])
 
     same = w_q.shape == w_k.shape == w_v.shape
-    steps = [product(x, weight, out, show_weight) for weight, out in zip(learned, (q, k, v), strict=True)]
-    steps.append(product(q, k.turned, raw, show))
-    steps.append(_scale(raw, divided, q.shape[1], scaled, show))
     width, state = q.shape[1], {"scaled": scaled}
-    seen, softmax_of = divided, show(divided, "lhs")
+    steps = [product(x, weight, out) for weight, out in zip(learned, (q, k, v), strict=True)]
+    steps += [product(q, k.turned, raw), _scale(raw, divided, width, scaled)]
+    seen, visible = divided, np.ones(raw.shape, bool)
     if mask is not None:
-        rules = _mask(mask, raw, masked)
-        seen = Matrix("masked", np.where(rules.values, divided.values, -np.inf), rows=labels, columns=labels)
-        steps.append(
-            _hide(divided, seen, Matrix("mask", np.asarray(mask), rows=labels, columns=labels), rules, show)
-        )
-        state["masked"] = masked
-        softmax_of = show(divided, "lhs if-unmasked") + show(seen, "lhs if-masked")
-    steps.append(
-        _softmax(seen, weights, np.ones(raw.shape, bool) if mask is None else np.asarray(mask), softmax_of)
-    )
-    steps.append(product(weights, v, mixed, show))
+        visible, state["masked"] = _mask(mask, raw), masked
+        seen = Matrix("masked", np.where(visible | (not masked), divided.values, -np.inf), columns=labels)
+        steps.append(_hide(divided, seen, visible, masked))
+    steps += [_softmax(seen, weights, visible), product(weights, v, mixed)]
     if same:
         state["shared"] = shared
+
+    def operand(matrix: Matrix) -> str:
+        """Show what a reader can change; weights that the queries' take the place of keep their room."""
+        kind = "lhs" if matrix is x else "rhs" if matrix is w_q or not same else "rhs own"
+        named = rows if matrix is x else ()
+        caption = pretty(matrix.name) + (
+            '<span class="if-shared"> = W<sub>Q</sub></span>' if kind == "rhs own" else ""
+        )
+        return table(matrix, kind, editable=edit, parts=named, caption=caption)
+
     attributes = f' data-width="{width}"' + "".join(f' data-{key}="{on:d}"' for key, on in state.items())
     given = "".join(f"<p>{pretty(matrix.name)} = {matrix.live}</p>" for matrix in (x, *learned))
     twin = given + "".join(step.twin() for step in steps)
-    body = "".join(step.html(hint=HINT if step is steps[0] else "") for step in steps)
-    figure = frame(f'<div class="qkv-body">{body}</div>', caption, twin, "qkv-attention")
+    body = "".join(map(operand, (x, *learned)))
+    body += "".join(step.table(f"{pretty(step.result.name)}<i> = {step.said}</i>") for step in steps)
+    body = f'<div class="qkv-body qkv-eq">{body}<p class="qkv-hint">{HINT}</p></div>'
+    figure = frame(body, caption, twin, "qkv-attention")
     return live(figure, name, attributes, "".join(_switch(key, on) for key, on in state.items()), edit=edit)
 
 
-Show = Callable[[Matrix, str], str]
-
-
-def _scale(raw: Matrix, divided: Matrix, width: int, scaled: bool, show: Show) -> Step:
+def _scale(raw: Matrix, divided: Matrix, width: int, scaled: bool) -> Step:
     _same_shape("scaled_scores", divided, raw)
     by = width if scaled else 0
     sums = sums_of(
         divided,
         lambda label, i, j: _words.scaled(label, float(raw.values[i, j]), by, float(divided.values[i, j])),
     )
-    sign = f'<span class="if-scaled">/ √{width}</span><span class="if-unscaled">/ 1</span>'
-    html = f'{show(raw, "each")}<span class="qkv-op">{sign}</span>'
-    return Step(divided, sums, html, "scale", (raw.name, "width"), f"{pretty(raw.name)} {sign}")
+    said = f'{pretty(raw.name)} / <span class="if-scaled">√{width}</span><span class="if-unscaled">1</span>'
+    return Step(divided, sums, "scale", (raw.name, "width"), said)
 
 
-def _hide(divided: Matrix, seen: Matrix, mask: Matrix, rules: Matrix, show: Show) -> Step:
-    ticks = table(mask, "each", write=lambda see: "✓" if see else "✗")
+def _hide(divided: Matrix, seen: Matrix, visible: np.ndarray[Any, Any], masked: bool) -> Step:
     sums = sums_of(
         seen,
-        lambda label, i, j: _words.masked(label, float(divided.values[i, j]), see=bool(rules.values[i, j])),
+        lambda label, i, j: _words.masked(
+            label, float(divided.values[i, j]), see=bool(visible[i, j]) or not masked
+        ),
     )
-    html = f'{show(divided, "each")}<span class="qkv-op">where</span>{ticks}'
-    said = f"{pretty(divided.name)} where the mask lets through, else {fmt(-np.inf)}"
-    return Step(seen, sums, html, "mask", (divided.name, mask.name), said, "if-masked", _hatched(mask.values))
+    said = f"{pretty(divided.name)} or {fmt(-np.inf)}"
+    return Step(seen, sums, "mask", (divided.name, "mask"), said, "", _hatched(visible))
 
 
-def _softmax(seen: Matrix, weights: Matrix, mask: np.ndarray[Any, Any], operand: str) -> Step:
+def _softmax(seen: Matrix, weights: Matrix, visible: np.ndarray[Any, Any]) -> Step:
     _same_shape("pattern", weights, seen)
     sums = sums_of(
         weights,
         lambda label, i, j: _words.share(label, seen.values[i].tolist(), j, float(weights.values[i, j])),
     )
-    hatched = _hatched(mask)
-    html = f'<span class="qkv-op">softmax of</span>{operand}'
+    hatched = _hatched(visible)
     return Step(
-        weights, sums, html, "softmax", (seen.name,), "softmax of each row", "heat",
+        weights, sums, "softmax", (seen.name,), "softmax of rows", "heat",
         lambda i, j: f'{hatched(i, j)} style="--w:{fmt(weights.values[i, j].item())}"',
     )  # fmt: skip
 
 
-def _hatched(mask: np.ndarray[Any, Any]) -> Callable[[int, int], str]:
-    return lambda i, j: "" if mask[i, j] else ' data-hidden=""'
+def _hatched(visible: np.ndarray[Any, Any]) -> Callable[[int, int], str]:
+    return lambda i, j: "" if visible[i, j] else ' data-hidden=""'
 
 
-def _mask(mask: ArrayLike, raw: Matrix, masked: bool) -> Matrix:
+def _mask(mask: ArrayLike, raw: Matrix) -> np.ndarray[Any, Any]:
     array = np.asarray(mask)
     if array.dtype != np.bool_:
         raise DTypeError(f"mask must be of bool, True = may attend, got {array.dtype}")
     if array.shape != raw.shape:
         raise ShapeError(f"mask must have shape (seq, seq) = {raw.shape}, got {array.shape}")
-    return Matrix("mask", array | (not masked))
+    return array
 
 
 def _same_shape(name: str, matrix: Matrix, like: Matrix) -> None:
@@ -209,9 +194,4 @@ def _same_shape(name: str, matrix: Matrix, like: Matrix) -> None:
 
 
 def _switch(key: str, on: bool) -> str:
-    what, yes, no = SWITCHES[key]
-    options = "".join(
-        f'<option value="{value}"{" selected" if value == on else ""}>{text}</option>'
-        for value, text in ((1, yes), (0, no))
-    )
-    return f'<label>{what} <select name="{key}">{options}</select></label> '
+    return f'<label><input type="checkbox" value="" name="{key}"{" checked" if on else ""}> {SWITCHES[key]}</label> '

@@ -46,11 +46,17 @@ def live(figure: str, name: str, attributes: str = "", switches: str = "", *, ed
     check_name(name)
     if not edit:
         return f'<div id="live-{name}" class="qkv"{attributes}>{figure}</div>'
-    bar = f'<p class="qkv-bar">{switches}<button type="button">Reset the numbers</button></p>'
+    bar = (
+        f'<div class="qkv-bar">{switches}<p><span>Change any number.</span><span>{KEPT}</span></p>'
+        '<button type="button">Reset</button></div>'
+    )
     return (
-        f'<div><qkv-live id="live-{name}" class="qkv"{attributes}>{figure}{bar}'
+        f'<div><qkv-live id="live-{name}" class="qkv"{attributes}>{bar}{figure}'
         '<p role="status" class="qkv-status"></p></qkv-live></div>'
     )
+
+
+KEPT = "The text keeps the original numbers."
 
 
 def check_name(name: str) -> None:

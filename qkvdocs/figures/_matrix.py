@@ -130,8 +130,9 @@ def table(
     caption: str = "",
     write: Callable[[float], str] = fmt,
     attributes: Callable[[int, int], str] = lambda row, column: "",
+    parts: Sequence[str] = (),
 ) -> str:
-    """Write a matrix as a table.
+    """Write a matrix as a table, its numbers aligned by their points.
 
     Args:
         matrix: What to write.
@@ -142,29 +143,40 @@ def table(
         caption: What stands above; its name if left out.
         write: How an entry is written.
         attributes: More attributes of a cell, from its row and column.
+        parts: What each row is called where it stands alone on the page, so that an edit of one shows in both.
 
     Returns:
         A `<table>`.
     """
+    texts = [[write(value) for value in values] for values in matrix.values.tolist()]
+    pads = list(zip(*(_pads(column) for column in zip(*texts, strict=True)), strict=True))
     head = ""
     if matrix.columns:
         labels = "".join(f'<th scope="col">{escape(label)}</th>' for label in matrix.columns)
         head = f"<thead><tr>{'<td></td>' if matrix.rows else ''}{labels}</tr></thead>"
     body = []
-    for row, values in enumerate(matrix.values):
+    for row, written in enumerate(texts):
         label = f'<th scope="row">{escape(matrix.rows[row])}</th>' if matrix.rows else ""
         cells = []
-        for column, value in enumerate(values.tolist()):
+        for column, text in enumerate(written):
             at = f'data-r="{row}" data-k="{column}"{attributes(row, column)}'
-            text = write(value)
+            if pads[row][column]:
+                at += f' data-pad="{pads[row][column]}"'
             if sums is not None:
                 why = escape(sums[row][column], quote=False)
                 cells.append(f'<td {at} tabindex="0"><b>{text}</b><span class="qkv-why">{why}</span></td>')
             else:
                 cells.append(f"<td {at}>{text}</td>")
-        body.append(f"<tr>{label}{''.join(cells)}</tr>")
+        part = f' data-m="{parts[row]}"' if parts else ""
+        body.append(f"<tr{part}>{label}{''.join(cells)}</tr>")
     limit = f' data-edit="{LIMIT}"' if editable else ""
     return (
         f'<table class="{f"qkv-m {place} {role(matrix.name)}".strip()}" data-m="{escape(matrix.name)}"{limit}{recipe}>'
         f"<caption>{caption or pretty(matrix.name)}</caption>{head}<tbody>{''.join(body)}</tbody></table>"
     )
+
+
+def _pads(column: Sequence[str]) -> list[str]:
+    """Give for each number the decimals that it lacks beside the longest of its column, which keep their room."""
+    ends = [len(text) - f"{text}.".index(".") for text in column]
+    return [f".{'0' * (max(ends) - 1)}"[end : max(ends)] for end in ends]

@@ -9,17 +9,14 @@ from qkvdocs.errors import QKVError, ShapeError
 from qkvdocs.figures import _words
 from qkvdocs.figures._frame import code_block, frame, live
 from qkvdocs.figures._matrix import MOST, Matrix, pretty, read, table
-from qkvdocs.figures._plot import HEIGHT, WIDTH, Part, plot
+from qkvdocs.figures._plot import HEIGHT, WIDTH, Frame, Part, plot
 from qkvdocs.figures._role import role
+from qkvdocs.figures._shadows import Shadows
 from qkvdocs.figures._step import product
+from qkvdocs.numbers import fmt
 
 __all__ = ["vectors_on_axes", "worked_product"]
 
-SCALES = {
-    "separate": "Each axis has a scale of its own, so read lengths and angles with care.",
-    "equal": "Both axes have the same scale.",
-}
-EQUAL = ' data-equal="1"'
 HINT = "Point at an entry of {}, or tap it, to see what it is made of."
 
 
@@ -30,7 +27,7 @@ def worked_product(
     *,
     names: tuple[str, str, str] = ("x", "W", "y"),
     parts: ArrayLike | None = None,
-    scales: Literal["separate", "equal"] = "separate",
+    scales: Literal["equal"] = "equal",
     captions: Mapping[str, str] | None = None,
     caption: str = "",
     code: str = "",
@@ -49,7 +46,7 @@ def worked_product(
         names: What the three are called, as in code.
         parts: For a row times a matrix with two columns: `left[:, None] * right`, the weighted rows. Draws
             the vectors on axes.
-        scales: Whether both axes have the same scale; the caption says it.
+        scales: Always equal, since lengths and angles are read off.
         captions: What stands above a matrix instead of its name, as HTML.
         caption: HTML of the caption instead of the usual one.
         code: A block of code, with names in braces where literals follow the numbers.
@@ -80,8 +77,13 @@ def worked_product(
     def show(matrix: Matrix, place: str) -> str:
         return table(matrix, place, editable=edit, caption=captions.get(matrix.name, ""))
 
-    step = product(a, b, y, show)
-    body = step.html(captions.get(y.name, ""), HINT.format(pretty(y.name)))
+    step = product(a, b, y)
+    body = (
+        f'<div class="qkv-eq"><div class="qkv-row">{show(a, "lhs")}'
+        f'<div><span class="qkv-op">×</span>{show(b, "rhs")}</div>'
+        f'<div><span class="qkv-op">=</span>{step.table(captions.get(y.name, ""))}</div></div>'
+        f'<p class="qkv-hint">{HINT.format(pretty(y.name))}</p></div>'
+    )
     twin = "".join(f"<p>{pretty(m.name)} = {m.live}</p>" for m in (a, b))
     twin += step.twin()
     if parts is not None:
@@ -97,17 +99,17 @@ def worked_product(
 
 
 def vectors_on_axes(
-    vectors: Mapping[str, ArrayLike],
-    *,
-    scales: Literal["separate", "equal"] = "separate",
-    caption: str = "",
+    vectors: Mapping[str, ArrayLike], *, scales: Literal["equal"] = "equal", caption: str = ""
 ) -> str:
     """Draw vectors with two entries as arrows from the origin.
 
+    Where one of them is a query, the shadow of each other one falls on its line: a score is the length of that
+    shadow times the length of the query. Lengths, angles and scores stand beside the drawing.
+
     Args:
         vectors: Names and vectors.
-        scales: Whether both axes have the same scale; the caption says it.
-        caption: HTML of the caption; what is said of the scales follows it.
+        scales: Always equal, since lengths and angles are read off.
+        caption: HTML of the caption; what is said of the shadows follows it.
 
     Returns:
         HTML for a fence with `html="on"`.
@@ -115,25 +117,37 @@ def vectors_on_axes(
     Raises:
         ShapeError: If a vector has not two entries, or there is none.
         DTypeError: If an entry is not a finite number.
+        QKVError: If the scales are not equal.
 
     Examples:
-        >>> "= [3, 3]" in vectors_on_axes({"q": [3, 3], "k": [2, 2]}, scales="equal")
+        >>> html = vectors_on_axes({"q": [3, 3], "k": [5, 0]})
+        >>> "k has the length 5 and stands at 45° to q; its shadow there is 3.54, its score 15" in html
         True
     """
     if not vectors or len(vectors) > MOST:
         raise ShapeError(f"vectors must be from 1 to {MOST}, got {len(vectors)}")
-    tips = [(name, _pair(name, read(name, vector))) for name, vector in vectors.items()]
-    label = f"{' and '.join(vectors)} as arrows from the origin"
-    svg = _svg(plot(tips, [], equal=scales == "equal"), label, "")
+    _equal(scales)
+    tips = {name: _pair(name, read(name, vector)) for name, vector in vectors.items()}
+    queries = [name for name in tips if role(name) == "q"]
+    shadows = Shadows(queries[0], tips) if len(queries) == 1 < len(tips) and any(tips[queries[0]]) else None
+    drawn = plot([*tips.items()], []) + (shadows.drawn() if shadows else "")
+    top, high = Frame([(0.0, 0.0), *tips.values()]).view
+    view = f"0 {fmt(top, 1)} {WIDTH} {fmt(high, 1)}"
+    svg = _svg(drawn, f"{' and '.join(vectors)} as arrows from the origin", "", view)
     said = "; ".join(
         f'<span class="key v{index} {role(name)}">{pretty(name)}</span> = {read(name, vector).text}'
         for index, (name, vector) in enumerate(vectors.items())
     )
-    caption = f"{caption} {_scale(scales)}".strip()
-    return f'<div class="qkv">{frame(svg, caption, f"<p>{said}</p>", "qkv-axes")}</div>'
+    twin = f"<p>{said}</p>"
+    if shadows:
+        caption = f"{caption} {shadows.caption()}".strip()
+        twin += f"<ul>{shadows.words()}</ul>"
+    body = f'<div class="qkv-body">{svg}{shadows.table() if shadows else ""}</div>'
+    return f'<div class="qkv">{frame(body, caption or said, twin, "qkv-axes")}</div>'
 
 
 def _drawn(a: Matrix, b: Matrix, y: Matrix, parts: ArrayLike, scales: str) -> str:
+    _equal(scales)
     steps = read("parts", parts)
     if y.shape != (1, 2):
         raise ShapeError(f"{y.name} must have shape (1, 2) to be drawn on axes, got {y.shape}")
@@ -146,29 +160,24 @@ def _drawn(a: Matrix, b: Matrix, y: Matrix, parts: ArrayLike, scales: str) -> st
             _words.product("an entry of parts", [part.by], [part.row[k]], part.step[k])
     vectors = [(matrix.name, _pair(matrix.name, matrix)) for matrix in (a, y) if matrix.shape == (1, 2)]
     shown = " ".join(name for name, _ in vectors)
-    recipe = f' data-plot="{shown}" data-parts="{a.name} {b.name}"{EQUAL if scales == "equal" else ""}'
     svg = _svg(
-        plot(vectors, drawn, equal=scales == "equal"), f"{' and '.join(shown.split())} on axes", recipe
+        plot(vectors, drawn),
+        f"{' and '.join(shown.split())} on axes",
+        f' data-plot="{shown}" data-parts="{a.name} {b.name}"',
     )
-    return f'<div class="qkv-plot">{svg}<p class="qkv-key">{_said(a, b, y, scales)}</p></div>'
-
-
-def _said(a: Matrix, b: Matrix, y: Matrix, scales: str) -> str:
-    arrows = [matrix for matrix in (a, y) if matrix.shape == (1, 2)]
     keys = ", ".join(
         f'<span class="key v{index} {role(m.name)}">{pretty(m.name)}</span> = {m.live}'
-        for index, m in enumerate(arrows)
+        for index, m in enumerate(m for m in (a, y) if m.shape == (1, 2))
     )
-    return (
-        f"Arrows from the origin: {keys}. Dashed, tip to tail: the rows of {pretty(b.name)}, each times its"
-        f" entry of {pretty(a.name)}; beside each axis stands what each row adds there. {_scale(scales)}"
+    said = (
+        f"From the origin: {keys}. Dashed, tip to tail: each row of {pretty(b.name)} times its entry of"
+        f" {pretty(a.name)}."
     )
+    return f'<div class="qkv-plot">{svg}<p class="qkv-key">{said}</p></div>'
 
 
-def _svg(drawing: str, label: str, recipe: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}"{recipe}>{drawing}</svg>'
-    )
+def _svg(drawing: str, label: str, recipe: str, view: str = f"0 0 {WIDTH} {HEIGHT}") -> str:
+    return f'<svg viewBox="{view}" role="img" aria-label="{escape(label)}"{recipe}>{drawing}</svg>'
 
 
 def _pair(name: str, matrix: Matrix) -> tuple[float, float]:
@@ -178,7 +187,6 @@ def _pair(name: str, matrix: Matrix) -> tuple[float, float]:
     return across, up
 
 
-def _scale(scales: str) -> str:
-    if scales not in SCALES:
-        raise QKVError(f"scales must be one of {', '.join(SCALES)}, got {scales!r}")
-    return SCALES[scales]
+def _equal(scales: str) -> None:
+    if scales != "equal":
+        raise QKVError(f"scales must be equal, got {scales!r}")

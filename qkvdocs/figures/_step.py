@@ -1,4 +1,4 @@
-"""One equation of a figure: its operands, its result, and each entry's sum in words."""
+"""A result of a figure: how the script recomputes it, and each entry's sum in words."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,49 +13,41 @@ __all__ = ["Step", "product", "sums_of"]
 
 @dataclass(frozen=True)
 class Step:
-    """An equation as it is laid out, and the recipe by which the script recomputes it."""
+    """A result, and the recipe by which the script recomputes it."""
 
     result: Matrix
     sums: list[list[str]]
-    left: str
-    """HTML of all that stands before the equals sign."""
     operation: str
     """What the script does: product, scale, mask or softmax."""
     operands: tuple[str, ...]
     said: str
-    """The right side in words and letters, for the text twin."""
+    """The right side in words and letters."""
     kind: str = ""
-    """Classes: `heat` shades the result, `if-masked` shows the step only while the mask is applied."""
+    """A class of the table: `heat` shades it."""
     attributes: Callable[[int, int], str] = field(default=lambda row, column: "")
 
-    def html(self, caption: str = "", hint: str = "") -> str:
-        """Lay the equation out in a row, with room below for the sum of the entry that is pointed at."""
+    def table(self, caption: str = "") -> str:
+        """Write the result, its entries ready to explain themselves."""
         recipe = f' data-op="{self.operation}" data-from="{" ".join(self.operands)}"'
-        out = table(
-            self.result, "out", sums=self.sums, recipe=recipe, caption=caption, attributes=self.attributes
+        place = f"out {self.kind}".strip()
+        return table(
+            self.result, place, sums=self.sums, recipe=recipe, caption=caption, attributes=self.attributes
         )
-        below = f'<p class="qkv-hint">{hint}</p>' if hint else ""
-        row = f'<div class="qkv-row">{self.left}<span class="qkv-op">=</span>{out}</div>'
-        return f'<div class="qkv-eq {self.kind}">{row}{below}</div>'
 
     def twin(self) -> str:
         """Say the equation and all its sums."""
         said = "".join(f"<li>{escape(text, quote=False)}</li>" for row in self.sums for text in row)
         name = pretty(self.result.name)
-        return (
-            f'<div class="{self.kind}"><p>{name} = {self.said} = {self.result.live}</p>'
-            f'<ul class="qkv-sums">{said}</ul></div>'
-        )
+        return f'<p>{name} = {self.said} = {self.result.live}</p><ul class="qkv-sums">{said}</ul>'
 
 
-def product(left: Matrix, right: Matrix, result: Matrix, show: Callable[[Matrix, str], str]) -> Step:
-    """Lay out a matrix product.
+def product(left: Matrix, right: Matrix, result: Matrix) -> Step:
+    """Say a matrix product.
 
     Args:
         left: First operand.
         right: Second operand.
         result: What the caller computed.
-        show: Writes an operand in the role `lhs` or `rhs`.
 
     Returns:
         The step.
@@ -78,9 +70,8 @@ def product(left: Matrix, right: Matrix, result: Matrix, show: Callable[[Matrix,
             label, left.values[i].tolist(), right.values[:, j].tolist(), float(result.values[i, j])
         ),
     )
-    html = f'{show(left, "lhs")}<span class="qkv-op">×</span>{show(right, "rhs")}'
     said = f"{pretty(left.name)} × {pretty(right.name)}"
-    return Step(result, sums, html, "product", (left.name, right.name), said)
+    return Step(result, sums, "product", (left.name, right.name), said)
 
 
 def sums_of(result: Matrix, say: Callable[[str, int, int], str]) -> list[list[str]]:

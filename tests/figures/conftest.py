@@ -8,9 +8,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.figures.examples import GALLERY, attention, product
+from qkvdocs.figures import vectors_on_axes, worked_product
+from tests.figures.examples import GALLERY, W_K, W_Q, W_V, X, attention, product
 from tests.figures.exercises import exercises
 
 ASSETS = Path(__file__).parents[2] / "qkvdocs" / "figures" / "assets"
@@ -36,10 +38,29 @@ def practice(lesson):
     return "\n\n".join([*parts, "## A heading", "[Product](product.md)"])
 
 
+def shared():
+    """Products and the path of attention with the same rows and weights, one with others, and what cannot follow."""
+    x2 = X[1]
+    parts = [
+        worked_product(x2, W, x2 @ W, names=("x2", f"W_{name}", out), name=title)
+        for name, W, out, title in (("Q", W_Q, "q2", "query"), ("K", W_K, "k2", "key"))
+    ]
+    other = W_V + np.eye(4, 2, dtype=int) * [5, 0]
+    parts += [
+        attention(tokens=["one", "two"], rows=["x1", "x2"], name="path"),
+        worked_product(X, other, X @ other, names=("rows", "W_V", "V"), name="other"),
+        vectors_on_axes({"q2": x2 @ W_Q, "k2": x2 @ W_K}),
+        '<figure class="diagram"><p>q2 = 3</p></figure>',
+        '<figure class="diagram"><p>no number</p></figure>',
+    ]
+    return "\n\n".join(parts)
+
+
 PAGES = {
     "index": lambda: "\n\n".join(f"## {name.title()} figure\n\n{make()}" for name, make in GALLERY.items()),
     "product": lambda: f"{product()}\n\n## A heading\n\n[All](index.md) [Attention](attention.md)",
     "attention": lambda: f"{attention(tokens=['the', 'cat'])}\n\n[All](index.md) [Product](product.md)",
+    "shared": shared,
     **{f"practice-{name[:2]}": partial(practice, name[:2]) for name in exercises()},
 }
 

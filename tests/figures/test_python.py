@@ -94,7 +94,7 @@ REFUSED = {
     "unknown scales": (
         lambda: product(scales="same"),
         QKVError,
-        "scales must be one of separate, equal, got 'same'",
+        "scales must be equal, got 'same'",
     ),
     "unknown name in code": (
         lambda: product(code="{z}"),

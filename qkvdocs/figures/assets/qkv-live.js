@@ -42,112 +42,170 @@
 	};
 
 	const at = (point) => point.map((v) => fmt(v, 1)).join(" ");
-	const write = (point, said) => `<text transform="translate(${at(point)})">${said}</text>`;
+	const write = ([x, y], said) => `<text x="${fmt(x, 1)}" y="${fmt(y, 1)}">${said}</text>`;
 	const arrow = (tail, tip) => {
 		const [x, y] = tip.map((v, k) => v - tail[k]), length = Math.sqrt(x * x + y * y);
-		const head = Math.min(9, length) / (length || 1);
+		if (length < 0.5) return `<circle cx="${fmt(tip[0], 1)}" cy="${fmt(tip[1], 1)}" r="4"></circle>`;
+		const head = Math.min(10 / length, 0.5);
 		const wing = (side) => at([tip[0] - head * (x + side * y), tip[1] - head * (y - side * x)]);
 		return `<path d="M${at(tail)}L${at(tip)}L${wing(0.4)}M${at(tip)}L${wing(-0.4)}"></path>`;
 	};
-	// vectors: [name, tip]; parts: [factor, row], tip to tail, and beside the axes.
-	const plot = (vectors, parts, equal) => {
-		const path = [[0, 0]], room = 17 * parts.length;
+	// vectors: [name, tip]; parts: [factor, row], tip to tail.
+	const plot = (vectors, parts) => {
+		const path = [[0, 0]], size = [parts[0] ? 140 : 204, 200], start = [58, 240];
 		parts.forEach(([by, row], i) => path.push(path[i].map((v, k) => v + by * row[k])));
-		const points = [...path, ...vectors.map(([, tip]) => tip)];
+		const points = turn([...path, ...vectors.map(([, tip]) => tip)]);
 		if (!points.flat().every(isFinite)) return "";
-		const start = [40 + room, 258 - room], end = [296, 12], size = [256 - room, 246 - room];
-		const lows = [], unit = turn(points).map((values, k) => {
-			lows[k] = 1.06 * Math.min(...values);
-			return size[k] / (1.06 * Math.max(...values) - lows[k] || 1);
-		});
-		if (equal) unit.fill(Math.min(...unit));
-		const along = (k, v) => start[k] + (k ? -1 : 1) * unit[k] * (v - lows[k]);
+		const lows = points.map((values) => Math.min(...values)), spans = points.map((values, k) => Math.max(...values) - lows[k]);
+		const unit = Math.min(...size.map((room, k) => room / (spans[k] || 1)));
+		const along = (k, v) => start[k] + (k ? -1 : 1) * (unit * (v - lows[k]) + (size[k] - unit * spans[k]) / 2);
 		const place = (point) => point.map((v, k) => along(k, v));
+		let step = 1e-4;
+		for (let n = 0; step * unit < 30; n++) step *= n % 3 === 1 ? 2.5 : 2;
 		const axis = (k) => {
-			const point = (v, across) => (k ? [across, v] : [v, across]), side = start[1 - k];
-			let step = 1e-4, ticks = "";
-			for (let n = 0; step * unit[k] < (k ? 26 : 36); n++) step *= n % 3 === 1 ? 2.5 : 2;
-			for (let i = Math.ceil(lows[k] / step); (i * step - lows[k]) * unit[k] < size[k] + 1; i++) {
-				const v = along(k, i * step);
-				ticks += `<path d="M${at(point(v, side))}L${at(point(v, end[1 - k]))}"${i ? "" : ' class="zero"'}></path>`;
-				ticks += write(k ? [side - 5, v + 4] : [v, side + 14], fmt(i * step));
+			const from = along(1 - k, lows[1 - k] - 24 / unit), to = along(1 - k, lows[1 - k] + spans[1 - k] + 24 / unit);
+			let ticks = "";
+			for (let i = Math.ceil((lows[k] - 20 / unit) / step); i * step < lows[k] + spans[k] + 20 / unit; i++) {
+				const v = along(k, i * step), point = (across) => at(k ? [across, v] : [v, across]);
+				ticks += `<path d="M${point(from)}L${point(to)}"${i ? "" : ' class="zero"'}></path>`;
+				ticks += write(k ? [from - 5, v + 4] : [v, from + 15], fmt(i * step));
 			}
-			const lanes = parts.map(([by, row], i) => {
-				const lane = side + (k ? -1 : 1) * (33 + 17 * i);
-				const line = arrow(point(along(k, path[i][k]), lane), point(along(k, path[i + 1][k]), lane));
-				return line + write(k ? [lane, start[1] + 6] : [end[0] + 6, lane + 4], `${factor(by)}·${factor(row[k])}`);
-			});
-			return `<g class="ticks-${k}">${ticks}</g><g class="lanes-${k}">${lanes.join("")}</g>`;
+			return `<g class="ticks-${k}">${ticks}</g>`;
 		};
-		const dashed = parts.map((_, i) => arrow(place(path[i]), place(path[i + 1])));
-		const solid = vectors.map(([name, tip], i) => {
-			const [x, y] = place(tip), label = write([x + (tip[0] < 0 ? -12 : 12), y + (i % 2 ? -4 : 12)], name);
-			return `<g class="v${i} ${name[0].toLowerCase()}">${arrow(place([0, 0]), [x, y])}${label}</g>`;
+		const dashed = parts.map(([by, row], i) => {
+			const [tail, tip] = [place(path[i]), place(path[i + 1])];
+			return arrow(tail, tip) + write([(tail[0] + tip[0]) / 2 + 8, (tail[1] + tip[1]) / 2 + 4], `${factor(by)} · ${list(row)}`);
+		});
+		const root = place([0, 0]), tips = vectors.map(([, tip]) => place(tip));
+		const solid = vectors.map(([name], i) => {
+			const [x, y] = tips[i], [a, b] = [x - root[0], y - root[1]], long = Math.sqrt(a * a + b * b) || 1, u = a / long, v = b / long;
+			// Where a longer arrow goes on in the same direction, the name stands beside the tip.
+			const beside = tips.some(([c, d]) => u * (c - x) + v * (d - y) > 1 && Math.abs(u * (d - y) - v * (c - x)) < 9);
+			const spot = parts[0] && !vectors[i + 1] ? [x - 12, y + 5] : beside ? [x - 14 * v, y + 14 * u + 5] : [x + 14 * u, y + 12 * v + 5];
+			return `<g class="v${i} ${name[0].toLowerCase()}">${arrow(root, [x, y])}${write(spot, name)}</g>`;
 		});
 		return `${axis(0)}${axis(1)}<g class="parts">${dashed.join("")}</g>${solid.join("")}`;
 	};
 
 	const put = (el, text) => el.textContent === text || (el.textContent = text);
+	const all = (root, selector) => [...root.querySelectorAll(selector)];
+	const lives = () => all(document, "qkv-live");
+	// Points of a column stand below one another: each number is followed by room for the decimals that it lacks.
+	const align = (cells, texts) => turn(texts).forEach((column, j) => {
+		const ends = column.map((text) => text.length - `${text}.`.indexOf(".")), most = Math.max(...ends);
+		ends.forEach((end, i) => {
+			const { dataset } = cells[i][j], pad = ".".padEnd(most, 0).slice(end, most);
+			if ((dataset.pad ?? "") !== pad) dataset.pad = pad;
+		});
+	});
+
+	// What the figures of a page share: matrices, or rows with a name of their own, of one name and the same built numbers.
+	const PART = "[data-edit] tr[data-m], [data-edit]:not(:has(tr[data-m]))";
+	const built = (part) => all(part, "td").map(({ firstChild: f }) => f.defaultValue ?? f.data).join("_");
+	const state = (part) => all(part, "input").map(({ value }) => value).join("_");
+	const key = (part) => {
+		const { m } = part.dataset, same = all(document, PART).filter(({ dataset }) => dataset.m === m).map(built);
+		const at = [...new Set(same)].indexOf(built(part));
+		return `my-${m}${at ? "." + (at + 1) : ""}`;
+	};
+	const fill = (part, values) => {
+		const fields = all(part, "input"), texts = values.split("_");
+		if (texts.length === fields.length) fields.forEach((field, i) => (field.value = texts[i]));
+	};
 
 	customElements.define("qkv-live", class extends HTMLElement {
 		connectedCallback() {
 			if (this.tables) return;
-			this.tables = this.all("table").map(({ dataset, tBodies }) =>
-				({ ...dataset, cells: [...tBodies[0].rows].map((row) => [...row.querySelectorAll("td")]) }));
+			this.tables = all(this, "table[data-m]").map(({ dataset, tBodies }) =>
+				({ ...dataset, cells: [...tBodies[0].rows].map((row) => all(row, "td")) }));
+			this.parts = all(this, PART);
+			for (const part of this.parts) part.key = key(part);
 			for (const { m, edit, cells } of this.tables)
 				if (edit) map(cells, (td, i, j) => (td.innerHTML = `<input type=number step=any min=-${edit} max=${edit}
 					value="${td.textContent}" placeholder=? aria-label=${entry(m, i, j, cells)}>`));
-			const fields = this.all("input, select"), state = () => fields.map(({ value }) => value).join("_");
-			const fill = (values) => values.split("_").forEach((value, i) => (fields[i].value = value));
-			const built = state(), saved = new URLSearchParams(location.search).get(this.id) ?? "";
-			if (saved.split("_").length === fields.length) fill(saved);
-			const { pathname } = location;
-			// These wait for a pause.
-			this.oninput = () => {
+			this.switches = all(this, "[type=checkbox]");
+			const saved = new URLSearchParams(location.search), { pathname } = location, on = saved.get(this.id) ?? "";
+			for (const part of this.parts) fill(part, saved.get(part.key) ?? "");
+			this.switches.forEach((one, i) => (one.checked = on[i] ? on[i] === "1" : one.checked));
+			this.oninput = ({ target }) => {
+				const part = this.parts.find((one) => one.contains(target)), values = part && state(part);
 				this.update();
-				clearTimeout(this.timer);
-				this.timer = setTimeout(() => {
-					const { dataset, textContent } = this.all(".qkv-twin [data-py]").pop(), url = new URL(location);
-					put(this.lastChild, `${dataset.py} = ${textContent}`);
-					url.searchParams.set(this.id, state());
-					if (state() === built) url.searchParams.delete(this.id);
-					if (this.isConnected && url.pathname === pathname) history.replaceState(history.state, "", url);
-				}, 400);
+				for (const live of lives()) {
+					const same = live.parts.filter((one) => one.key === part?.key && one !== part);
+					for (const one of same) fill(one, values);
+					if (same[0]) live.update();
+				}
+				this.changed(pathname);
 			};
-			this.all("button")[0].onclick = () => this.oninput(fill(built));
+			all(this, "button")[0].onclick = () => {
+				for (const live of lives()) {
+					for (const field of all(live, "input")) [field.value, field.checked] = [field.defaultValue, field.defaultChecked];
+					live.update();
+				}
+				this.changed(pathname);
+			};
 			this.update();
+			this.mark();
 		}
-		all = (selector) => [...this.querySelectorAll(selector)];
+		// What cannot follow says so.
+		mark() {
+			const page = this.closest("article") ?? document.body;
+			const edited = all(page, "qkv-live input").some((f) => f.value !== f.defaultValue || f.checked !== f.defaultChecked);
+			if (page.hasAttribute("data-edited") === edited) return;
+			page.toggleAttribute("data-edited", edited);
+			for (const one of all(page, ".diagram, .qkv-axes, .qkv-heatmap"))
+				one.toggleAttribute("data-original", edited && /\d/.test(one.textContent));
+		}
+		changed(pathname) {
+			this.mark();
+			// These wait for a pause.
+			clearTimeout(this.timer);
+			this.timer = setTimeout(() => {
+				const { dataset, textContent } = all(this, ".qkv-twin [data-py]").pop(), url = new URL(location);
+				put(this.lastChild, `${dataset.py} = ${textContent}`);
+				const keep = (name, now, then) => (now === then ? url.searchParams.delete(name) : url.searchParams.set(name, now));
+				for (const { id, parts, switches } of lives()) {
+					for (const part of parts) keep(part.key, state(part), built(part));
+					const on = (which) => switches.map((one) => +one[which]).join("");
+					keep(id, on("checked"), on("defaultChecked"));
+				}
+				if (this.isConnected && url.pathname === pathname) history.replaceState(history.state, "", url);
+			}, 400);
+		}
 		update() {
-			const { dataset } = this, sums = this.all(".qkv-sums li");
-			for (const { name, value } of this.all("select")) dataset[name] = value;
+			const { dataset } = this, sums = all(this, ".qkv-sums li");
+			for (const { name, checked } of this.switches) dataset[name] = +checked;
 			const env = { width: +dataset.scaled && +dataset.width };
 			const get = (name) => {
 				if (+dataset.shared) name = name.replace(/W_[KV]/, "W_Q");
 				return name.endsWith(".T") ? turn(env[name.slice(0, -2)]) : env[name];
 			};
 			for (const { m, edit, op, from, cells } of this.tables) {
-				if (edit) env[m] = map(cells, ({ firstChild: f }) => (f.validity.valid ? f.valueAsNumber : NaN));
-				else if (m === "mask") env.mask = map(cells, (td) => td.textContent === "✓" || !+dataset.masked);
-				else if (op) {
+				let texts;
+				if (edit) {
+					env[m] = map(cells, ({ firstChild: f }) => (f.validity.valid ? f.valueAsNumber : NaN));
+					texts = map(cells, ({ firstChild: f }) => f.value);
+				} else {
+					if (op === "mask") env.mask = map(cells, (td) => !("hidden" in td.dataset && +dataset.masked));
 					const [M, say] = operations[op](...from.split(" ").map(get));
-					env[m] = M;
+					texts = map((env[m] = M), (v) => fmt(v));
 					map(cells, (td, i, j) => {
 						const said = `${entry(m, i, j, M)} = ${say(i, j)}`;
-						put(td.firstChild, fmt(M[i][j]));
+						put(td.firstChild, texts[i][j]);
 						put(td.lastChild, said);
 						put(sums.shift(), said);
-						if (op === "softmax") td.setAttribute("style", "--w:" + fmt(M[i][j]));
+						if (op === "softmax") td.setAttribute("style", "--w:" + texts[i][j]);
 					});
-				} else map(cells, (td, i, j) => put(td, fmt(get(m)[i][j])));
+				}
+				align(cells, texts);
 			}
-			for (const el of this.all("[data-py]")) {
+			for (const el of all(this, "[data-py]")) {
 				const M = get(el.dataset.py);
 				put(el, el.dataset.flat ? list(M.flat()) : `[${M.map(list).join(", ")}]`);
 			}
-			for (const svg of this.all("[data-plot]")) {
-				const { plot: shown, parts, equal } = svg.dataset, [x, W] = parts.split(" ").map(get);
-				svg.innerHTML = plot(shown.split(" ").map((name) => [name, get(name)[0]]), W.map((row, i) => [x[0][i], row]), equal);
+			for (const svg of all(this, "[data-plot]")) {
+				const { plot: shown, parts } = svg.dataset, [x, W] = parts.split(" ").map(get);
+				svg.innerHTML = plot(shown.split(" ").map((name) => [name, get(name)[0]]), W.map((row, i) => [x[0][i], row]));
 			}
 		}
 	});
