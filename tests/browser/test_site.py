@@ -168,7 +168,7 @@ def test_a_link_to_a_place_is_copied_and_said(browser: Browser, address: str) ->
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == page.url
     assert link.endswith("#live-home")
-    assert "live-home=5_" in link
+    assert "my-x=5_" in link
     page.goto(f"{address}about/")
     page.goto(link)
     assert page.locator("#live-home input").first.input_value() == "5"
