@@ -57,7 +57,7 @@ if (form) {
     const few = plans.slice(0, MOST), choice = $('select', { name: 'module' }, ...few.map((p, n) => $('option', { value: n, textContent: p.path })))
     const body = $('div'), sum = key => plans.reduce((n, p) => n + p[key], 0), source = sum('source')
     choice.onchange = () => detail(file, plans[choice.value], body)
-    say($('p', { textContent: `${count} tensors, ${plans.length} attention modules read, ${refused.size} refused; ${sum('cache')} cache bytes a token in ${refused.size || layers.some(l => !l.accounted) ? 'the modules read' : 'all'}${source ? `, and ${source} once a text for each of its rows` : ''}.`, className: 'wild-sum' }))
+    say($('p', { textContent: `${file.name}: ${count} tensors, ${plans.length} attention modules read, ${refused.size} refused; ${sum('cache')} cache bytes a token in ${refused.size || layers.some(l => !l.accounted) ? 'the modules read' : 'all'}${source ? `, and ${source} once a text for each of its rows` : ''}.`, className: 'wild-sum' }))
     if (!plans.length) report.append($('p', { textContent: `No attention was found in it. ${refused.size ? 'The reasons stand below.' : `Its first tensors are ${names.slice(0, 3).join(', ')}. A shard may hold other layers: try the next one. An adapter or a quantised file has names of its own: the command line says what it sees, qkvdocs wild FILE.`}` }))
     if (layers.length) report.append($('ul', {}, ...layers.slice(0, MOST).map(l => $('li', { textContent: `${l.stem}${l.numbers.length ? `.{${l.numbers.slice(0, 12).join(', ')}${l.numbers.length > 12 ? ', …' : ''}}` : ''}: ${l.what}` }))))
     if (plans.length) { report.append($('label', {}, 'Module ', choice, plans.length > few.length ? ` and ${plans.length - few.length} more` : ''), body); choice.onchange() }
@@ -106,11 +106,12 @@ if (form) {
     for (const [tensor, shape] of Object.entries(shapes)) header[tensor] = { dtype: 'F32', shape, data_offsets: [end, end += 4 * shape.reduce((a, b) => a * b)] }
     const text = new TextEncoder().encode(JSON.stringify(header)), length = new BigUint64Array([BigInt(text.length)])
     const values = Float32Array.from({ length: end / 4 }, (_, n) => Math.sin(n * n / 4e3) * Math.cos(n / 31) + noise())
-    open([new File([length, text, values], `${name}-sample.safetensors`), new File([JSON.stringify(config)], 'config.json')])
+    return open([new File([length, text, values], `${name}-sample.safetensors`), new File([JSON.stringify(config)], 'config.json')])
   }
   form.onsubmit = event => event.preventDefault()
   form.ondragover = event => { event.preventDefault(); form.classList.add('over') }
   form.ondragleave = () => form.classList.remove('over')
   form.ondrop = event => { event.preventDefault(); form.classList.remove('over'); open([...event.dataTransfer.files]) }
+  await form.elements.gpt2.onclick() // so that there is something to see
   form.hidden = false
 }

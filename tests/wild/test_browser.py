@@ -368,7 +368,7 @@ def test_a_file_is_dropped(page: Page) -> None:
     }"""
     assert page.evaluate(drag, "dragover") == [True, True]
     assert page.evaluate(drag, "drop") == [False, True]
-    page.wait_for_function("document.querySelector('#wild-open output').textContent.includes('a pickle')")
+    page.wait_for_function("document.querySelector('#wild-open output').textContent.includes('Refused')")
 
 
 def test_a_file_without_attention_is_no_dead_end(page: Page, make: Make) -> None:
