@@ -12,6 +12,8 @@ from qkvdocs.errors import QKVError
 
 __all__ = ["Settings"]
 
+TABLES = {"fonts", "packs"}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -42,6 +44,10 @@ class Settings:
     roles: str = ""
     """`module:function` that gives for a name, a label or a piece of code the class that colours it, or nothing."""
 
+    fonts: tuple[dict[str, Any], ...] = ()
+    """Fonts of the text, a table for each: `source`, a file of an installed package, is cut to the characters in use,
+    called `family`, and placed in `assets/` as `file`."""
+
     packs: tuple[dict[str, Any], ...] = ()
     """Files that pages load beside Python, a table for each folder of them; `qkvdocs.engine.runtime.Pack` reads it."""
 
@@ -62,7 +68,7 @@ class Settings:
             if name not in known:
                 raise QKVError(f"docs/site.toml must have entries from {known}, got {name!r}")
             texts = value if isinstance(value, list) else [value]
-            one, inside = isinstance(getattr(cls, name), str), dict if name == "packs" else str
+            one, inside = isinstance(getattr(cls, name), str), dict if name in TABLES else str
             if isinstance(value, str) != one or not all(isinstance(each, inside) for each in texts):
                 kind = "a text" if one else f"a list of {'tables' if inside is dict else 'texts'}"
                 raise QKVError(f"{name} in docs/site.toml must be {kind}, got {value!r}")

@@ -1,6 +1,7 @@
 """The site works below any address, and says its own where it is told one."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.browser.conftest import serve
 from tests.conftest import ADDRESS, EDIT
 from tests.project import ROOT
 
+SECTION = re.compile(r'<h[23][^>]*\bid="([\w-]+)"(?:(?!</h[23]>).)*<a class="source" href="([^"]+)"')
 CANONICAL = re.compile(r'<link rel="canonical" href="([^"]*)">')
 BUTTON = re.compile(r'<a href="([^"]*)" title="Edit this page"')
 
@@ -55,9 +57,31 @@ def test_each_page_leads_to_its_source(deployed: Path) -> None:
         assert (deployed.parents[1] / "docs" / href.removeprefix(EDIT)).is_file(), name
 
 
+def test_each_section_leads_to_its_lines(deployed: Path) -> None:
+    """Of the commit that was built: there stands the heading, with the name by which the page calls it."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    start = EDIT.replace("/edit/main/", f"/blob/{commit.strip()}/")
+    led = 0
+    for name, text in pages(deployed):
+        for anchor, href in re.findall(
+            r'<h[23][^>]*\bid="([\w-]+)"(?:(?!</h[23]>).)*<a class="source" href="([^"]+)"', text
+        ):
+            path, line = href.removeprefix(start).split("?plain=1#L")
+            source = (deployed.parents[1] / "docs" / path).read_text("utf-8").split("\n")
+            assert f"#{anchor}" in source[int(line) - 1], (name, href)
+            led += 1
+    assert led > 300
+
+
 def test_a_local_build_knows_no_address(site: Path) -> None:
     """Neither the site's nor a code host's."""
-    assert not [name for name, text in pages(site) if CANONICAL.search(text) or BUTTON.search(text)]
+    assert not [
+        name
+        for name, text in pages(site)
+        if CANONICAL.search(text) or BUTTON.search(text) or 'class="source"' in text
+    ]
 
 
 def test_it_works_below_a_path(browser: Browser, deployed: Path) -> None:

@@ -18,6 +18,7 @@ from qkvdocs.engine.export._markdown import markdown
 from qkvdocs.engine.export._notebook import notebook
 from qkvdocs.engine.export._pages import Built, follow, pages
 from qkvdocs.engine.export._script import script
+from qkvdocs.engine.export._source import sourced, view
 from qkvdocs.engine.settings import Settings
 
 LESSONS = "lessons/"
@@ -35,6 +36,7 @@ def export(site: Path, root: Path) -> None:
         LessonError: If a lesson's code cannot be a script.
     """
     found, base = pages(site, Settings.of(root / "docs")), os.environ.get("SITE_URL", "")
+    sources = view(os.environ.get("EDIT_URI", ""), root)
     with (root / "mkdocs.yml").open(encoding="utf-8") as file:
         settings = yaml_load(file)
     for page in found.values():
@@ -44,8 +46,16 @@ def export(site: Path, root: Path) -> None:
         (site / page.twin).write_text(
             markdown(page.tree, partial(follow, page=page, all_pages=found)), "utf-8"
         )
-        (site / page.name).write_text(linked(page), "utf-8")
+        (site / page.name).write_text(_sourced(linked(page), page, root, sources), "utf-8")
     (site / "llms.txt").write_text(contents(settings, found, base), "utf-8")
+
+
+def _sourced(html: str, page: Built, root: Path, sources: str) -> str:
+    names = (f"{stem(page)}.md", f"{stem(page)}/index.md".removeprefix("index/"))
+    for name in names if sources else ():
+        if (source := root / "docs" / name).is_file():
+            return sourced(html, source.read_text("utf-8").split("\n"), sources + name)
+    return html
 
 
 def take_along(site: Path, root: Path, page: Built, found: dict[str, Built], base: str) -> None:

@@ -8,27 +8,33 @@ from pathlib import Path
 
 from qkvdocs.engine.pages._runnable import place_all
 from qkvdocs.engine.settings import Settings
-from qkvdocs.engine.typeset import glyphs_in, subset
+from qkvdocs.engine.typeset import cut, glyphs_in, subset
 
 RUN = "runtime/assets/qkv-run.js"
+PRINTABLE = frozenset(range(0x20, 0x7F))
 
 
 def finish(site: Path, docs: Path) -> None:
-    """Put beside the stylesheet the maths font, cut to the glyphs in use, the figures' style, and the scripts.
+    """Put beside the stylesheet the fonts, cut to the characters in use, the figures' style, and the scripts.
 
     Args:
         site: A folder of built pages.
         docs: The Markdown files that it was built from.
 
     Raises:
-        QKVError: If a file of the fetched runtime is not the one that is meant.
+        QKVError: If a file of the fetched runtime is not the one that is meant, or a font is not there.
     """
-    glyphs = set().union(*(glyphs_in(page.read_text("utf-8")) for page in sorted(site.rglob("*.html"))))
+    settings = Settings.of(docs)
+    pages = [page.read_text("utf-8") for page in sorted(site.rglob("*.html"))]
     assets = site / "assets"
     assets.mkdir(exist_ok=True)
-    (assets / "maths.woff2").write_bytes(subset(glyphs))
+    (assets / "maths.woff2").write_bytes(subset(set().union(*map(glyphs_in, pages))))
+    used = PRINTABLE | set().union(*(map(ord, set(page)) for page in pages))
+    for font in settings.fonts:
+        made = cut(font["source"], font["family"], used, features=("kern", "liga", "lnum", "tnum"))
+        (assets / font["file"]).write_bytes(made)
     (assets / Path(RUN).name).write_bytes(files("qkvdocs.engine").joinpath(RUN).read_bytes())
-    for name in Settings.of(docs).assets:
+    for name in settings.assets:
         package, _, inside = name.partition("/")
         (assets / Path(name).name).write_bytes(files(package).joinpath(inside).read_bytes())
     for worker in (assets / "javascripts" / "workers").glob(

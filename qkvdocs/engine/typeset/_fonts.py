@@ -1,15 +1,17 @@
-"""The maths font, cut down to the characters that the pages show."""
+"""Fonts, cut down to the characters that the pages show."""
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import unescape
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 
 from fontTools import subset as fonttools
 from fontTools.ttLib import TTFont
 
-__all__ = ["FAMILY", "glyphs_in", "subset"]
+from qkvdocs.errors import QKVError
+
+__all__ = ["FAMILY", "cut", "glyphs_in", "subset"]
 
 FAMILY = "qkvdocs Maths"
 """The cut font's own name; `docs/assets/site.css` asks for it by this name."""
@@ -63,30 +65,63 @@ def subset(codepoints: Iterable[int]) -> bytes:
         codepoints: The characters to keep, as `glyphs_in` collects them.
 
     Returns:
-        A woff2 file whose bytes depend on the characters alone. It is called `FAMILY` inside: a cut font is a
-        modified one, and STIX Two is a trademark. Copyright and licence (OFL 1.1) stay in it. The MATH table,
-        which makes brackets and roots grow, stays; second drawings of letters for scripts (ssty) and other
-        features go: they double the file, and Chromium never asks for them.
+        A woff2 file, called `FAMILY` inside. The MATH table, which makes brackets and roots grow, stays; second
+        drawings of letters for scripts (ssty) and other features go: they double the file, and Chromium never asks
+        for them.
 
     Examples:
         >>> subset({ord("√")})[:4]
         b'wOF2'
     """
+    return cut(
+        "ziamath/ziamath/fonts/STIXTwoMath-Regular.ttf", FAMILY, codepoints, drop=("GDEF", "GPOS", "gasp")
+    )
+
+
+def cut(
+    source: str,
+    family: str,
+    codepoints: Iterable[int],
+    *,
+    features: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> bytes:
+    """Cut a font down to some characters.
+
+    Args:
+        source: The file, as `package/path/inside/it`, of an installed package.
+        family: What it is called from then on: a cut font is a modified one, and names of fonts are reserved.
+        codepoints: The characters to keep.
+        features: OpenType features to keep.
+        drop: Tables to leave out.
+
+    Returns:
+        A woff2 file whose bytes depend on the arguments alone; copyright and licence (OFL 1.1) stay in it.
+
+    Raises:
+        QKVError: If there is no such package, or no such file in it.
+    """
+    package, _, inside = source.partition("/")
     options = fonttools.Options()
     options.set(
-        layout_features=[],
+        layout_features=[*features],
         bidi_closure=False,
         hinting=False,
         notdef_outline=True,
         name_IDs=[0, 1, 2, 4, 6, 7, 13, 14],
     )
-    options.drop_tables += ["DSIG", "GDEF", "GPOS", "gasp"]
-    source = distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")
-    with TTFont(str(source), recalcTimestamp=False) as font:
+    options.drop_tables += ["DSIG", *drop]
+    try:
+        font = TTFont(str(distribution(package).locate_file(inside)), recalcTimestamp=False)
+    except (PackageNotFoundError, FileNotFoundError) as error:
+        raise QKVError(
+            f"a font must be package/path of an installed package, got {source!r}: {error}"
+        ) from None
+    with font:
         cutter = fonttools.Subsetter(options)
         cutter.populate(unicodes=sorted(set(codepoints)))
         cutter.subset(font)
-        for name_id, name in {1: FAMILY, 4: FAMILY, 6: FAMILY.replace(" ", "")}.items():
+        for name_id, name in {1: family, 4: family, 6: family.replace(" ", "")}.items():
             font["name"].setName(name, name_id, 3, 1, 0x409)
         font.flavor = "woff2"
         out = io.BytesIO()

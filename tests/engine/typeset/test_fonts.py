@@ -10,8 +10,9 @@ import pytest
 from fontTools.ttLib import TTFont
 
 from qkvdocs.engine.typeset import _fonts
-from qkvdocs.engine.typeset._fonts import FAMILY, glyphs_in, subset
+from qkvdocs.engine.typeset._fonts import FAMILY, cut, glyphs_in, subset
 from qkvdocs.engine.typeset._maths import mathml
+from qkvdocs.errors import QKVError
 
 LESSON = [
     r"q = xW_Q,\quad k = xW_K,\quad v = xW_V",
@@ -100,3 +101,25 @@ def test_other_characters_give_another_font():
 
 def test_a_site_without_formulas_gets_an_empty_font():
     assert not read(glyphs_in("<p>no formula</p>")).getBestCmap()
+
+
+def test_a_text_font_keeps_what_its_text_needs() -> None:
+    """Its characters and its kerning; a name of its own, its copyright and its licence."""
+    source = "font-source-serif-pro/font_source_serif_pro/files/SourceSerifPro-Regular.ttf"
+    font = TTFont(io.BytesIO(cut(source, "Some Serif", map(ord, "AVx"), features=("kern",))))
+    names = {name_id: str(font["name"].getName(name_id, 3, 1, 0x409)) for name_id in (0, 1, 13)}
+
+    assert set(font.getBestCmap()) == set(map(ord, "AVx"))
+    assert "kern" in {record.FeatureTag for record in font["GPOS"].table.FeatureList.FeatureRecord}
+    assert names[1] == "Some Serif"
+    assert "Adobe" in names[0]
+    assert "SIL Open Font License" in names[13]
+
+
+@pytest.mark.parametrize("source", ["no-such-package/a.ttf", "ziamath/no/such.ttf"])
+def test_a_font_that_is_not_there_is_named(source: str) -> None:
+    """Both the package and the file in it."""
+    with pytest.raises(
+        QKVError, match=f"a font must be package/path of an installed package, got '{source}'"
+    ):
+        cut(source, "Some Serif", [65])
