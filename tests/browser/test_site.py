@@ -4,8 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page
 
+from qkvdocs.clinic import BUGS
 from tests.browser.conftest import serve
 
 
@@ -228,3 +230,33 @@ def test_a_right_answer_looks_like_one(browser: Browser, address: str) -> None:
     for says in ([True, False], [False, True], [None, False]):
         assert page.evaluate(look, says) == ["none", False], says
     page.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (360, 740)])
+def test_the_first_page_answers_its_question_at_once(
+    browser: Browser, address: str, size: tuple[int, int]
+) -> None:
+    """What the site is, in two words, and the figure's every row, without scrolling."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(address)
+    page.evaluate("document.fonts.ready")
+    said = page.locator("article > p").first
+    assert all(word in said.inner_text() for word in ("transformer", "language model"))
+    bottoms = page.locator(".qkv-consult label").evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect().bottom)"
+    )
+    assert len(bottoms) > 5
+    assert max(bottoms) <= size[1]
+    assert page.locator(".doors > li pre").count() == 3
+    page.close()
+
+
+def test_each_bug_stands_beside_the_right_thing(site: Path) -> None:
+    """As two pictures that differ, in two frames that do, whatever the colours."""
+    text = (site / "clinic" / "index.html").read_text("utf-8")
+    pairs = re.findall(r'<svg class="wrong"(.*?)</svg><svg class="?right"?(.*?)</svg>', text)
+    assert len(pairs) == len(BUGS)
+    assert not [wrong for wrong, right in pairs if wrong == right]
+    style = (site / "assets" / "style.css").read_text("utf-8")
+    assert re.search(r"\.bugs svg\{[^}]*border:\s*1px solid", style)
+    assert re.search(r"\.bugs svg\.wrong\{border:\s*2px dashed", style)
