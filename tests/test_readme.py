@@ -5,6 +5,8 @@ import io
 import re
 from pathlib import Path
 
+from qkvdocs.models import read_head
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text("utf-8")
 
@@ -35,6 +37,25 @@ def test_the_commands_exist() -> None:
 
 
 def test_the_first_screen_has_the_two_commands() -> None:
-    """A reader need not scroll."""
-    assert "make serve" in "\n".join(TEXT.split("\n")[:12])
-    assert "make test" in "\n".join(TEXT.split("\n")[:12])
+    """A reader need not scroll: beside the picture there are two sentences."""
+    first = TEXT[: TEXT.index("The commands need")]
+    assert {"make serve", "make test"} <= set(re.findall(r"^\$ (make \w+)", first, re.M))
+    words = re.sub(r"<picture>.*?</picture>", "", first[: first.index("```")], flags=re.S)
+    assert len(re.findall(r"[.:](?:\s|$)", words)) <= 3
+
+
+def test_the_picture_says_what_the_head_says() -> None:
+    """The share in its text is computed anew; where links lead there is something."""
+    look = read_head(ROOT / "docs/models/minilm-3-1.npz").look(
+        "the students read the question before they answered it"
+    )
+    weights = look.pattern[look.words.index("they")]
+    assert f"gives “{look.words[weights.argmax()]}” a share of {weights.max():.2f}" in TEXT
+    for path in re.findall(r'(?:src|srcset)="([^"]+)"', TEXT):
+        assert (ROOT / path).is_file()
+    headings = {
+        re.sub(r"[^\w -]", "", line[3:]).lower().replace(" ", "-")
+        for line in TEXT.split("\n")
+        if line.startswith("## ")
+    }
+    assert set(re.findall(r"\(#([\w-]+)\)", TEXT)) <= headings

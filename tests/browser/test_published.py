@@ -13,6 +13,8 @@ import pytest
 from PIL import Image, ImageChops
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.browser.picture import FILES, draw
+
 BUDGET = 100_000
 """Bytes, compressed, of a first visit to a lesson; the search, which comes when somebody searches, apart."""
 FIGURES, SCRIPTS = 12 * 1024, 17 * 1024
@@ -209,3 +211,17 @@ def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site:
     field.press("Escape")
     expect(page.locator(".found")).to_be_hidden()
     page.close()
+
+
+@pytest.mark.parametrize("scheme", FILES)
+def test_the_picture_on_the_readme_is_of_this_site(browser: Browser, site: Path, scheme: str) -> None:
+    """As `python -m tests.browser.picture` draws it; fonts of another machine move few of its dots."""
+    kept, drawn = (
+        Image.open(FILES[scheme]).convert("RGB"),
+        draw(browser, site / "index.html", scheme).convert("RGB"),
+    )
+    assert max(abs(a - b) for a, b in zip(kept.size, drawn.size, strict=True)) <= 2
+    difference = ImageChops.difference(kept, drawn.resize(kept.size)).convert("L")
+    assert (
+        difference.point(lambda value: 255 * (value > 64)).histogram()[255] < 0.01 * kept.width * kept.height
+    )
