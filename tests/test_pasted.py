@@ -11,6 +11,9 @@ from tests.pasted import PRELOAD, Block, report
 from tests.project import ROOT
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+LESSONS = sorted(path.stem for path in (ROOT / "docs" / "lessons").glob("*.md"))
+TRAINED = "01-opening-failure"
+"""Its code trains two models: too long for the main line, and what stands there says that it uses the folds."""
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(PRELOAD)
 
@@ -42,7 +45,7 @@ def test_what_is_shown_runs_when_pasted(page: Path, tmp_path: Path) -> None:
     assert pasted(shown(page), tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["04-qkv-projections", "05-why-separate-projections"])
+@pytest.mark.parametrize("name", [name for name in LESSONS if name != TRAINED])
 def test_a_reader_may_leave_folds_closed(name: str, tmp_path: Path) -> None:
     """What stands outside them needs nothing that stands inside."""
     page = ROOT / "docs" / "lessons" / f"{name}.md"
