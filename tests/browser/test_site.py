@@ -260,3 +260,19 @@ def test_each_bug_stands_beside_the_right_thing(site: Path) -> None:
     style = (site / "assets" / "style.css").read_text("utf-8")
     assert re.search(r"\.bugs svg\{[^}]*border:\s*1px solid", style)
     assert re.search(r"\.bugs svg\.wrong\{border:\s*2px dashed", style)
+
+
+def test_what_scrolls_sideways_shows_an_edge(browser: Browser, address: str) -> None:
+    """Formulas, diagrams and figures that a telephone cuts; code shows it by letters that are cut."""
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    wide = """() => [...document.querySelectorAll("article *")]
+        .filter(e => e.scrollWidth > e.clientWidth + 2 && /auto|scroll/.test(getComputedStyle(e).overflowX))
+        .filter(e => e.checkVisibility() && !e.matches("code, table"))
+        .map(e => [e.outerHTML.slice(0, 80), getComputedStyle(e).backgroundImage.split("gradient(").length])"""
+    found = []
+    for name in ("lessons/04-qkv-projections/", "concepts/projections/", "reference/figures/"):
+        page.goto(address + name)
+        found += page.evaluate(wide)
+    assert len(found) > 2
+    assert [html for html, gradients in found if gradients < 5] == []
+    page.close()
