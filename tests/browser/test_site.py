@@ -273,6 +273,6 @@ def test_what_scrolls_sideways_shows_an_edge(browser: Browser, address: str) -> 
     for name in ("lessons/04-qkv-projections/", "concepts/projections/", "reference/figures/"):
         page.goto(address + name)
         found += page.evaluate(wide)
-    assert len(found) > 2
+    assert found
     assert [html for html, gradients in found if gradients < 5] == []
     page.close()
