@@ -8,6 +8,7 @@ contradictory is refused with the tensor's name, the rule and both numbers.
 from qkvdocs.wild._atlas import ATLAS, BREAKS
 from qkvdocs.wild._attentions import Attentions, Projections, read
 from qkvdocs.wild._checkpoint import Checkpoint
+from qkvdocs.wild._compare import Compared, differences
 from qkvdocs.wild._data import atlas_json
 from qkvdocs.wild._fuse import fuse
 from qkvdocs.wild._layout import Layout
@@ -21,10 +22,12 @@ __all__ = [
     "BREAKS",
     "Attentions",
     "Checkpoint",
+    "Compared",
     "Layout",
     "Plan",
     "Projections",
     "atlas_json",
+    "differences",
     "fuse",
     "halves_to_pairs",
     "join",

@@ -7,6 +7,7 @@ import numpy as np
 from qkvdocs.errors import CheckpointError
 from qkvdocs.wild._config import Config, Facts
 from qkvdocs.wild._folder import find_files
+from qkvdocs.wild._quantised import find_packed, parts_of
 from qkvdocs.wild._readers import read_contents
 from qkvdocs.wild._sources import Source
 from qkvdocs.wild._tensor import Tensor
@@ -34,7 +35,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     """The tensors of a checkpoint by name, read when they are asked for.
 
     Opening reads the headers alone. A local tensor is then memory-mapped, a remote one fetched by its range.
-    bfloat16 is given as float32, bit for bit, and blocks of GGUF are unpacked; all other dtypes come as they are
+    bfloat16 is given as float32, bit for bit, and what is packed is unpacked into float32; all other dtypes come as they are
     stored, read-only.
 
     Args:
@@ -71,6 +72,11 @@ class Checkpoint(Mapping[str, np.ndarray]):
             wanted = tensors if files.weight_map is None else by_file[name]
             for tensor in wanted:
                 self._add(tensor, source, tensors.get(tensor))
+        packed = find_packed(self._places, self.config)
+        self.parts = frozenset(parts_of(packed))
+        """Names of tensors that weights are packed into; the weights are here, too."""
+        for name, weight in packed.items():
+            self._places[name] = next(iter(weight.parts.values()))[0], weight
 
     def _add(self, name: str, source: Source, tensor: Tensor | None) -> None:
         if tensor is None:

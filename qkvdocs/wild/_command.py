@@ -10,7 +10,8 @@ import numpy as np
 
 from qkvdocs.errors import QKVError, printable
 from qkvdocs.wild._attentions import Attentions, look
-from qkvdocs.wild._report import cache_bytes, lines, report
+from qkvdocs.wild._compare import Compared, differences
+from qkvdocs.wild._report import cache_bytes, difference, lines, report
 
 PATIENCE = 0.5
 """Seconds without a word before progress is shown."""
@@ -40,6 +41,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--values", action="store_true", help="read every matrix: largest entry, and whether all are finite"
     )
+    parser.add_argument(
+        "--against",
+        metavar="OTHER",
+        help="compare with another checkpoint; exit code 1 unless all is equal to the bit",
+    )
     try:
         wanted = parser.parse_args(arguments)
     except SystemExit as stop:
@@ -49,6 +55,8 @@ def main(arguments: list[str]) -> int:
         attentions = look(
             wanted.path, n_heads=wanted.n_heads, n_kv_heads=wanted.n_kv_heads, progress=progress
         )
+        if wanted.against is not None:
+            return against(attentions, wanted, progress)
         found = report(attentions)
         if wanted.module != "*":
             for part in ("modules", "refused"):
@@ -65,10 +73,34 @@ def main(arguments: list[str]) -> int:
         return 130
     progress.clear()
     text = json.dumps(found, indent=1, allow_nan=False) if wanted.json else "\n".join(lines(found))
-    coding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(coding, "replace").decode(coding) + "\n")
+    write(text)
     whole = all(layers["accounted_for"] for layers in found["other_layers"])
     return 0 if found["modules"] and not found["refused"] and whole else 1
+
+
+def against(attentions: Attentions, wanted: argparse.Namespace, progress: "Progress") -> int:
+    """Print what differs from another checkpoint, module by module."""
+    other = look(wanted.against, n_heads=wanted.n_heads, n_kv_heads=wanted.n_kv_heads, progress=progress)
+    pairs: list[Compared] = []
+    for pair in differences(attentions, other):
+        if fnmatchcase(pair.path or pair.other, wanted.module):
+            progress(len(pairs), len(attentions), pair.path or pair.other)
+            pairs.append(pair)
+    progress.clear()
+    refused = {path: str(why) for part in (attentions, other) for path, why in part.refused.items()}
+    equal = bool(pairs) and not refused and all(pair.equal for pair in pairs)
+    if wanted.json:
+        modules = [{"module": pair.path, "other": pair.other, "found": pair.found} for pair in pairs]
+        write(json.dumps({"equal": equal, "modules": modules, "refused": refused}, indent=1))
+    else:
+        write("\n".join(map(printable, difference(pairs, refused))))
+    return 0 if equal else 1
+
+
+def write(text: str) -> None:
+    """Print a text on whatever the terminal can show."""
+    coding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(coding, "replace").decode(coding) + "\n")
 
 
 def add_values(attentions: Attentions, found: dict[str, object], progress: "Progress") -> None:

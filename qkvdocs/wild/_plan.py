@@ -31,6 +31,8 @@ class Piece:
     dtype: str
     floats: bool = True
     """Whether it gives floats: those that are stored, or what they were packed from."""
+    plain: bool = True
+    """Whether it is stored as what it gives, and needs nothing beside it."""
 
 
 @dataclass(frozen=True)
@@ -153,13 +155,25 @@ def _pieces(checkpoint: Checkpoint, path: str, layout: Layout, blocks: int) -> l
             copies = blocks if len(roles) > 1 else 1
             columns = template in layout.columns
             pieces.append(
-                Piece(name, letter, roles, columns, copies, tensor.shape, tensor.dtype, tensor.floats)
+                Piece(
+                    name,
+                    letter,
+                    roles,
+                    columns,
+                    copies,
+                    tensor.shape,
+                    tensor.dtype,
+                    tensor.floats,
+                    tensor.plain,
+                )
             )
     for role, template in layout.biases.items():
         name = dotted(path, template)
         if name in checkpoint:
             tensor = checkpoint.tensor(name)
-            pieces.append(Piece(name, "b", role, False, 1, tensor.shape, tensor.dtype, tensor.floats))
+            pieces.append(
+                Piece(name, "b", role, False, 1, tensor.shape, tensor.dtype, tensor.floats, tensor.plain)
+            )
     return pieces
 
 
@@ -198,7 +212,7 @@ def _product(sizes: tuple[int, ...]) -> int:
 
 
 def _others(checkpoint: Checkpoint, path: str, pieces: list[Piece]) -> tuple[str, ...]:
-    used = {piece.name for piece in pieces}
+    used = {piece.name for piece in pieces} | checkpoint.parts
     near = checkpoint.under(path)
     return tuple(sorted(name for name in near if name not in used and (path or "." not in name)))
 
@@ -211,7 +225,7 @@ def _check_quantised(pieces: list[Piece], others: tuple[str, ...]) -> None:
                 "a quantised weight means nothing without its scales. Use the checkpoint before quantisation"
             )
         module = piece.name.rsplit(".", 1)[0]
-        for scale in SCALES:
+        for scale in SCALES if piece.plain else ():
             if f"{module}.{scale}" in others:
                 raise DTypeError(
                     f"{piece.name} must be a plain weight, got one with {module}.{scale} beside it: "

@@ -5,6 +5,7 @@ from typing import Any
 
 from qkvdocs.errors import printable
 from qkvdocs.wild._attentions import Attentions
+from qkvdocs.wild._compare import Compared
 from qkvdocs.wild._layers import few
 from qkvdocs.wild._plan import Plan
 
@@ -155,3 +156,29 @@ def _cache(module: dict[str, Any]) -> str:
             f"{module['cache_bytes_per_source_token']} bytes for each row that it looks at, kept once a text"
         )
     return f"{module['cache_bytes_per_token']} bytes a token"
+
+
+def difference(pairs: list[Compared], refused: dict[str, str]) -> list[str]:
+    """Lay a comparison out for a terminal; modules with the same verdicts share a line."""
+    groups: dict[tuple[tuple[str, str], ...], list[Compared]] = {}
+    for pair in pairs:
+        groups.setdefault(tuple(sorted(pair.found.items())), []).append(pair)
+    text: list[str] = []
+    for found, alike in groups.items():
+        first = alike[0]
+        names = " = ".join(name for name in (first.path, first.other) if name)
+        more = f" … {alike[-1].path or alike[-1].other} ({len(alike)} alike)" if len(alike) > 1 else ""
+        where = (
+            "" if first.path and first.other else f": only in {'the first' if first.path else 'the other'}"
+        )
+        text.append(f"{names}{more}{where}")
+        told: dict[str, list[str]] = {}
+        for name, what in found:
+            told.setdefault(what, []).append(name)
+        text += [
+            f"  {', '.join(list_)}: {what}" for what, list_ in told.items() if what != "missing" or not where
+        ]
+        text.append("")
+    text += [f"{path}: refused\n  {why}\n" for path, why in refused.items()]
+    same = sum(pair.equal for pair in pairs)
+    return [*text, f"{same} of {len(pairs)} modules equal to the bit"]

@@ -26,6 +26,11 @@ class Tensor:
         """Whether it gives floats: those that are stored, or what they were packed from."""
         return self.dtype in FLOATS
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is stored as what it gives, and needs nothing beside it."""
+        return True
+
     def load(self, source: Source, name: str) -> np.ndarray:
         """Give the values; bfloat16 as float32, bit for bit."""
         return as_numbers(source.array(self.begin, self.kind(name), self.shape), self.dtype)

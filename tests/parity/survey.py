@@ -33,6 +33,7 @@ class Names(wild.Checkpoint):
     ) -> None:
         self.config, self.causal = config, causal
         self._below = self._known = None
+        self.parts = frozenset()
         self._places = {name: (None, Tensor("F32", shape, 0, 0)) for name, shape in shapes.items()}
 
 

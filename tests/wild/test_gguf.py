@@ -272,10 +272,10 @@ def test_hostile_files_are_refused(tmp_path: Path, name: str) -> None:
     else:
         made(path, **{"infos": [], "data": bytes(32), **how})
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match=match):
         wild.Checkpoint(path)
-    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < 0.5
     assert peak < 5_000_000
@@ -286,10 +286,10 @@ def test_a_hostile_vocabulary_ends(tmp_path: Path) -> None:
     path = made(tmp_path / "a.gguf", [], facts=fact("a", 9, struct.pack("<IQ", 8, 10**12)), count=1)
     with path.open("r+b") as file:
         file.truncate(10**13)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match="within 50000000"):
         wild.Checkpoint(path)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_large_vocabulary_is_passed_over(tmp_path: Path) -> None:
@@ -299,9 +299,9 @@ def test_a_large_vocabulary_is_passed_over(tmp_path: Path) -> None:
         "b", 9, struct.pack("<IQ", 6, 250_000) + bytes(1_000_000)
     )
     path = made(tmp_path / "a.gguf", [ONE], bytes(32), facts=facts, count=2)
-    start = time.perf_counter()
+    start = time.process_time()
     assert wild.Checkpoint(path)["a"].tolist() == [0] * 8
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_only_the_bytes_of_a_module_are_read(tmp_path: Path) -> None:
@@ -310,9 +310,9 @@ def test_only_the_bytes_of_a_module_are_read(tmp_path: Path) -> None:
     path = made(tmp_path / "a.gguf", [("before", (gap // 4,), 0, 0), ("a", (8,), 0, gap)])
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size + gap + 32)
-    start = time.perf_counter()
+    start = time.process_time()
     assert wild.Checkpoint(path)["a"].tolist() == [0] * 8
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.fixture(scope="module")

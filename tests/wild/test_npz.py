@@ -81,10 +81,10 @@ def test_hostile_arrays_are_refused(tmp_path: Path, name: str, how: int) -> None
     content, match = HOSTILE[name]
     with zipfile.ZipFile(tmp_path / "a.npz", "w", how) as file:
         file.writestr("a.npy", content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match=match):
         wild.Checkpoint(tmp_path / "a.npz")
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_bomb_is_unpacked_no_further_than_it_says(tmp_path: Path) -> None:

@@ -317,10 +317,10 @@ def test_hostile_pickles_are_refused(tmp_path: Path, name: str) -> None:
     path = archive(tmp_path / "a.pt", told, {"0": bytes(8)})
     size = path.stat().st_size
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match=match):
         wild.Checkpoint(path)
-    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < 0.5 + 5e-5 * size  # under tracemalloc
     assert peak < 5_000_000 + 200 * size
@@ -446,9 +446,9 @@ def test_a_wide_archive_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         file.write(b"PK\x06\x06" + struct.pack("<Q2H2I4Q", 44, 45, 45, 0, 0, 2, 2, size, at))
         file.write(b"PK\x06\x07" + struct.pack("<IQI", 0, at + size, 1))
         file.write(END + struct.pack("<4H2IH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0))
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert np.array_equal(wild.Checkpoint(path)["a"], random(2, 2))
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
     path.unlink()
 
 

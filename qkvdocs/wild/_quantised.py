@@ -1,0 +1,336 @@
+# Weights that are stored packed, in several tensors: together they are offered as the one weight that they were.
+# Names and shapes decide which format it is; each one's arithmetic is that of its own library.
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from qkvdocs.errors import CheckpointError
+from qkvdocs.wild._sources import Source
+from qkvdocs.wild._tensor import Tensor
+
+Place = tuple[Source, Tensor]
+Arrays = Mapping[str, np.ndarray]
+BITS = (2, 4, 8)
+"""Bits of a weight that fill a word without a rest."""
+AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
+"""In which order AWQ lays eight columns into one word, from its lowest bits on."""
+LARGEST_STATE = 10_000
+"""Bytes of what bitsandbytes says about one weight."""
+
+
+@dataclass(frozen=True)
+class Unpacked(Tensor):
+    """A weight that several tensors make up."""
+
+    parts: Mapping[str, Place]
+    by: Callable[[Arrays], np.ndarray]
+
+    @property
+    def floats(self) -> bool:
+        """It gives floats, once it is unpacked."""
+        return True
+
+    @property
+    def plain(self) -> bool:
+        """It is not stored as what it gives."""
+        return False
+
+    def load(self, source: Source, name: str) -> np.ndarray:
+        """Unpack it into float32."""
+        arrays = {
+            key: _eight_bits(place, name)
+            if place[1].dtype.startswith("F8")
+            else place[1].load(*place[:1], name)
+            for key, place in self.parts.items()
+        }
+        found = np.ascontiguousarray(self.by(arrays), "<f4")
+        if found.shape != self.shape:
+            raise CheckpointError(f"{name} must unpack to {self.shape}, got {found.shape}")
+        found.flags.writeable = False
+        return found
+
+
+def find_packed(places: Mapping[str, Place], config: Mapping[str, Any]) -> dict[str, Unpacked]:
+    """Find weights that are stored packed, under whatever names.
+
+    Args:
+        places: Tensor name -> where it stands.
+        config: What config.json says; its part on quantisation tells what shapes cannot.
+
+    Returns:
+        The weight's name -> what gives it.
+    """
+    found: dict[str, Unpacked] = {}
+    for name in places:
+        stem, _, last = name.rpartition(".")
+        if last not in ("qweight", "weight_packed", "weight"):
+            continue
+        parts = {key: places[part] for key in PARTS if (part := f"{stem}.{key}" if stem else key) in places}
+        if len(parts) > 1 and (weight := _recognise(stem, parts, config)):
+            found[f"{stem}.weight"] = weight
+    return found
+
+
+PARTS = (
+    "qweight", "qzeros", "scales", "g_idx", "biases", "weight", "weight_packed", "weight_scale", "weight_scale_inv",
+    "weight_shape", "SCB", "weight.absmax", "weight.quant_map", "weight.nested_absmax", "weight.nested_quant_map",
+    "weight.quant_state.bitsandbytes__nf4", "weight.quant_state.bitsandbytes__fp4",
+)  # fmt: skip
+
+
+def _recognise(stem: str, parts: dict[str, Place], config: Mapping[str, Any]) -> Unpacked | None:
+    told = config.get("quantization_config") or config.get("quantization")
+    told = told if isinstance(told, dict) else {}
+    shapes = {key: place[1].shape for key, place in parts.items()}
+    kinds = {key: place[1].dtype for key, place in parts.items()}
+    for reader in (_gptq, _awq, _bnb_four, _bnb_eight, _compressed, _mlx, _scaled):
+        if weight := reader(stem, parts, shapes, kinds, told):
+            return weight
+    return None
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _weight(
+    label: str, shape: tuple[int, ...], parts: Mapping[str, Place], by: Callable[[Arrays], np.ndarray]
+) -> Unpacked:
+    return Unpacked(label, shape, 0, 0, parts, by)
+
+
+def _matrices(shapes: Shapes, *keys: str) -> bool:
+    return all(len(shapes.get(key, ())) == 2 and 0 not in shapes[key] for key in keys)
+
+
+def _gptq(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    if not _matrices(shapes, "qweight", "qzeros", "scales") or kinds["qweight"] != "I32":
+        return None
+    (words, out), (groups, zeros) = shapes["qweight"], shapes["qzeros"]
+    bits, rest = divmod(32 * zeros, out)
+    rows = words * 32 // max(bits, 1)
+    if rest or bits not in BITS or shapes["scales"] != (groups, out) or rows % groups:
+        return None
+    if "g_idx" in shapes and shapes["g_idx"] != (rows,):
+        return None
+    one = (
+        0 if told.get("checkpoint_format") == "gptq_v2" else 1
+    )  # the first version stores zero points less one
+
+    def unpack(arrays: Arrays) -> np.ndarray:
+        group = arrays["g_idx"] if "g_idx" in arrays else np.arange(rows) // (rows // groups)
+        if group.min() < 0 or group.max() >= groups:
+            raise CheckpointError(
+                f"{stem}.g_idx must be from 0 to {groups - 1}, got {group.min()} to {group.max()}"
+            )
+        values = _spread(arrays["qweight"].T, bits).T.astype("f4")
+        points = _spread(arrays["qzeros"], bits).astype("f4") + one
+        scales = arrays["scales"].astype("f4")
+        return np.asarray(((values - points[group]) * scales[group]).T)
+
+    return _weight(f"GPTQ {bits} bits", (out, rows), parts, unpack)
+
+
+def _awq(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    if not _matrices(shapes, "qweight", "qzeros", "scales") or kinds["qweight"] != "I32":
+        return None
+    (rows, words), (groups, out) = shapes["qweight"], shapes["scales"]
+    if out != 8 * words or shapes["qzeros"] != (groups, words) or rows % groups:
+        return None
+
+    def unpack(arrays: Arrays) -> np.ndarray:
+        order = np.argsort(AWQ_ORDER)
+        values, points = (
+            _spread(arrays[key], 4).reshape(-1, words, 8)[..., order].reshape(-1, out).astype("f4")
+            for key in ("qweight", "qzeros")
+        )
+        group = np.arange(rows) // (rows // groups)
+        return np.asarray(((values - points[group]) * arrays["scales"].astype("f4")[group]).T)
+
+    return _weight("AWQ 4 bits", (out, rows), parts, unpack)
+
+
+def _bnb_four(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    state = next((key for key in parts if key.startswith("weight.quant_state")), "")
+    if (
+        not state
+        or kinds.get("weight") != "U8"
+        or "weight.absmax" not in parts
+        or shapes.get("weight.quant_map") != (16,)
+    ):
+        return None
+    source, tensor = parts[state]
+    if prod(tensor.shape) > LARGEST_STATE:
+        return None
+    try:
+        says = json.loads(bytes(tensor.load(source, stem)).decode())
+        shape, block = tuple(says["shape"]), says["blocksize"]
+        offset, nested = says.get("nested_offset", 0.0), says.get("nested_blocksize", 1)
+        sizes = (*shape, block, nested)
+        if (
+            len(shape) != 2
+            or any(type(n) is not int or n < 1 for n in sizes)
+            or type(offset) not in (int, float)
+        ):
+            raise ValueError("another form")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise CheckpointError(
+            f"{stem}.{state} must say shape and blocksize, as bitsandbytes writes it, got another form"
+        ) from None
+    blocks = -(-prod(shape) // block)
+    if 2 * prod(shapes["weight"]) != prod(shape) + prod(shape) % 2 or shapes["weight.absmax"] != (blocks,):
+        raise CheckpointError(
+            f"{stem}.weight must have half a byte for each of {shape}, got {shapes['weight']}"
+        )
+    twice = "weight.nested_absmax" in parts
+    if twice and (
+        shapes.get("weight.nested_quant_map") != (256,)
+        or shapes["weight.nested_absmax"] != (-(-blocks // nested),)
+    ):
+        return None
+
+    def unpack(arrays: Arrays) -> np.ndarray:
+        scales = arrays["weight.absmax"]
+        if twice:
+            wide = arrays["weight.nested_quant_map"][scales]
+            scales = wide * np.repeat(arrays["weight.nested_absmax"], nested)[:blocks] + np.float32(offset)
+        halves = arrays["weight"].reshape(-1)
+        codes = np.stack([halves >> 4, halves & 15], -1).reshape(-1)[: prod(shape)]
+        scale = np.repeat(scales.astype("f4"), block)[: prod(shape)]
+        return np.asarray(arrays["weight.quant_map"][codes] * scale).reshape(shape)
+
+    return _weight(
+        f"bitsandbytes {state[-3:]}", shape, {key: parts[key] for key in parts if key != state}, unpack
+    )
+
+
+def _bnb_eight(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    if kinds.get("weight") != "I8" or "SCB" not in parts or not _matrices(shapes, "weight"):
+        return None
+    if shapes["SCB"] != shapes["weight"][:1]:
+        return None
+    return _weight(
+        "bitsandbytes int8", shapes["weight"], parts,
+        lambda arrays: arrays["weight"].astype("f4") * (arrays["SCB"].astype("f4") / np.float32(127))[:, None],
+    )  # fmt: skip
+
+
+def _compressed(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    if kinds.get("weight_packed") != "I32" or not _matrices(shapes, "weight_packed", "weight_scale"):
+        return None
+    (out, words), groups = shapes["weight_packed"], shapes["weight_scale"][1]
+    numbers = re.findall(r"'num_bits': (\d)", str(told)[:10_000])
+    bits = int(numbers[0]) if numbers else 4
+    if bits not in BITS or shapes["weight_scale"][0] != out or shapes.get("weight_shape") != (2,):
+        return None
+    source, tensor = parts["weight_shape"]
+    rows, width = (int(size) for size in tensor.load(source, stem))
+    if rows != out or not 0 < width <= words * 32 // bits or width % groups:
+        return None
+
+    def unpack(arrays: Arrays) -> np.ndarray:
+        values = _spread(arrays["weight_packed"], bits)[:, :width].astype("f4") - 2 ** (bits - 1)
+        return values * np.repeat(arrays["weight_scale"].astype("f4"), width // groups, 1)
+
+    return _weight(f"compressed-tensors {bits} bits", (out, width), parts, unpack)
+
+
+def _mlx(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    if kinds.get("weight") != "U32" or not _matrices(shapes, "weight", "scales", "biases"):
+        return None
+    own = told.get(stem) if isinstance(told.get(stem), dict) else told
+    bits, size = own.get("bits"), own.get("group_size")
+    (out, words), groups = shapes["weight"], shapes["scales"][1]
+    if bits not in BITS or type(size) is not int or 32 * words != groups * size * bits:
+        return None
+    if shapes["scales"] != (out, groups) or shapes["biases"] != (out, groups):
+        return None
+
+    def unpack(arrays: Arrays) -> np.ndarray:
+        scales, biases = (np.repeat(arrays[key].astype("f4"), size, 1) for key in ("scales", "biases"))
+        return np.asarray(_spread(arrays["weight"], bits).astype("f4") * scales + biases)
+
+    return _weight(f"MLX {bits} bits", (out, groups * size), parts, unpack)
+
+
+def _scaled(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    """Numbers of eight bits with a scale: one, one a row, or one a block."""
+    key = next((key for key in ("weight_scale_inv", "weight_scale") if key in parts), "")
+    if kinds.get("weight") not in ("F8_E4M3", "F8_E5M2", "I8") or not key or not _matrices(shapes, "weight"):
+        return None
+    shape, scale = shapes["weight"], shapes[key]
+    block = told.get("weight_block_size", [128, 128])
+    sizes = tuple(block) if isinstance(block, list) and all(type(n) is int and n > 0 for n in block) else ()
+    if scale in ((), (1,), (1, 1), (shape[0], 1), shape[:1]):
+        steps = (shape[0] if prod(scale) == 1 else 1, shape[1])
+    elif len(sizes) == 2 and scale == tuple(
+        -(-side // step) for side, step in zip(shape, sizes, strict=True)
+    ):
+        steps = (sizes[0], sizes[1])
+    else:
+        return None
+
+    def unpack(arrays: Arrays) -> np.ndarray:
+        scales = arrays[key].astype("f4").reshape(-1, scale[1] if len(scale) == 2 else 1)
+        wide = np.repeat(np.repeat(scales, steps[0], 0)[: shape[0]], steps[1], 1)[:, : shape[1]]
+        return np.asarray(arrays["weight"].astype("f4") * wide)
+
+    return _weight(
+        f"{kinds['weight']} with scales", shape, {"weight": parts["weight"], key: parts[key]}, unpack
+    )
+
+
+def _spread(words: np.ndarray, bits: int) -> np.ndarray:
+    """Take words of 32 bits apart, the lowest bits first: shape `(rows, words)` to `(rows, entries)`."""
+    shifts = np.arange(0, 32, bits, dtype="u4")
+    apart = np.ascontiguousarray(words).view("u4")[..., None] >> shifts & np.uint32(2**bits - 1)
+    return np.asarray(apart.reshape(len(words), -1))
+
+
+def _eight_bits(place: Place, name: str) -> np.ndarray:
+    source, tensor = place
+    return eight_bit_values(tensor.dtype)[source.array(tensor.begin, "u1", tensor.shape)]
+
+
+@cache
+def eight_bit_values(dtype: str) -> np.ndarray:
+    """List what the 256 patterns of F8_E4M3 or F8_E5M2 stand for, shape `(256,)`."""
+    mantissa, bias = (3, 7) if dtype == "F8_E4M3" else (2, 15)
+    patterns = np.arange(256)
+    exponent, rest = patterns >> mantissa & (2 ** (7 - mantissa) - 1), patterns & (2**mantissa - 1)
+    values = np.where(
+        exponent, (1 + rest / 2**mantissa) * 2.0 ** (exponent - bias), rest / 2**mantissa * 2.0 ** (1 - bias)
+    )
+    if dtype == "F8_E4M3":
+        values[patterns & 127 == 127] = np.nan
+    else:
+        top = exponent == 31
+        values[top] = np.where(rest[top], np.nan, np.inf)
+    return np.where(patterns >= 128, -values, values).astype("<f4")
+
+
+def parts_of(found: Mapping[str, Unpacked]) -> Iterator[str]:
+    """Name what the weights are made of."""
+    for name in found:
+        stem = name.removesuffix("weight")
+        yield from (f"{stem}{part}" for part in PARTS if part != "weight")
