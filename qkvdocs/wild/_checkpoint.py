@@ -35,8 +35,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     """The tensors of a checkpoint by name, read when they are asked for.
 
     Opening reads the headers alone. A local tensor is then memory-mapped, a remote one fetched by its range.
-    bfloat16 is given as float32, bit for bit, and what is packed is unpacked into float32; all other dtypes come as they are
-    stored, read-only.
+    bfloat16 is given as float32, bit for bit, and what is packed is unpacked into float32; all other dtypes come
+    as they are stored, read-only.
 
     Args:
         address: A file of safetensors, GGUF, PyTorch or numpy, a folder with one or with shards and their index,

@@ -153,7 +153,7 @@ def _pieces(checkpoint: Checkpoint, path: str, layout: Layout, blocks: int) -> l
                 continue
             tensor = checkpoint.tensor(name)
             copies = blocks if len(roles) > 1 else 1
-            columns = template in layout.columns
+            columns = template in layout.columns and tensor.plain  # what is packed was a Linear when it was
             pieces.append(
                 Piece(
                     name,

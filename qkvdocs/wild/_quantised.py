@@ -225,7 +225,7 @@ def _bnb_eight(
         return None
     return _weight(
         "bitsandbytes int8", shapes["weight"], parts,
-        lambda arrays: arrays["weight"].astype("f4") * (arrays["SCB"].astype("f4") / np.float32(127))[:, None],
+        lambda arrays: np.asarray(arrays["weight"].astype("f4") * (arrays["SCB"].astype("f4") / 127)[:, None]),
     )  # fmt: skip
 
 
@@ -246,7 +246,7 @@ def _compressed(
 
     def unpack(arrays: Arrays) -> np.ndarray:
         values = _spread(arrays["weight_packed"], bits)[:, :width].astype("f4") - 2 ** (bits - 1)
-        return values * np.repeat(arrays["weight_scale"].astype("f4"), width // groups, 1)
+        return np.asarray(values * np.repeat(arrays["weight_scale"].astype("f4"), width // groups, 1))
 
     return _weight(f"compressed-tensors {bits} bits", (out, width), parts, unpack)
 
@@ -256,7 +256,7 @@ def _mlx(
 ) -> Unpacked | None:
     if kinds.get("weight") != "U32" or not _matrices(shapes, "weight", "scales", "biases"):
         return None
-    own = told.get(stem) if isinstance(told.get(stem), dict) else told
+    own = {**told, **(told[stem] if isinstance(told.get(stem), dict) else {})}
     bits, size = own.get("bits"), own.get("group_size")
     (out, words), groups = shapes["weight"], shapes["scales"][1]
     if bits not in BITS or type(size) is not int or 32 * words != groups * size * bits:
@@ -309,7 +309,7 @@ def _spread(words: np.ndarray, bits: int) -> np.ndarray:
 
 def _eight_bits(place: Place, name: str) -> np.ndarray:
     source, tensor = place
-    return eight_bit_values(tensor.dtype)[source.array(tensor.begin, "u1", tensor.shape)]
+    return np.asarray(eight_bit_values(tensor.dtype)[source.array(tensor.begin, "u1", tensor.shape)])
 
 
 @cache
@@ -326,7 +326,7 @@ def eight_bit_values(dtype: str) -> np.ndarray:
     else:
         top = exponent == 31
         values[top] = np.where(rest[top], np.nan, np.inf)
-    return np.where(patterns >= 128, -values, values).astype("<f4")
+    return np.asarray(np.where(patterns >= 128, -values, values), "<f4")
 
 
 def parts_of(found: Mapping[str, Unpacked]) -> Iterator[str]:

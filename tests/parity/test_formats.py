@@ -1,5 +1,6 @@
 """Other formats than safetensors, beside the libraries that write and read them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +207,65 @@ def test_nanogpt_is_cut_as_it_cuts_itself(tmp_path: Path) -> None:
     x = torch.randn(5, 8)
     for ours, theirs in zip(weights.project(x.numpy()), layer(x), strict=True):
         assert np.abs(ours - theirs.detach().numpy()).max() < 1e-6
+
+
+def packed_file(path: Path, stored: dict[str, torch.Tensor], **more: object) -> wild.Checkpoint:
+    """Store what a library packed, and open it."""
+    from safetensors.torch import save_file
+
+    path.mkdir(exist_ok=True)
+    save_file({f"a.{name}": value.contiguous() for name, value in stored.items()}, path / "model.safetensors")
+    (path / "config.json").write_text(json.dumps(more))
+    return wild.Checkpoint(path)
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_four_bits_as_bitsandbytes_unpacks_them(tmp_path: Path, kind: str, nested: bool) -> None:
+    """On a matrix whose last block is not full."""
+    import bitsandbytes.functional as bnb
+
+    weight = torch.randn(60, 136)
+    codes, state = bnb.quantize_4bit(weight, quant_type=kind, compress_statistics=nested)
+    stored = {
+        "weight": codes,
+        **{f"weight.{name}": value for name, value in state.as_dict(packed=True).items()},
+    }
+    theirs = bnb.dequantize_4bit(codes, state).numpy()
+    ours = packed_file(tmp_path, stored)["a.weight"]
+    assert ours.shape == (60, 136)
+    assert np.abs(ours - theirs).max() <= 1e-6 * np.abs(theirs).max()
+
+
+def test_eight_bits_as_bitsandbytes_unpacks_them(tmp_path: Path) -> None:
+    """A scale a row."""
+    import bitsandbytes.functional as bnb
+
+    codes, scale, _ = bnb.int8_vectorwise_quant(torch.randn(16, 32).half())
+    theirs = bnb.int8_vectorwise_dequant(codes, scale).numpy()
+    ours = packed_file(tmp_path, {"weight": codes, "SCB": scale})["a.weight"]
+    assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(theirs).max()  # theirs divides by a rounded 127
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_words_as_compressed_tensors_unpacks_them(tmp_path: Path, bits: int) -> None:
+    """Symmetric, a scale a group; a width that fills its last word in part."""
+    from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32, unpack_from_int32
+
+    values = torch.randint(-(2 ** (bits - 1)), 2 ** (bits - 1), (16, 36), dtype=torch.int8)
+    scale, words = torch.rand(16, 3), pack_to_int32(values, bits)
+    assert torch.equal(unpack_from_int32(words, bits, values.shape), values)
+    stored = {"weight_packed": words, "weight_scale": scale, "weight_shape": torch.tensor([16, 36])}
+    told = {"config_groups": {"group_0": {"weights": {"num_bits": bits}}}}
+    ours = packed_file(tmp_path, stored, quantization_config=told)["a.weight"]
+    assert np.array_equal(ours, (values.float() * scale.repeat_interleave(12, 1)).numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_all_patterns_of_eight_bits_are_those_of_torch(dtype: torch.dtype) -> None:
+    """Infinities and no-numbers too."""
+    from qkvdocs.wild._quantised import eight_bit_values
+
+    theirs = torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy()
+    name = {torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2"}[dtype]
+    assert np.array_equal(eight_bit_values(name), theirs, equal_nan=True)
