@@ -5,27 +5,31 @@ layout of any family. Layouts are declared in `ATLAS`, never guessed from sizes:
 contradictory is refused with the tensor's name, the rule and both numbers.
 """
 
+from qkvdocs.wild._adapters import Adapter
 from qkvdocs.wild._atlas import ATLAS, BREAKS
 from qkvdocs.wild._attentions import Attentions, Projections, read
 from qkvdocs.wild._checkpoint import Checkpoint
 from qkvdocs.wild._compare import Compared, differences
 from qkvdocs.wild._data import atlas_json
 from qkvdocs.wild._fuse import fuse
-from qkvdocs.wild._layout import Layout
+from qkvdocs.wild._layout import Layout, read_layout
 from qkvdocs.wild._plan import Plan
 from qkvdocs.wild._rotary import halves_to_pairs, pairs_to_halves
+from qkvdocs.wild._shards import Shard, shards
 from qkvdocs.wild._split import join, split
 from qkvdocs.wild._write import save
 
 __all__ = [
     "ATLAS",
     "BREAKS",
+    "Adapter",
     "Attentions",
     "Checkpoint",
     "Compared",
     "Layout",
     "Plan",
     "Projections",
+    "Shard",
     "atlas_json",
     "differences",
     "fuse",
@@ -33,6 +37,8 @@ __all__ = [
     "join",
     "pairs_to_halves",
     "read",
+    "read_layout",
     "save",
+    "shards",
     "split",
 ]

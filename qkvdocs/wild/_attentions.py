@@ -7,6 +7,7 @@ from jaxtyping import Num
 
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import LayoutError, QKVError, printable
+from qkvdocs.wild._adapters import merge
 from qkvdocs.wild._atlas import ADDED, ATLAS
 from qkvdocs.wild._checkpoint import Checkpoint, Progress
 from qkvdocs.wild._config import Facts
@@ -116,6 +117,7 @@ def read(
     layout: Layout | None = None,
     n_heads: int | None = None,
     n_kv_heads: int | None = None,
+    adapter: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Attentions:
     """Open a checkpoint and find its attention modules.
@@ -128,6 +130,7 @@ def read(
         layout: How the weights are stored, where the atlas does not know it; the atlas is then left aside.
         n_heads: Query heads of each module, where config.json is missing or wrong.
         n_kv_heads: Key and value heads; left out with `n_heads` given, as many as query heads.
+        adapter: A low-rank adapter (LoRA, DoRA) that is added to the weights.
         progress: Called with files done, files in all and the next file's name.
 
     Returns:
@@ -144,7 +147,9 @@ def read(
         >>> attentions["h.0.attn"].W_K.shape
         (16, 16)
     """
-    attentions = look(address, layout=layout, n_heads=n_heads, n_kv_heads=n_kv_heads, progress=progress)
+    attentions = look(
+        address, layout=layout, n_heads=n_heads, n_kv_heads=n_kv_heads, adapter=adapter, progress=progress
+    )
     if not attentions:
         path, error = next(iter(attentions.refused.items()))
         count = len(attentions.refused)
@@ -153,18 +158,21 @@ def read(
 
 
 def look(
-    address: str | PathLike[str],
+    address: str | PathLike[str] | Checkpoint,
     *,
     layout: Layout | None = None,
     n_heads: int | None = None,
     n_kv_heads: int | None = None,
+    adapter: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Attentions:
     """Do what `read` does, and give the reasons where nothing can be read."""
     for name, value in (("n_heads", n_heads), ("n_kv_heads", n_kv_heads)):
         if value is not None and (type(value) is not int or value < 1):
             raise LayoutError(f"{name} must be an integer of at least 1, got {value!r}")
-    checkpoint = Checkpoint(address, progress)
+    checkpoint = address if isinstance(address, Checkpoint) else Checkpoint(address, progress)
+    if adapter is not None:
+        merge(checkpoint, Checkpoint(adapter, progress))
     found, refused = find_modules(checkpoint, ATLAS if layout is None else (replace(layout, models=()),))
     plans: dict[str, Plan] = {}
     for path, row in found.items():
@@ -177,7 +185,7 @@ def look(
         added = (what for name in checkpoint for end, what in ADDED.items() if name.endswith(f".{end}"))
         some = ", ".join(sorted(checkpoint)[:3]) or "none"
         raise LayoutError(
-            f"{address} must hold an attention module that the atlas knows, "
+            f"{checkpoint.address} must hold an attention module that the atlas knows, "
             f"got {next(added, f'{len(checkpoint)} tensors')}: {some} …"
         )
     order = {name: at for at, name in enumerate(sorted([*plans, *refused], key=_natural))}

@@ -1,10 +1,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from os import PathLike, fspath
 
 import numpy as np
 
 from qkvdocs.errors import CheckpointError
+from qkvdocs.wild._adapters import Adapter, find_adapters
 from qkvdocs.wild._config import Config, Facts
 from qkvdocs.wild._folder import find_files
 from qkvdocs.wild._quantised import find_packed, parts_of
@@ -53,7 +55,9 @@ class Checkpoint(Mapping[str, np.ndarray]):
     """
 
     def __init__(self, address: str | PathLike[str], progress: Progress | None = None) -> None:
-        files = find_files(fspath(address))
+        self.address = fspath(address)
+        """What was opened."""
+        files = find_files(self.address)
         self.config = files.config
         """What the file says of its model, or config.json beside it; empty without both."""
         self._known: Config | None = None
@@ -105,6 +109,19 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def tensor(self, name: str) -> Tensor:
         """Say where a tensor stands, and its dtype and shape as stored, without reading it."""
         return self._places[name][1]
+
+    def place(self, name: str) -> tuple[Source, Tensor]:
+        """Say in which file a tensor stands, and where there."""
+        return self._places[name]
+
+    def replace(self, name: str, tensor: Tensor) -> None:
+        """Give another tensor under a name."""
+        self._places[name] = self._places[name][0], tensor
+
+    @cached_property
+    def adapters(self) -> dict[str, Adapter]:
+        """The low-rank adapters in it, by the module that each adds to; empty for a checkpoint of weights."""
+        return find_adapters(self)
 
     def facts(self, path: str) -> Facts:
         """Say what config.json tells about a module."""

@@ -5,14 +5,28 @@ import json
 import sys
 import time
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
 from qkvdocs.errors import QKVError, printable
 from qkvdocs.wild._attentions import Attentions, look
+from qkvdocs.wild._cache import SIZES, cache_of
+from qkvdocs.wild._checkpoint import Checkpoint
 from qkvdocs.wild._compare import Compared, differences
-from qkvdocs.wild._report import cache_bytes, difference, lines, report
+from qkvdocs.wild._layout import read_layout
+from qkvdocs.wild._report import (
+    adapter_lines,
+    cache_bytes,
+    describe_adapter,
+    difference,
+    lines,
+    report,
+    shard_lines,
+)
 
+MOST = 10**12
+"""Tokens, texts or ranks that may be asked for."""
 PATIENCE = 0.5
 """Seconds without a word before progress is shown."""
 
@@ -46,22 +60,49 @@ def main(arguments: list[str]) -> int:
         metavar="OTHER",
         help="compare with another checkpoint; exit code 1 unless all is equal to the bit",
     )
+    parser.add_argument(
+        "--layers", action="store_true", help="show each kind of layer in full, tensor by tensor"
+    )
+    parser.add_argument(
+        "--layout", metavar="FILE.toml", help="how weights are stored, where the atlas does not know"
+    )
+    parser.add_argument("--tokens", type=_natural, metavar="N", help="bytes of a cache after N tokens")
+    parser.add_argument("--batch", type=_natural, default=1, metavar="B", help="texts at once, for --tokens")
+    parser.add_argument("--dtype", choices=SIZES, default="bfloat16", help="of the cache, for --tokens")
+    parser.add_argument(
+        "--shards", type=_natural, metavar="N", help="what each of N ranks holds of each matrix"
+    )
+    parser.add_argument("--adapter", metavar="FOLDER", help="add a LoRA or DoRA to the weights")
     try:
         wanted = parser.parse_args(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
     progress = Progress()
     try:
+        checkpoint = Checkpoint(wanted.path, progress)
+        if wanted.adapter is None and (told := adapters(checkpoint, wanted)):
+            progress.clear()
+            write(told)
+            return 0
         attentions = look(
-            wanted.path, n_heads=wanted.n_heads, n_kv_heads=wanted.n_kv_heads, progress=progress
+            checkpoint,
+            n_heads=wanted.n_heads,
+            n_kv_heads=wanted.n_kv_heads,
+            adapter=wanted.adapter,
+            layout=None if wanted.layout is None else read_layout(wanted.layout),
+            progress=progress,
         )
         if wanted.against is not None:
             return against(attentions, wanted, progress)
         found = report(attentions)
+        if wanted.tokens is not None:
+            found["cache"] = cache_of(attentions, wanted.tokens, wanted.batch, wanted.dtype)
         if wanted.module != "*":
             for part in ("modules", "refused"):
                 found[part] = [m for m in found[part] if fnmatchcase(m["module"], wanted.module)]
             found |= {"other_layers": [], **cache_bytes(found["modules"])}
+        if wanted.shards is not None:
+            found["shards"] = shard_rows(attentions, found, wanted.shards)
         if wanted.values:
             add_values(attentions, found, progress)
     except (QKVError, OSError, MemoryError) as error:
@@ -72,10 +113,38 @@ def main(arguments: list[str]) -> int:
         progress.clear()
         return 130
     progress.clear()
-    text = json.dumps(found, indent=1, allow_nan=False) if wanted.json else "\n".join(lines(found))
+    text = (
+        json.dumps(found, indent=1, allow_nan=False)
+        if wanted.json
+        else "\n".join(lines(found, whole=wanted.layers))
+    )
     write(text)
     whole = all(layers["accounted_for"] for layers in found["other_layers"])
     return 0 if found["modules"] and not found["refused"] and whole else 1
+
+
+def shard_rows(attentions: Attentions, found: dict[str, Any], ranks: int) -> list[dict[str, Any]]:
+    """Say what ranks hold: of the first module of those that are cut alike."""
+    seen: dict[str, dict[str, Any]] = {}
+    for module in found["modules"]:
+        told = shard_lines(attentions.plans[module["module"]], ranks)
+        seen.setdefault(repr(told), {"module": module["module"], "lines": told})
+    return list(seen.values())
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal() or not 0 < (number := int(text[:20])) <= MOST:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST}, got {text[:40]!r}")
+    return number
+
+
+def adapters(checkpoint: Checkpoint, wanted: argparse.Namespace) -> str:
+    """Describe a checkpoint that is an adapter; an empty text where it is none."""
+    found = checkpoint.adapters.items()
+    rows = [describe_adapter(one) for name, one in found if fnmatchcase(name, wanted.module)]
+    if wanted.json and rows:
+        return json.dumps({"adapters": rows}, indent=1, allow_nan=False)
+    return "\n".join(map(printable, adapter_lines(rows)))
 
 
 def against(attentions: Attentions, wanted: argparse.Namespace, progress: "Progress") -> int:

@@ -28,7 +28,7 @@ WHOLE = (
     "pytorch_model.bin",
     "model.gguf",
 )
-CONFIGS = ("config.json", "params.json")
+CONFIGS = ("config.json", "params.json", "adapter_config.json")
 OTHERS = ("tf_model.h5", "flax_model.msgpack", "adapter_model.safetensors")
 LARGEST_JSON = 32_000_000
 """Bytes of config.json or of the index; the largest published index is a third of that."""

@@ -58,8 +58,8 @@ NAMES = {
     "embedding_length": "hidden_size",
     "attention.key_length": "head_dim",
     "block_count": "num_hidden_layers",
-    "attention.sliding_window": "sliding_window",
     "attention.causal": "causal",
+    "rope.freq_base": "rope_theta",
 }
 """What a fact is called behind the architecture's name, and in config.json."""
 

@@ -33,6 +33,29 @@ STEPWISE = frozenset({
 """`model_type`s with a causal module that is called an encoder."""
 
 
+PAIRS = frozenset({"codegen", "cohere", "cohere2", "glm", "glm4", "gptj", "helium", "llama4_text"})
+"""`model_type`s that turn neighbours, as the comparison with transformers found; all others with a rotation turn
+halves there."""
+TURNED = (
+    "rope_theta",
+    "rope_parameters",
+    "rope_scaling",
+    "rotary_dim",
+    "rotary_pct",
+    "partial_rotary_factor",
+)
+"""In a config: queries and keys are rotated."""
+
+
+def rotary_of(known: Facts, family: str) -> str:
+    """Say how a module's queries and keys are rotated as they are given: in pairs, in halves, or not that is known."""
+    if family == "LLaMA, Meta's names":
+        return "pairs"
+    if not any(known.values.get(name) for name in TURNED):
+        return ""
+    return "pairs" if PAIRS.intersection(known.model_types) else "halves"
+
+
 def kind_of(path: str, known: Facts) -> Kind:
     """Say what a module is for.
 

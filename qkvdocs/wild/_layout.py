@@ -1,5 +1,9 @@
+import json
+import tomllib
 from dataclasses import dataclass, field
-from typing import Literal
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
 
 from qkvdocs.errors import LayoutError
 
@@ -89,3 +93,64 @@ class Layout:
         if not self.fused:
             return "one tensor each"
         return f"{' '.join(self.tensors.values())} × {self.blocks}"
+
+
+LARGEST = 100_000
+"""Bytes of a file that declares a layout."""
+
+
+def read_layout(path: str | PathLike[str]) -> Layout:
+    """Read a layout that is declared in TOML, a field a key.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The layout.
+
+    Raises:
+        LayoutError: If it is no TOML, or a field is missing, unknown or of another type.
+
+    Examples:
+        >>> read_layout("tests/wild/files/mine.toml").tensors
+        {'to_qkv.{}': 'qkv'}
+    """
+    try:
+        with Path(path).open("rb") as file:
+            told = tomllib.loads(file.read(LARGEST).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise LayoutError(f"{path} must be a file of TOML, got: {str(error)[:100]}") from None
+    wrong = [name for name, value in told.items() if not _fits(name, value)]
+    if wrong or not {"tensors", "out"} <= told.keys():
+        got = ", ".join(sorted(wrong)) or ", ".join(told) or "nothing"
+        raise LayoutError(
+            f'{path} must have tensors = {{"name.{{}}" = "qkv"}}, out = ["name.{{}}"] and at most '
+            f"{', '.join(FIELDS)} beside them, got {got[:100]}"
+        )
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
+    return Layout(**{"family": "mine", **fields})
+
+
+FIELDS: dict[str, Any] = {
+    "family": str, "blocks": (int, str), "columns": list, "axes": int, "biases": dict, "tensors": dict, "out": list,
+}  # fmt: skip
+
+
+def _fits(name: str, value: object) -> bool:
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    known = name in FIELDS and isinstance(value, FIELDS[name]) and not isinstance(value, bool)
+    return known and all(isinstance(part, str) for part in parts)
+
+
+def as_toml(layout: Layout) -> str:
+    """Write what `read_layout` reads."""
+    told: dict[str, Any] = {"tensors": layout.tensors, "out": list(layout.out), "blocks": layout.blocks}
+    told |= {"columns": list(layout.columns), "axes": layout.axes, "biases": layout.biases}
+    usual = {"blocks": 1, "columns": [], "axes": 2, "biases": {}}
+    return "\n".join(f"{name} = {_toml(value)}" for name, value in told.items() if value != usual.get(name))
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + "}"
+    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)

@@ -8,7 +8,7 @@ from qkvdocs.errors import DTypeError, LayoutError
 from qkvdocs.wild._checkpoint import Checkpoint
 from qkvdocs.wild._config import Facts
 from qkvdocs.wild._dtypes import FLOATS
-from qkvdocs.wild._kinds import Kind, kind_of
+from qkvdocs.wild._kinds import Kind, kind_of, rotary_of
 from qkvdocs.wild._layout import Layout
 
 SCALES = ("weight_scale", "weight_scale_inv", "weight.absmax", "weight_packed", "qweight", "scales", "SCB")
@@ -57,6 +57,8 @@ class Plan:
     """`self` for keys and values of earlier tokens, `cross` for those of something else, or `encoder`."""
     rows: str = ""
     """`pairs` where rows of W_Q and W_K are stored in pairs, though the model turns halves: they are put back."""
+    rotary: str = ""
+    """`pairs` or `halves`, as W_Q and W_K are given; empty where nothing says that they are rotated."""
     others: tuple[str, ...] = ()
     """Further tensors of the module, such as norms: what else happens to q and k."""
 
@@ -131,6 +133,7 @@ def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -
         shapes,
         kind_of(path, known),
         "pairs" if known.values.get("rows") == "pairs" else "",
+        rotary_of(known, layout.family),
         others,
     )
     _check_shapes(plan, names)

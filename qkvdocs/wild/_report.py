@@ -4,10 +4,12 @@ import re
 from typing import Any
 
 from qkvdocs.errors import printable
+from qkvdocs.wild._adapters import Adapter
 from qkvdocs.wild._attentions import Attentions
 from qkvdocs.wild._compare import Compared
-from qkvdocs.wild._layers import few
+from qkvdocs.wild._layers import SHOWN, few
 from qkvdocs.wild._plan import Plan
+from qkvdocs.wild._shards import shards
 
 
 def report(attentions: Attentions) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def describe(attentions: Attentions, plan: Plan) -> dict[str, Any]:
         ],
         "shapes": {name: list(shape) for name, shape in plan.shapes.items()},
         "rows": plan.rows,
+        "rotary": plan.rotary,
         "biases": plan.biases,
         "n_heads": plan.n_heads,
         "n_kv_heads": plan.n_kv_heads,
@@ -87,14 +90,27 @@ def _orientation(letter: str, columns: bool) -> str:
     return "(in, out)" if columns else "(out, in)"
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """Lay a report out for a terminal; modules that differ in nothing but their number share a paragraph."""
-    text: list[str] = []
+def lines(found: dict[str, Any], *, whole: bool = True) -> list[str]:
+    """Lay a report out for a terminal: a line for each kind of layer, then what differs.
+
+    Args:
+        found: The report.
+        whole: Whether each kind gets a paragraph; modules that differ in nothing but their number share one.
+
+    Returns:
+        The lines.
+    """
+    text = [*summary(found["modules"]), ""]
     groups: dict[str, list[dict[str, Any]]] = {}
     for module in found["modules"]:
         groups.setdefault(_likeness(module), []).append(module)
-    for alike in groups.values():
+    for alike in groups.values() if whole else ():
         text += [*_paragraph(alike), ""]
+    for cached in found.get("cache", ()):
+        kept = f"each keeps {cached['tokens']} tokens" if cached["bytes"] else "nothing of their own"
+        text.append(f"cache: {cached['layers']} {cached['kind']} layers, {kept}: {cached['bytes']} bytes")
+    for shard in found.get("shards", ()):
+        text += [shard["module"], *(f"  {line}" for line in shard["lines"]), ""]
     for refused in found["refused"]:
         text += [f"{refused['module']}: refused", f"  {refused['why']}", ""]
     for layers in found["other_layers"]:
@@ -102,11 +118,41 @@ def lines(found: dict[str, Any]) -> list[str]:
         text += [f"{layers['stack']}.{{{named}}}: {layers['what']}"]
         text += [f"  instead  {few(layers['tensors'])}"] * bool(layers["tensors"]) + [""]
     total, source = found["cache_bytes_per_token"], found["cache_bytes_per_source_token"]
-    whole = not found["refused"] and all(layers["accounted_for"] for layers in found["other_layers"])
-    cache = f"{total} cache bytes a token in {'all' if whole else 'the modules read'}"
+    complete = not found["refused"] and all(layers["accounted_for"] for layers in found["other_layers"])
+    cache = f"{total} cache bytes a token in {'all' if complete else 'the modules read'}"
     cache += f", and {source} once a text for each of its rows" if source else ""
     text.append(f"{len(found['modules'])} modules read, {len(found['refused'])} refused; {cache}")
     return list(map(printable, text))
+
+
+NOUNS = {"self": "layers", "encoder": "encoder layers", "cross": "cross-attention layers"}
+
+
+def summary(modules: list[dict[str, Any]]) -> list[str]:
+    """Give one line for each kind of layer."""
+    counts: dict[str, int] = {}
+    for module in modules:
+        heads, kv, width = module["n_heads"], module["n_kv_heads"], module["d_head"]
+        shared = (
+            f"{heads} heads × {width}" if heads == kv else f"{heads} query heads on {kv} key heads × {width}"
+        )
+        fused = "one tensor each" not in module["cut"]
+        dtypes = sorted({piece["dtype"] for piece in module["stored"]})
+        told = [
+            NOUNS[module["kind"]],
+            shared,
+            f"fused {module['cut']}" if fused else "separate matrices",
+            f"rotary {module['rotary']}" if module["rotary"] else "",
+            "norms on q and k" if any("norm" in name for name in module["also_in_the_module"]) else "",
+            f"bias on {' '.join(module['biases'])}" if module["biases"] else "no bias",
+            ", ".join(dtypes),
+        ]
+        line = " · ".join(filter(None, told))
+        counts[line] = counts.get(line, 0) + 1
+    return [
+        f"{count} {line if count > 1 else line.replace('layers', 'layer', 1)}"
+        for line, count in counts.items()
+    ]
 
 
 def _likeness(module: dict[str, Any]) -> str:
@@ -182,3 +228,57 @@ def difference(pairs: list[Compared], refused: dict[str, str]) -> list[str]:
     text += [f"{path}: refused\n  {why}\n" for path, why in refused.items()]
     same = sum(pair.equal for pair in pairs)
     return [*text, f"{same} of {len(pairs)} modules equal to the bit"]
+
+
+def describe_adapter(adapter: Adapter) -> dict[str, Any]:
+    """Describe what is added to one matrix."""
+    return {
+        "module": adapter.target,
+        "kind": adapter.kind,
+        "roles": adapter.roles,
+        "rank": adapter.rank,
+        "scale": adapter.scale,
+        "shape": list(adapter.shape),
+    }
+
+
+def adapter_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Lay adapters out for a terminal, those that differ in nothing but their number in one line."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(repr({**row, "module": re.sub(r"\d+", "#", row["module"])}), []).append(row)
+    text = []
+    for alike in groups.values():
+        first = alike[0]
+        added = (
+            " ".join(f"W_{role.upper()}" for role in first["roles"]) or "a matrix that is no W_Q, W_K, W_V"
+        )
+        name = (
+            first["module"]
+            if len(alike) == 1
+            else f"{first['module']} … {alike[-1]['module']} ({len(alike)} alike)"
+        )
+        shape = " × ".join(map(str, first["shape"]))
+        how = f"{first['kind']} adds {first['scale']:g} · B A to {added}: rank {first['rank']}, {shape} (out, in)"
+        text += [name, f"  {how}", ""]
+    if rows:
+        text.append(f"an adapter of {len(rows)} matrices; with its base: qkvdocs wild BASE --adapter THIS")
+    return text
+
+
+def shard_lines(plan: Plan, ranks: int) -> list[str]:
+    """Say what each rank of a model that is cut holds of one module."""
+    held = shards(plan, ranks)
+    text = [
+        f"rank {shard.rank}: "
+        + ", ".join(f"{name} outputs {first} to {stop - 1}" for name, (first, stop) in shard.columns.items())
+        + f", W_O rows {shard.columns['W_Q'][0]} to {shard.columns['W_Q'][1] - 1}"
+        for shard in held[:SHOWN]
+    ]
+    if held[0].copies > 1:
+        text.append(f"each key and value head stands on {held[0].copies} ranks: gather it once")
+    if plan.layout.fused and ranks > 1:
+        text.append(
+            f"whole fused tensors of ranks, one behind the other, are cut q k v × {ranks}, not as the model is"
+        )
+    return text

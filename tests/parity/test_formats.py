@@ -269,3 +269,30 @@ def test_all_patterns_of_eight_bits_are_those_of_torch(dtype: torch.dtype) -> No
     theirs = torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy()
     name = {torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2"}[dtype]
     assert np.array_equal(eight_bit_values(name), theirs, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"use_rslora": True}, {"use_dora": True}, {"alpha_pattern": {"q_proj": 16}}], ids=str
+)
+def test_adapters_are_merged_as_peft_merges_them(
+    model: LlamaForCausalLM, tmp_path: Path, more: dict[str, object]
+) -> None:
+    """LoRA and DoRA on some of the projections of a real model."""
+    import peft
+
+    torch.manual_seed(1)
+    base = LlamaForCausalLM(CONFIG)
+    base.load_state_dict(model.state_dict())
+    base.save_pretrained(tmp_path / "base")
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], **more)
+    adapted = peft.get_peft_model(base, config)
+    for name, part in adapted.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(part) if "magnitude" not in name else torch.nn.init.uniform_(part, 1, 2)
+    adapted.save_pretrained(tmp_path / "adapter")
+    merged = adapted.merge_and_unload()
+    ours = wild.read(tmp_path / "base", adapter=tmp_path / "adapter")
+    for weights, layer in zip(ours.values(), merged.model.layers, strict=True):
+        for role in "qkvo":
+            theirs = getattr(layer.self_attn, f"{role}_proj").weight.detach().numpy().T
+            assert np.abs(getattr(weights, f"W_{role.upper()}") - theirs).max() < 1e-5, role

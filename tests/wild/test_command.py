@@ -25,9 +25,10 @@ def run(*words: str) -> int:
 def test_text(capsys: pytest.CaptureFixture[str], make: Make) -> None:
     """Layers that differ in nothing but their number share a paragraph."""
     folder = make({**llama(at="layers.0.self_attn"), **llama(at="layers.1.self_attn")}, CONFIG)
-    assert run(str(folder)) == 0
+    assert run(str(folder), "--layers") == 0
     text = capsys.readouterr().out
     for line in (
+        "2 layers · 4 query heads on 2 key heads × 2 · separate matrices · no bias · F32",
         "layers.0.self_attn … layers.1.self_attn (2 alike)",
         "layout   LLaMA: one tensor each",
         "stored   layers.0.self_attn.k_proj.weight  4 × 8 (out, in) F32  K",
@@ -124,5 +125,5 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_command, "look", interrupt)
+    monkeypatch.setattr(_command, "Checkpoint", interrupt)
     assert run("anything") == 130

@@ -1,0 +1,58 @@
+# What one rank of a tensor-parallel model holds: whole heads of W_Q, W_K and W_V, and their rows of W_O.
+
+from dataclasses import dataclass
+
+from qkvdocs.errors import LayoutError
+from qkvdocs.wild._plan import Plan
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a rank holds of one attention module, outputs counted from 0.
+
+    Examples:
+        >>> from qkvdocs import wild
+        >>> plan = wild.read("tests/wild/fixtures/llama").plans["layers.0.self_attn"]
+        >>> [shard.columns for shard in wild.shards(plan, 2)]
+        [{'W_Q': (0, 8), 'W_K': (0, 4), 'W_V': (0, 4)}, {'W_Q': (8, 16), 'W_K': (4, 8), 'W_V': (4, 8)}]
+    """
+
+    rank: int
+    columns: dict[str, tuple[int, int]]
+    """W_Q, W_K, W_V -> first output, and the one behind the last; of W_O the same rows as of W_Q."""
+    copies: int
+    """How many ranks hold these same key and value heads."""
+
+
+def shards(plan: Plan, ranks: int) -> list[Shard]:
+    """Cut a module among ranks, as Megatron and vLLM do.
+
+    Query heads are shared out. Key heads are, too, while there are enough; else each is copied to several ranks.
+
+    Args:
+        plan: The module.
+        ranks: How many.
+
+    Returns:
+        What each holds. To gather them, put the parts of each role together: to put whole fused tensors of ranks
+        behind one another gives `[Q K V]` once a rank, which is another cut.
+
+    Raises:
+        LayoutError: If the heads do not come out even.
+    """
+    if type(ranks) is not int or ranks < 1 or plan.n_heads % ranks:
+        raise LayoutError(f"n_heads of {plan.path} must be a multiple of ranks={ranks}, got {plan.n_heads}")
+    if plan.n_kv_heads % ranks and ranks % plan.n_kv_heads:
+        raise LayoutError(
+            f"n_kv_heads of {plan.path} must be a multiple of ranks={ranks} or divide it, got {plan.n_kv_heads}"
+        )
+    copies = max(1, ranks // plan.n_kv_heads)
+    found = []
+    for rank in range(ranks):
+        heads = plan.n_heads // ranks
+        q = (rank * heads * plan.d_head, (rank + 1) * heads * plan.d_head)
+        kv_heads = max(1, plan.n_kv_heads // ranks)
+        first = rank // copies * kv_heads * plan.d_head
+        kv = (first, first + kv_heads * plan.d_head)
+        found.append(Shard(rank, {"W_Q": q, "W_K": kv, "W_V": kv}, copies))
+    return found
