@@ -21,6 +21,13 @@ ATLAS: tuple[Layout, ...] = (
         grouped=False, square=True,
     ),
     Layout(
+        family="Qwen", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), models=("qwen",), bias="qkv", grouped=False,
+    ),
+    Layout(
+        family="timm", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), biases={"q": "q_bias", "v": "v_bias"},
+        models=("timm",), grouped=False, square=True,
+    ),
+    Layout(
         family="GTE", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("gte",), grouped=False, square=True,
     ),
     Layout(family="Phi-3", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("phi3",), bias=""),
@@ -69,6 +76,14 @@ ATLAS: tuple[Layout, ...] = (
     Layout(
         family="Falcon", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
         models=("falcon",), square=True,
+    ),
+    Layout(
+        family="InternLM2", tensors={"wqkv.{}": "qkv"}, out=("wo.{}",), blocks="n_kv_heads",
+        models=("internlm2",), bias="",
+    ),
+    Layout(
+        family="Megatron-core", tensors={"self_attention.linear_qkv.{}": "qkv"},
+        out=("self_attention.linear_proj.{}",), blocks="n_kv_heads",
     ),
     Layout(
         family="GPT-BigCode", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), blocks="n_kv_heads",
@@ -122,6 +137,7 @@ ATLAS: tuple[Layout, ...] = (
     _separate("LLaMA, Meta's names", "wq.{} wk.{} wv.{}", "wo.{}", bias=""),
     _separate("llama.cpp", "attn_q.{} attn_k.{} attn_v.{}", "attn_output.{}", "attn_out.{}", "attn_o.{}"),
     Layout(family="llama.cpp, fused", tensors={"attn_qkv.{}": "qkv"}, out=("attn_output.{}", "attn_out.{}")),
+    _separate("diffusers", "to_q.{} to_k.{} to_v.{}", "to_out.0.{}", "to_out.{}"),
     _separate("CTRL", "Wq.{} Wk.{} Wv.{}", "dense.{}", always="qkvo", grouped=False, square=True),
     _separate("attn.q_proj", "attn.q_proj.{} attn.k_proj.{} attn.v_proj.{}", "proj.{}"),
     _separate("XLNet", "q k v", "o", columns=("q", "k", "v"), axes=3, bias="", grouped=False),

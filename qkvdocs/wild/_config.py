@@ -87,6 +87,8 @@ class Config:
             for level in reversed(levels)
             if isinstance(level.values.get("model_type"), str)
         )
+        if "pretrained_cfg" in values and isinstance(values.get("architecture"), str):
+            types = ("timm", *types)
         side = "decoder" if "decoder" in path.lower() else "encoder"
         n_heads, staged = _count(
             values, (f"{side}_attention_heads", f"num_{side}_attention_heads", *HEADS), path
@@ -181,3 +183,21 @@ def _kv_heads(
 def short(value: object) -> str:
     """Quote a value without laying out all that is in it."""
     return value[:60] if isinstance(value, str) else reprlib.repr(value)[:60]
+
+
+def from_open_clip(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Say in the words of config.json what open_clip_config.json says of both towers."""
+    parts = {}
+    model = told.get("model_cfg")
+    for name in ("vision", "text"):
+        part = model.get(f"{name}_cfg") if isinstance(model, dict) else None
+        width = part.get("width") if isinstance(part, dict) else None
+        if part and type(width) is int and width > 0:
+            narrow = part.get("head_width", 64)
+            heads = part.get("heads") or (width // narrow if type(narrow) is int and narrow > 0 else None)
+            parts[f"{name}_config"] = {
+                "num_attention_heads": heads,
+                "hidden_size": width,
+                "num_layers": part.get("layers"),
+            }
+    return {"model_type": "open_clip", **parts}

@@ -232,3 +232,32 @@ def _reason(checkpoint: Checkpoint, path: str, *, inputs: bool) -> str:
     if inputs:
         return "Was the file cut short or exported in part?"
     return "Was the file cut short, or is the output projection called otherwise? Then declare a Layout"
+
+
+FUSED = re.compile(r"qkv|query_key_value|kqv|c_attn|att_proj", re.IGNORECASE)
+OUT = re.compile(
+    r"(?:^|[._])(?:w?o|out|proj|projection|dense|c_proj|fc|o_proj|output)(?:[._0-9]|$)|out", re.IGNORECASE
+)
+ROLE = {role: re.compile(rf"(?:^|[._])(?:to_|w|linear_)?{role}(?:[._0-9]|$)|{word}", re.IGNORECASE)
+        for role, word in (("q", "query"), ("k", "key"), ("v", "value"))}  # fmt: skip
+
+
+def suggest(checkpoint: Checkpoint, path: str) -> Layout | None:
+    """Make up a layout to start from, out of the names of a module that is refused."""
+    shapes = {
+        name[len(path) :].lstrip("."): checkpoint.tensor(name).shape
+        for name in checkpoint.under(path)
+        if name.endswith("weight") and len(checkpoint.tensor(name).shape) == 2
+    }
+    fused = next((name for name in shapes if FUSED.search(name)), None)
+    roles = {role: next((n for n in shapes if word.search(n)), None) for role, word in ROLE.items()}
+    taken = {fused} if fused else {*roles.values()}
+    out = next((name for name in shapes if name not in taken and OUT.search(name)), None)
+    if out is None or (fused is None and (None in taken or len(taken) < 3)):
+        return None
+    tensors = {fused: "qkv"} if fused else {name: role for role, name in roles.items() if name}
+    turned = bool(fused) and shapes[fused or ""][1] > shapes[fused or ""][0]
+    template = {name: name.removesuffix("weight") + "{}" for name in (*tensors, out)}
+    columns = tuple(template.values()) if turned else ()
+    named = {template[name]: role for name, role in tensors.items()}
+    return Layout(family="mine", tensors=named, out=(template[out],), columns=columns)

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from qkvdocs.errors import CheckpointError
+from qkvdocs.wild._config import from_open_clip
 from qkvdocs.wild._formats import FOLDERS, READ, refuse_suffix, what_is_there
 from qkvdocs.wild._remote import WEB, RemoteFile, find
 from qkvdocs.wild._sources import LocalFile, Source
@@ -28,7 +29,7 @@ WHOLE = (
     "pytorch_model.bin",
     "model.gguf",
 )
-CONFIGS = ("config.json", "params.json", "adapter_config.json")
+CONFIGS = ("config.json", "params.json", "adapter_config.json", "open_clip_config.json")
 OTHERS = ("tf_model.h5", "flax_model.msgpack", "adapter_model.safetensors")
 LARGEST_JSON = 32_000_000
 """Bytes of config.json or of the index; the largest published index is a third of that."""
@@ -246,6 +247,8 @@ def _one(names: list[str], suffix: str) -> list[str]:
 
 def _lay_out(name: str, folder: Folder) -> Files:
     config = next((read_json(folder.open(file), file) for file in CONFIGS if folder.has(file)), {})
+    if "model_cfg" in config:
+        config = from_open_clip(config)
     if name:
         return Files([name], folder.open, None, config)
     if index := next((index for index in INDEXES if folder.has(index)), ""):

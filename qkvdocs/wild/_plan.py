@@ -266,6 +266,11 @@ def _check_shapes(plan: Plan, names: Mapping[str, str]) -> None:
             f"{n_heads} * {v[1]} / {n_kv_heads} = {n_heads * v[1] / n_kv_heads:g}, got {shapes['W_O'][0]}. "
             f"{hint}"
         )
+    if plan.kind == "cross" and k == v and k[0] != q[0]:
+        raise LayoutError(
+            f"{names['k']} must take rows of the width d_model = {q[0]}, got {k[0]}: keys and values come from rows of "
+            f"another width. Read the matrices themselves: Checkpoint(…)[{names['k']!r}], shape (out, in)"
+        )
     for role, shape in (("k", k), ("v", v)):
         if shape != (q[0], k[1]):
             raise LayoutError(

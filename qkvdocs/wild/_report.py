@@ -7,7 +7,9 @@ from qkvdocs.errors import printable
 from qkvdocs.wild._adapters import Adapter
 from qkvdocs.wild._attentions import Attentions
 from qkvdocs.wild._compare import Compared
+from qkvdocs.wild._find import suggest
 from qkvdocs.wild._layers import SHOWN, few
+from qkvdocs.wild._layout import as_toml
 from qkvdocs.wild._plan import Plan
 from qkvdocs.wild._shards import shards
 
@@ -38,10 +40,20 @@ def report(attentions: Attentions) -> dict[str, Any]:
     return {
         "model_type": kind if isinstance(kind, str) else None,
         "modules": modules,
-        "refused": [{"module": path, "why": str(error)} for path, error in attentions.refused.items()],
+        "refused": [
+            {"module": path, "why": str(error), "layout": _suggested(attentions, path)}
+            for path, error in attentions.refused.items()
+        ],
         "other_layers": layers,
         **cache_bytes(modules),
     }
+
+
+def _suggested(attentions: Attentions, path: str) -> str:
+    """Give a layout to start from where the reason is that none is known."""
+    why = str(attentions.refused[path])
+    layout = suggest(attentions.checkpoint, path) if "declare" in why else None
+    return as_toml(layout) if layout else ""
 
 
 def cache_bytes(modules: list[dict[str, Any]]) -> dict[str, int]:
@@ -108,11 +120,16 @@ def lines(found: dict[str, Any], *, whole: bool = True) -> list[str]:
         text += [*_paragraph(alike), ""]
     for cached in found.get("cache", ()):
         kept = f"each keeps {cached['tokens']} tokens" if cached["bytes"] else "nothing of their own"
-        text.append(f"cache: {cached['layers']} {cached['kind']} layers, {kept}: {cached['bytes']} bytes")
+        noun = "layer" if cached["layers"] == 1 else "layers"
+        text.append(f"cache: {cached['layers']} {cached['kind']} {noun}, {kept}: {cached['bytes']} bytes")
     for shard in found.get("shards", ()):
         text += [shard["module"], *(f"  {line}" for line in shard["lines"]), ""]
     for refused in found["refused"]:
-        text += [f"{refused['module']}: refused", f"  {refused['why']}", ""]
+        text += [f"{refused['module']}: refused", f"  {refused['why']}"]
+        if refused["layout"]:
+            text += ["  a layout to start from, for --layout mine.toml:"]
+            text += [f"    {line}" for line in refused["layout"].splitlines()]
+        text.append("")
     for layers in found["other_layers"]:
         named = few(map(str, layers["layers"]), layers["count"])
         text += [f"{layers['stack']}.{{{named}}}: {layers['what']}"]
