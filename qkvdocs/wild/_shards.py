@@ -11,10 +11,8 @@ class Shard:
     """What a rank holds of one attention module, outputs counted from 0.
 
     Examples:
-        >>> from qkvdocs import wild
-        >>> plan = wild.read("tests/wild/fixtures/llama").plans["layers.0.self_attn"]
-        >>> [shard.columns for shard in wild.shards(plan, 2)]
-        [{'W_Q': (0, 8), 'W_K': (0, 4), 'W_V': (0, 4)}, {'W_Q': (8, 16), 'W_K': (4, 8), 'W_V': (4, 8)}]
+        >>> Shard(rank=0, columns={"W_Q": (0, 8), "W_K": (0, 4), "W_V": (0, 4)}, copies=1).columns["W_K"]
+        (0, 4)
     """
 
     rank: int
@@ -39,6 +37,12 @@ def shards(plan: Plan, ranks: int) -> list[Shard]:
 
     Raises:
         LayoutError: If the heads do not come out even.
+
+    Examples:
+        >>> from qkvdocs import wild
+        >>> plan = wild.read("tests/wild/fixtures/llama").plans["layers.0.self_attn"]
+        >>> [(shard.columns["W_K"], shard.copies) for shard in shards(plan, 4)]
+        [((0, 4), 2), ((0, 4), 2), ((4, 8), 2), ((4, 8), 2)]
     """
     if type(ranks) is not int or ranks < 1 or plan.n_heads % ranks:
         raise LayoutError(f"n_heads of {plan.path} must be a multiple of ranks={ranks}, got {plan.n_heads}")

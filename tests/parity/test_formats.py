@@ -296,3 +296,84 @@ def test_adapters_are_merged_as_peft_merges_them(
         for role in "qkvo":
             theirs = getattr(layer.self_attn, f"{role}_proj").weight.detach().numpy().T
             assert np.abs(getattr(weights, f"W_{role.upper()}") - theirs).max() < 1e-5, role
+
+
+def cut_qwen(fused: torch.Tensor, heads: int, kv: int) -> list[torch.Tensor]:
+    """Qwen 1: `query, key, value = mixed_x_layer.split(self.split_size, dim=2)`."""
+    return list(fused.split(fused.shape[-1] // 3, dim=-1))
+
+
+def cut_timm(fused: torch.Tensor, heads: int, kv: int) -> list[torch.Tensor]:
+    """Timm: `reshape(B, N, 3, num_heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)`."""
+    rows, width = fused.shape
+    parts = fused.reshape(1, rows, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4).unbind(0)
+    return [part[0].transpose(0, 1).reshape(rows, -1) for part in parts]
+
+
+def cut_internlm2(fused: torch.Tensor, heads: int, kv: int) -> list[torch.Tensor]:
+    """InternLM2: `rearrange("b q (h gs d) -> b q h gs d")`, then `:groups`, `-2` and `-1` of the axis `gs`."""
+    groups = heads // kv
+    parts = fused.reshape(len(fused), kv, 2 + groups, -1)
+    return [
+        part.reshape(len(fused), -1)
+        for part in (parts[..., :groups, :], parts[..., -2, :], parts[..., -1, :])
+    ]
+
+
+def cut_megatron(fused: torch.Tensor, heads: int, kv: int) -> list[torch.Tensor]:
+    """Megatron-core: `view(sq, b, ng, (np/ng + 2) * hn)`, then a split into `[np/ng * hn, hn, hn]`."""
+    width = fused.shape[-1] // (heads + 2 * kv)
+    parts = fused.view(len(fused), kv, -1).split([heads // kv * width, width, width], dim=-1)
+    return [part.reshape(len(fused), -1) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("cut", "name", "out", "kv", "config"),
+    [
+        (cut_qwen, "attn.c_attn", "attn.c_proj", 4, {"model_type": "qwen"}),
+        (cut_timm, "attn.qkv", "attn.proj", 4, {"architecture": "vit", "pretrained_cfg": {}}),
+        (cut_internlm2, "attention.wqkv", "attention.wo", 2, {"model_type": "internlm2"}),
+        (cut_megatron, "self_attention.linear_qkv", "self_attention.linear_proj", 2, {}),
+    ],
+)
+def test_families_outside_transformers_are_cut_as_their_code_cuts(
+    tmp_path: Path, cut: object, name: str, out: str, kv: int, config: dict[str, object]
+) -> None:
+    """Their code, as published, on the outputs of the fused matrix."""
+    fused, back = torch.nn.Linear(32, (4 + 2 * kv) * 8, bias=False), torch.nn.Linear(32, 32, bias=False)
+    stored = {
+        f"layers.0.{name}.weight": fused.weight.detach(),
+        f"layers.0.{out}.weight": back.weight.detach(),
+    }
+    torch.save(stored, tmp_path / "model.pt")
+    told = {"num_attention_heads": 4, "num_key_value_heads": kv, "hidden_size": 32, **config}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    [weights] = wild.read(tmp_path).values()
+    x = torch.randn(5, 32)
+    for ours, theirs in zip(weights.project(x.numpy()), cut(fused(x), 4, kv), strict=True):
+        assert np.abs(ours - theirs.detach().numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text", "mistral", "qwen3"])
+def test_the_cache_is_as_large_as_that_of_transformers(tmp_path: Path, kind: str) -> None:
+    """Bytes of its own cache after some tokens; a sliding layer keeps one token less there than its window."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from qkvdocs.wild._cache import cache_of
+
+    tokens, window, batch = 24, 8, 3
+    config = AutoConfig.for_model(
+        kind, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=8, num_hidden_layers=6,
+        intermediate_size=16, vocab_size=32, sliding_window=window,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config).eval()
+    model.save_pretrained(tmp_path)
+    with torch.no_grad():
+        held = model(torch.ones(batch, tokens, dtype=torch.long), use_cache=True).past_key_values
+    theirs = [layer.keys.nbytes + layer.values.nbytes for layer in held.layers]
+    kept = [layer.keys.shape[-2] for layer in held.layers]
+    rows = cache_of(wild.read(tmp_path), tokens, batch, "float32")
+    one = 2 * 2 * 8 * 4 * batch
+    ours = sorted(row["tokens"] for row in rows for _ in range(row["layers"]))
+    assert ours == sorted(window if count == window - 1 else count for count in kept)
+    assert sum(row["bytes"] for row in rows) == sum(theirs) + one * sum(count == window - 1 for count in kept)
