@@ -10,6 +10,7 @@ from qkvdocs.figures._cache import cache
 from qkvdocs.figures._consult import consult
 from qkvdocs.figures._exercise import exercise
 from qkvdocs.figures._flow import flow
+from qkvdocs.figures._hall import hall
 from qkvdocs.figures._heads import heads
 from qkvdocs.figures._heatmap import heatmap
 from qkvdocs.figures._lines import line_chart
@@ -25,6 +26,7 @@ __all__ = [
     "consult",
     "exercise",
     "flow",
+    "hall",
     "heads",
     "heatmap",
     "line_chart",

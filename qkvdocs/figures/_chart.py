@@ -1,6 +1,6 @@
 """Curves over one axis: axes, names at the ends of lines, and the places of all of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
 from math import ceil, floor, log10
 
@@ -67,19 +67,23 @@ class Chart:
         return f'<g class="level">{"".join(out)}</g>'
 
     def curves(
-        self, curves: Mapping[str, np.ndarray], edges: Mapping[str, tuple[np.ndarray, np.ndarray]]
+        self,
+        curves: Mapping[str, np.ndarray],
+        edges: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        wrong: Collection[str] = (),
     ) -> str:
         """Draw bands below, then curves, then all names."""
         below, above = [], []
         for number, (name, values) in enumerate(curves.items()):
+            kind = ("wrong" if name in wrong else "right") if wrong else f"s{number}"
             if name in edges:
                 under, over = edges[name]
                 outline = self.path(
                     np.concatenate([self.x, self.x[::-1]]), np.concatenate([over, under[::-1]])
                 )
-                below.append(f'<path class="band s{number}" d="{outline}Z"></path>')
-            above.append(f'<path class="curve s{number}" d="{self.path(self.x, values)}"></path>')
-            self.ends.append((self.up(values[-1]), f"s{number}", name))
+                below.append(f'<path class="band {kind}" d="{outline}Z"></path>')
+            above.append(f'<path class="curve {kind}" d="{self.path(self.x, values)}"></path>')
+            self.ends.append((self.up(values[-1]), kind, name))
         return "".join([*below, *above, *self._names()])
 
     def _names(self) -> list[str]:

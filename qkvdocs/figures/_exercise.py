@@ -109,9 +109,9 @@ def exercise(
     return (
         f'<div><qkv-practice id="{name}" class="qkv" data-plan="{escape(dumps(plan, separators=(",", ":")))}">'
         f"<p>{said}</p>{tables}"
-        f'<form><div class="qkv-row">{boxes}</div><p class="qkv-bar">{BUTTONS}{OWN if own else ""}</p>'
+        f'<form><div class="qkv-row">{boxes}</div><div class="qkv-bar">{BUTTONS}{OWN if own else ""}</div>'
         f'{UNCHECKED}<p role="status" class="qkv-verdict"></p></form>'
-        f'<details class="success"><summary>Unfold when you have your own answer</summary>{worked}{after}</details>'
+        f'<details class="qkv-answer"><summary>Unfold when you have your own answer</summary>{worked}{after}</details>'
         "</qkv-practice></div>"
     )
 

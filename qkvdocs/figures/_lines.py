@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from html import escape
 
 import numpy as np
@@ -21,6 +21,7 @@ def line_chart(
     *,
     bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     levels: Mapping[str, float] | None = None,
+    wrong: Collection[str] = (),
     low: float | None = None,
     high: float | None = None,
     x_label: str = "x",
@@ -35,6 +36,7 @@ def line_chart(
         series: A curve for each name, shape `(points,)`; from 1 to 4.
         bands: For some of these names, the lower and the upper edge of a band around the curve.
         levels: Named values to compare with, drawn as dotted lines.
+        wrong: Names of curves of what is done wrong: they are dashed, and the others whole, as in the bug clinic.
         low: Where the upright axis begins; at the least of all values if left out.
         high: Where it ends; at the greatest of all values if left out.
         x_label: What stands below the axis.
@@ -48,13 +50,16 @@ def line_chart(
     Raises:
         ShapeError: If there are too few or too many curves or points, or a curve does not fit to `x`.
         DTypeError: If a value is not a finite number.
-        QKVError: If `x` does not increase, a band misses its curve or has none, or a value is outside of the axis.
+        QKVError: If `x` does not increase, a band misses its curve or has none, a wrong one is none of them, or a
+            value is outside of the axis.
 
     Examples:
         >>> html = line_chart([0, 1, 2], {"falls": [4, 2, 1]}, bands={"falls": ([3, 1, 0], [5, 3, 2])}, low=0)
         >>> "<td>2 (1 to 3)</td>" in html
         True
     """
+    if unknown := {*wrong} - {*series}:
+        raise QKVError(f"wrong must name curves = {', '.join(series)}, got {sorted(unknown)}")
     if not 1 <= len(series) <= MOST:
         raise ShapeError(f"series must be from 1 to {MOST}, got {len(series)}")
     places = _curve("x", x)
@@ -81,7 +86,7 @@ def line_chart(
         got = f"{fmt(every.min())} to {fmt(every.max())}"
         raise QKVError(f"values must be from low to high = {fmt(low)} to {fmt(high)}, got {got}")
     chart = Chart(places, (float(low), float(high)), write, [*curves, *(levels or {})])
-    drawn = chart.axes(x_label, y_label) + chart.levels(levels or {}) + chart.curves(curves, edges)
+    drawn = chart.axes(x_label, y_label) + chart.levels(levels or {}) + chart.curves(curves, edges, wrong)
     names = ", ".join(curves)
     svg = (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '

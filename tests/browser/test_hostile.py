@@ -23,6 +23,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "consult": lambda: figures.consult(
         [BAD], Q=ONE, K=ONE, V=ONE, scores=[[5 / 2**0.5]], pattern=[[1]], context=ONE, at=0, name="a"
     ),
+    "hall": lambda: figures.hall([BAD], at=0, graders={BAD: [1]}, cards={"key": BAD}),
     "heads": lambda: figures.heads(np.eye(2), {BAD: lambda x: split_heads(x, 1)}, tokens=[BAD, "b"]),
     "heatmap": lambda: figures.heatmap(TWO, rows=[BAD, "b"], columns=[BAD, "b"]),
     "line_chart": lambda: figures.line_chart(

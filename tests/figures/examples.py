@@ -8,6 +8,7 @@ from qkvdocs.figures import (
     cache,
     consult,
     flow,
+    hall,
     heads,
     heatmap,
     line_chart,
@@ -128,6 +129,26 @@ def consulted():
     return consult(words, **given, at=4, name="asked", caption="A head of random numbers.")
 
 
+def examined():
+    """The hall with the cards of one student."""
+    words = ["the", "students", "read", "the", "question", "before", "they", "answered", "it"]
+    cards = {"query": "what is meant?", "key": "a thing", "value": "what was asked"}
+    return hall(words, at=8, cards=cards, caption="Three cards.")
+
+
+def graded():
+    """The same hall, asked by two graders."""
+    words = ["the", "cat", "sat", "and", "it", "slept"]
+    pattern = softmax(np.random.default_rng(3).normal(size=(6, 6)) * 2)
+    return hall(words, at=4, graders={"first": pattern[4], "second": pattern[5]}, caption="Two graders.")
+
+
+def walled():
+    """Cards on the wall, while one student has just come."""
+    words = ["the", "students", "read", "the", "question", "before", "they", "answered", "it"]
+    return hall(words, at=6, wall=7, caption="Keys and values are kept.")
+
+
 GALLERY = {
     "product": product,
     "column": column,
@@ -141,5 +162,8 @@ GALLERY = {
     "visibility": seen,
     "ribbons": asked,
     "consult": consulted,
+    "hall": examined,
+    "graders": graded,
+    "wall": walled,
 }
 FLOW = flow([["x = [2, 3]", f"W_{name}", name.lower()] for name in "QKV"])

@@ -11,6 +11,7 @@ from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures import (
     cache,
     flow,
+    hall,
     heads,
     heatmap,
     line_chart,
@@ -22,7 +23,20 @@ from qkvdocs.figures import (
 )
 from qkvdocs.figures._ribbons import evens
 from qkvdocs.numbers import even
-from tests.figures.examples import FLOW, GALLERY, W_K, W_Q, W_V, X, attention, column, product, split, stored
+from tests.figures.examples import (
+    FLOW,
+    GALLERY,
+    W_K,
+    W_Q,
+    W_V,
+    X,
+    attention,
+    column,
+    product,
+    split,
+    stored,
+    walled,
+)
 
 x, W = np.array([2, 3]), np.array([[1, 10], [0, -1]])
 REFUSED = {
@@ -180,6 +194,22 @@ REFUSED = {
         QKVError,
         "rows of V stored before step 1 must stay as they were",
     ),
+    "a student who is not there": (
+        lambda: hall(["the", "cat"], at=2),
+        QKVError,
+        "at and wall must be within the words = 2, got 2 and 0",
+    ),
+    "an empty hall": (lambda: hall([], at=0), ShapeError, "words must be from 1 to 48, got 0"),
+    "a fourth card": (
+        lambda: hall(["the"], at=0, cards={"output": "x"}),
+        QKVError,
+        "cards must be of query, key, value, got ['output']",
+    ),
+    "a wrong curve that is none": (
+        lambda: line_chart([0, 1], {"a": [0, 1]}, wrong=["b"]),
+        QKVError,
+        "wrong must name curves = a, got ['b']",
+    ),
     "no curve": (lambda: line_chart([0, 1], {}), ShapeError, "series must be from 1 to 4, got 0"),
     "five curves": (
         lambda: line_chart([0, 1], {name: [0, 1] for name in "abcde"}),
@@ -294,6 +324,82 @@ def test_each_figure_has_a_caption_and_its_words(name):
     assert re.search(r"This figure in words</summary><(p|ul|ol)>", html)
     assert "\n\n" not in html
     assert html == GALLERY[name]()
+
+
+def test_the_matrix_stands_between_its_boxes():
+    """Its sizes are those that meet and those that stay; boxes are as wide and high as their sizes, in one unit."""
+    html = shape_flow([("X", (2, 4), "seq d_model"), ("Q = X W_Q", (2, 3), "seq d_head")])
+    assert re.findall(r"<li>(.*?)</li>", html.split("<ol>")[1]) == [
+        "X has seq 2, d_model 4", "W_Q has d_model 4, d_head 3", "Q has seq 2, d_head 3",
+    ]  # fmt: skip
+    assert re.findall(r'data-sign="(.*?)"', html) == ["", "×", "="]
+    sizes = [
+        (float(w), float(h)) for w, h in re.findall(r'<rect [^>]*width="([\d.]+)" height="([\d.]+)"', html)
+    ]
+    assert np.allclose(np.array(sizes) / sizes[0][0] * 4, [(4, 2), (3, 4), (3, 2)])
+    assert "drawn to one scale" in html
+    assert "drawn to one scale" not in shape_flow([("X", (2, 400), "seq d_model")])
+
+
+@pytest.mark.parametrize(
+    "vectors", [{"q": [3, 3], "a": [5, 0], "b": [2, 2], "c": [-1, 2]}, {"q": [1, -2], "k": [0, 0]}]
+)
+def test_the_shadow_of_an_arrow_falls_on_the_query(vectors):
+    """In pixels: each bar has the direction of the query and the length that times the query's is the dot product."""
+    html = vectors_on_axes(vectors)
+    arrows = dict.fromkeys(vectors)
+    for name, path in zip(
+        vectors, re.findall(r'<g class="v\d[^"]*"><(?:path d="M([^"M]*)|circle)', html), strict=True
+    ):
+        tail, tip = (
+            ([float(v) for v in at.split()] for at in path.split("L")[:2]) if path else ([0, 0], [0, 0])
+        )
+        arrows[name] = np.subtract(tip, tail)
+    q = arrows.pop("q")
+    unit = np.hypot(*q) / np.hypot(*vectors["q"])
+    bars = re.findall(
+        r'class="fall" d="M([^"]*)L([^"]*)"></path><path class="bar" d="M([^"]*)L([^"]*)"', html
+    )
+    for (name, arrow), bar in zip(arrows.items(), bars, strict=True):
+        assert np.allclose(arrow, unit * np.array(vectors[name]) * [1, -1], atol=0.2), (
+            "both axes have one unit"
+        )
+        tip, foot, begin, end = (np.array([float(v) for v in at.split()]) for at in bar)
+        assert np.allclose(foot, end)
+        assert (end - begin) @ q / unit**2 == pytest.approx(np.dot(vectors[name], vectors["q"]), abs=0.05)
+        assert abs((tip - foot) @ q) < 0.2 * np.hypot(*q), "a line down stands upright on the query"
+
+
+def test_an_arrow_of_no_length_is_a_dot():
+    """It has no direction that could be drawn."""
+    html = vectors_on_axes({"q": [0, 0], "k": [1, 2]})
+    assert re.search(r'<g class="v0 q"><circle', html)
+    assert "shadow" not in html
+
+
+def test_graders_ribbons_are_as_thick_as_their_shares():
+    """One for each word that gets something, but for the one who asks."""
+    html = hall(["the", "cat", "it"], at=2, graders={"a": [0.25, 0.5, 0.25], "b": [0, 0, 1]})
+    assert [float(width) for width in re.findall(r'class="asks"[^>]*stroke-width:([\d.]+)', html)] == [3.5, 7]
+    assert re.findall(r'class="share"[^>]*>([\d.]+)<', html) == ["0.25", "0.50", "0.25", "1.00"]
+    assert "a, it asks: cat 0.50, the 0.25, it 0.25</li>" in html
+
+
+def test_the_wall_has_the_cards_that_are_kept():
+    """A key and a value for each of the words that came, one query in hand, and nobody who has not come yet."""
+    html = hall(["a", "b", "c", "d", "e"], at=2, wall=3)
+    cards = re.findall(r'<text class="card"[^>]*>(.)<', html)
+    assert sorted(cards) == ["k", "k", "k", "q", "v", "v", "v"]
+    assert html.count('class="absent"') == 2
+    assert "on the wall, key and value of: a, b, c; no query is kept" in html
+    assert len(walled()) < 8192
+
+
+def test_what_is_wrong_is_dashed():
+    """And what is right is whole, by name, as in the bug clinic."""
+    html = line_chart([0, 1], {"peeks": [2, 0], "honest": [2, 1]}, wrong=["peeks"])
+    assert re.findall(r'<path class="curve (\w+)"', html) == ["wrong", "right"]
+    assert re.findall(r'class="name (\w+)"[^>]*>(\w+)<', html) == [("right", "honest"), ("wrong", "peeks")]
 
 
 def test_the_exact_words():
