@@ -37,9 +37,8 @@ def finish(site: Path, docs: Path) -> None:
     for name in settings.assets:
         package, _, inside = name.partition("/")
         (assets / Path(name).name).write_bytes(files(package).joinpath(inside).read_bytes())
-    for worker in (assets / "javascripts" / "workers").glob(
-        "search.*.js"
-    ):  # by a name that templates can know
+    # By a name that templates can know.
+    for worker in (assets / "javascripts" / "workers").glob("search.*.js"):
         worker.replace(worker.with_name("search.js"))
     place_all(docs.parent, docs, site / "runtime")
 
