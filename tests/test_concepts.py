@@ -44,8 +44,8 @@ def test_every_lesson_uses_a_concept() -> None:
 
 
 REFUTED = re.compile(
-    r"^\*\*Common wrong answer:\*\* “[^\n]+”\n\n"
-    r'```python exec="on"[^\n]* title="refuted: [^\n]+\n(?:(?!```)[^\n]*\n)*?\s*assert ',
+    r"^ *\*\*Common wrong answer:\*\* “[^\n]+”\n\n"
+    r' *```python exec="on"[^\n]* title="refuted: [^\n]+\n(?:(?! *```)[^\n]*\n)*?\s*assert ',
     re.M,
 )
 
