@@ -36,8 +36,7 @@
 	}
 	// What scrolls sideways can be reached by keyboard.
 	const reach = () => all("pre > code").forEach((code) => code.scrollWidth > code.clientWidth ? (code.tabIndex = 0) : code.removeAttribute("tabindex"));
-	addEventListener("resize", reach);
-	reach();
+	for (const event of ["load", "resize"]) addEventListener(event, reach);
 
 	// An address names the place, and of a figure the numbers too.
 	const share = (id) => {
