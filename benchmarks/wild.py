@@ -4,7 +4,8 @@
 
 Writes a LLaMA-shaped checkpoint of several sizes into FOLDER (16 GB with all copies; they are kept), then reads one
 layer with each library in a fresh process, cold (page cache dropped) and warm. `--record` rewrites the
-measurements that the pages show.
+measurements that the pages show. `--formats` asks the other question of every format that is read lazily: whether
+time and memory of one layer stay as they are while the file grows sixteenfold (1.4 GB in all).
 """
 
 # ruff: noqa: E501  # what is printed, a line each
@@ -130,10 +131,12 @@ def drop_cache(folder: Path) -> None:
             os.close(descriptor)
 
 
-def measure(code: str, root: Path, layers: int, repeats: int = 3) -> dict[str, float]:
+def measure(
+    code: str, root: Path, layers: int, repeats: int = 3, shard: Path | None = None
+) -> dict[str, float]:
     """Run one method cold once and warm a few times, each in a fresh process."""
     folder = root / str(layers)
-    shard = next(iter(sorted(folder.glob("*.safetensors"))))
+    shard = shard or next(iter(sorted(folder.glob("*.safetensors"))))
     script = WRAP.format(
         folder=str(folder), shard=str(shard), pickle=str(root / f"{layers}.bin"), layers=layers, code=code
     )
@@ -153,6 +156,64 @@ def measure(code: str, root: Path, layers: int, repeats: int = 3) -> dict[str, f
     }
 
 
+FORMATS = ("safetensors", "gguf", "pt", "npz")
+COUNTS = (1, 4, 16)
+"""Layers of 17 MB in the file of a format."""
+
+
+def make_format(path: Path, layers: int) -> None:
+    """Write layers of 1024 in one of the formats, half precision."""
+    if path.exists():
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from qkvdocs import wild
+    from tests.wild import test_gguf, test_torch
+
+    noise = np.random.default_rng(0).standard_normal((1024, 1024)).astype("<f2")
+    names = {"safetensors": "model.layers.{}.self_attn.{}_proj.weight", "gguf": "blk.{}.attn_{}.weight"}
+    name = names.get(path.suffix[1:], names["safetensors"])
+    arrays = {name.format(n, role): noise for n in range(layers) for role in "qkvo"}
+    arrays = {key.replace("attn_o.", "attn_output."): array for key, array in arrays.items()}
+    arrays |= {
+        f"layers.{n}.mlp.{part}.weight": noise
+        for n in range(layers)
+        for part in ("up", "gate", "down", "more")
+    }
+    if path.suffix == ".safetensors":
+        wild.save(path, arrays)
+    elif path.suffix == ".gguf":
+        test_gguf.write(path, arrays, "F16", arch="qwen2")
+    elif path.suffix == ".pt":
+        test_torch.save(path, arrays)
+    else:
+        np.savez(path, **arrays)
+
+
+def formats(root: Path) -> bool:
+    """Print what one layer costs in files of growing size, and say whether it stays the same."""
+    root.mkdir(parents=True, exist_ok=True)
+    flat = True
+    for kind in FORMATS:
+        rows = []
+        for layers in COUNTS:
+            path = root / f"{layers}.{kind}"
+            make_format(path, layers)
+            at = "blk.0" if kind == "gguf" else "model.layers.0.self_attn"
+            code = (
+                f"from qkvdocs import wild\nq = wild.read({str(path)!r}, n_heads=8, n_kv_heads=8)[{at!r}]\n"
+                "result = [part.copy() for part in (q.W_Q, q.W_K, q.W_V, q.W_O)]"
+            )
+            rows.append((path.stat().st_size, measure(code, root, 0, shard=path)))
+        for size, row in rows:
+            print(
+                f"{kind:12} {size / 1e6:6.0f} MB: warm {row['warm_s']:.3f} s, grown {row['grown_bytes'] / 1e6:.0f} MB"
+            )
+        grown = [row["grown_bytes"] for _, row in rows]
+        flat &= max(grown) < 1.1 * min(grown) + 2e6
+    print("memory is flat in file size" if flat else "memory GROWS with the file")
+    return flat
+
+
 def main() -> None:
     """Measure all, print a table, record it if asked."""
     parser = argparse.ArgumentParser(
@@ -160,7 +221,10 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--formats", action="store_true")
     asked = parser.parse_args()
+    if asked.formats:
+        sys.exit(0 if formats(asked.folder) else 1)
     for layers in LAYERS:
         make(asked.folder / str(layers), layers)
     make_pickle(asked.folder / str(MAIN), asked.folder / f"{MAIN}.bin")
