@@ -35,7 +35,7 @@ EVALUATIONS = {
     "clinic": Evaluation(("qkvdocs/clinic", "qkvdocs/core", "tests/clinic"), (*PYTEST, "tests/clinic")),
     "wild": Evaluation(
         ("qkvdocs/wild", "tests/wild"),
-        (*PYTEST, *(f"tests/wild/test_{name}.py" for name in ("fuzz", "gguf", "torch", "npz"))),
+        (*PYTEST, *(f"tests/wild/test_{name}.py" for name in ("fuzz", "gguf", "torch", "npz", "quantised"))),
     ),
 }
 

@@ -122,8 +122,10 @@ ATLAS: tuple[Layout, ...] = (
         "q_proj, k_proj, v_proj", "q_proj.{} k_proj.{} v_proj.{}",
         "o_proj.{}", "out_proj.{}", "dense.{}", "proj.{}", "projection_layer.{}", "Wo.{}",
     ),
-    _separate("query, key, value", "query.{} key.{} value.{}", "dense.{}", "proj.{}"),
-    _separate("self.query, key, value", "self.query.{} self.key.{} self.value.{}", "output.dense.{}"),
+    _separate("query, key, value", "query.{} key.{} value.{}", "dense.{}", "proj.{}", "output.{}", "out_proj.{}"),
+    _separate(
+        "self.query, key, value", "self.query.{} self.key.{} self.value.{}", "output.dense.{}", "output.{}",
+    ),
     _separate("DeBERTa-v2", "self.query_proj.{} self.key_proj.{} self.value_proj.{}", "output.dense.{}"),
     _separate(
         "attention.query, key, value", "attention.query.{} attention.key.{} attention.value.{}",

@@ -15,7 +15,8 @@ Weights = TypeVar("Weights", bound=QKVWeights)
 def pairs_to_halves(weights: Weights, d_rotary: int | None = None) -> Weights:
     """Reorder W_Q, W_K and their biases from Meta's order to that of Hugging Face.
 
-    Queries are reordered in `n_heads` heads and keys in `n_kv_heads`. Values are not rotated and stay.
+    Queries are reordered in `n_heads` heads and keys in `n_kv_heads`. Values are not rotated and stay. A norm on q
+    or k that has a weight for each entry of a head must be reordered alike; it is not among these weights.
 
     Args:
         weights: A layer that is rotated in pairs.

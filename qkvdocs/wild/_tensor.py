@@ -45,7 +45,7 @@ class Tensor:
 def as_numbers(array: np.ndarray, dtype: str) -> np.ndarray:
     """Turn bit patterns of bfloat16 into float32; what is read stays read-only."""
     if dtype == "BF16":
-        array = widen_bf16(array)
+        array = np.asarray(widen_bf16(array))  # a single number would come as no array
     array.flags.writeable = False
     return array
 

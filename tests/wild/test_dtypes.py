@@ -122,3 +122,13 @@ def test_numpy_cannot_hold_float8(tmp_path: Path) -> None:
     )
     with pytest.raises(DTypeError, match="a must be stored as numbers that numpy can hold, got F8_E4M3"):
         wild.Checkpoint(tmp_path / "a.safetensors")["a"]
+
+
+def test_a_single_bfloat16_number(tmp_path: Path) -> None:
+    """An array without axes stays one, read-only as all others."""
+    entry = {"one": {"dtype": "BF16", "shape": [], "data_offsets": [0, 2]}}
+    (tmp_path / "model.safetensors").write_bytes(raw(entry, b"\xc0\x3f"))
+    found = wild.Checkpoint(tmp_path)["one"]
+    assert found.shape == ()
+    assert float(found) == 1.5
+    assert not found.flags.writeable

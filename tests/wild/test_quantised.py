@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qkvdocs import __main__, wild
-from qkvdocs.errors import CheckpointError, DTypeError, LayoutError
+from qkvdocs.errors import CheckpointError, DTypeError, LayoutError, QKVError
+from tests.sample import times
 from tests.wild.conftest import random, raw
 
 D, OUT, GROUP = 32, 16, 8
@@ -279,3 +282,51 @@ def test_what_is_not_read_says_so(tmp_path: Path) -> None:
         }
     with pytest.raises(LayoutError, match="quantised by compressed-tensors"):
         wild.read(write(tmp_path, stored, CONFIG))
+
+
+DTYPES = ("F32", "F16", "I32", "U32", "I64", "I8", "U8", "F8_E4M3", "BF16")
+SIZES = {
+    "F32": "<f4",
+    "F16": "<f2",
+    "I32": "<i4",
+    "U32": "<u4",
+    "I64": "<i8",
+    "I8": "i1",
+    "U8": "u1",
+    "F8_E4M3": "u1",
+    "BF16": "<u2",
+}
+
+
+@settings(max_examples=times(400), deadline=None)
+@given(
+    name=st.sampled_from(sorted(FORMATS)), part=st.integers(0, 9), kind=st.sampled_from(DTYPES),
+    shape=st.lists(st.sampled_from([0, 1, 2, 4, 8, 16, 32, 64]), max_size=3), fill=st.integers(0, 255), gone=st.booleans(),
+)  # fmt: skip
+def test_any_part_may_be_of_another_kind(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    part: int,
+    kind: str,
+    shape: list[int],
+    fill: int,
+    gone: bool,
+) -> None:
+    """A part that is missing, of another dtype, another shape, other numbers: values, or an error of ours."""
+    make, more, _ = FORMATS[name]
+    stored, _ = module(make, {"q_proj": D, "k_proj": OUT, "v_proj": OUT, "o_proj": D})
+    keys = [key for key in stored if "q_proj" in key]
+    key = keys[part % len(keys)]
+    if gone:
+        del stored[key]
+    else:
+        stored[key] = (
+            kind,
+            np.full((*shape, np.dtype(SIZES[kind]).itemsize), fill, "u1").view(SIZES[kind])[..., 0],
+        )
+    try:
+        folder = write(tmp_path_factory.getbasetemp(), stored, {**CONFIG, **more})
+        with np.errstate(all="ignore"):
+            assert wild.read(folder)["layers.0.self_attn"].W_Q.size > 0
+    except QKVError:
+        pass
