@@ -19,6 +19,7 @@ import pytest
 from qkvdocs import wild
 from qkvdocs.errors import CheckpointError
 from qkvdocs.wild import _remote
+from tests.wild import test_gguf, test_torch
 from tests.wild.conftest import CONFIG, FIXTURES, llama, random
 
 fsspec = pytest.importorskip("fsspec")
@@ -50,7 +51,7 @@ class Server(BaseHTTPRequestHandler):
         assert asked
         status, first, last = 206, int(asked[1]), min(int(asked[2]), len(data) - 1)
         part = data[first : last + 1]
-        later = first > 0 and path.suffix == ".safetensors"
+        later = first > 0 and path.suffix != ".json"
         told = f"bytes {first}-{last}/{len(data)}"
         if manner == "ignores ranges":
             status, part, told = 200, data, ""
@@ -306,3 +307,39 @@ def test_what_is_wrong_with_an_answer_is_told_as_such(make: Make, serve: Callabl
     folder = make(llama(), json.dumps({**CONFIG, "x": "x" * 99}))
     with pytest.raises(CheckpointError, match=r"^http://\S+/config.json must answer the range"):
         wild.read(serve(folder, "another range of JSON"))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        (
+            "model.gguf",
+            lambda path: test_gguf.write(path, {**test_gguf.stored(), "before": random(500, 500)}),
+        ),
+        ("model.pt", lambda path: test_torch.save(path, {"before": random(500, 500), **llama()})),
+        ("model.npz", lambda path: np.savez(path, before=random(500, 500), **llama())),
+    ],
+)
+def test_other_formats_come_by_their_ranges_too(
+    tmp_path: Path, serve: Callable[..., str], name: str, write: Callable[[Path], object]
+) -> None:
+    """The same arrays as from disk; what is not asked for stays there."""
+    write(tmp_path / name)
+    heads = {} if name == "model.gguf" else {"n_heads": 4, "n_kv_heads": 2}
+    attentions, local = wild.read(f"{serve(tmp_path)}/{name}", **heads), wild.read(tmp_path / name, **heads)
+    for path, weights in local.items():
+        for letter in ("W_Q", "W_K", "W_V", "W_O"):
+            assert np.array_equal(getattr(attentions[path], letter), getattr(weights, letter))
+    sent = sum(size for _, size in serve.sent)  # type: ignore[attr-defined]
+    whole = (tmp_path / name).stat().st_size
+    assert sent < whole - 900_000 or name == "model.gguf"
+
+
+@pytest.mark.parametrize("manner", sorted(set(UNTRUE) - {"another range of JSON"}))
+def test_a_torch_file_from_a_server_that_lies_is_refused(
+    tmp_path: Path, serve: Callable[..., str], manner: str
+) -> None:
+    """The same answers, in the same words, as for safetensors."""
+    test_torch.save(tmp_path / "model.pt", llama())
+    with pytest.raises(CheckpointError, match=UNTRUE[manner]):
+        wild.read(f"{serve(tmp_path, manner)}/model.pt", n_heads=4, n_kv_heads=2)["layers.0.self_attn"]
