@@ -164,7 +164,7 @@ BREAKS: dict[str, str] = {
 }
 """Tensor names of attention that has no W_Q, W_K and W_V to give, and why."""
 
-ADAPTER = "an adapter, which is added to a checkpoint and is none itself. Merge it into its base first"
+ADAPTER = "an adapter, which is added to a checkpoint and is none itself. Give it with its base: read(base, adapter=…)"
 WRAPPED = "a weight inside an adapter. Merge the adapter first"
 PACKED = "a weight quantised {}: it means nothing without its scales. Use the checkpoint before quantisation"
 ADDED: dict[str, str] = {
