@@ -49,7 +49,7 @@ BLOCKS = {
 """Number of the type -> its name, entries of a block, bytes of a block."""
 PERMUTED = frozenset({
     "llama", "deci", "baichuan", "xverse", "internlm2", "minicpm", "olmo", "granite", "granitemoe",
-    "granitehybrid", "smollm3", "arcee", "mistral3",
+    "granitehybrid", "smollm3", "arcee", "mistral3", "bailingmoe", "arctic", "llada",
 })  # fmt: skip
 """Architectures whose rows of W_Q and W_K the converter of llama.cpp puts from halves into pairs."""
 NAMES = {
@@ -269,5 +269,6 @@ def _config(values: dict[str, Any]) -> dict[str, Any]:
         for theirs, ours in NAMES.items()
         if (value := values.get(f"{prefix}.{theirs}")) is not None
     }
-    rows = {"rows": "pairs"} if kind in PERMUTED else {}
+    pixtral = kind == "clip" and values.get("clip.projector_type") == "pixtral"
+    rows = {"rows": "pairs"} if kind in PERMUTED or pixtral else {}
     return {"model_type": kind, **found, **rows}
