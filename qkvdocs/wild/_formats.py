@@ -1,6 +1,7 @@
 # Files that are taken for a checkpoint and are none, and what to do about them. Pickles can run code when loaded:
 # they are never opened.
 
+import re
 from fnmatch import fnmatchcase
 
 from qkvdocs.errors import CheckpointError
@@ -34,6 +35,13 @@ STARTS = {
 }
 SNIFF = 262
 """Bytes that tell formats apart; a tar archive is told by the last of them."""
+LOOKS = {
+    re.compile(rb"....TFL3", re.S): SUFFIXES[".tflite"],
+    re.compile(rb"....ET\d\d", re.S): SUFFIXES[".pte"],
+    re.compile(rb"[\x81-\x8f][\xa1-\xbf]|[\x81-\x8f]\xd9.[a-zA-Z_]", re.S): SUFFIXES[".msgpack"],
+    re.compile(rb"\x08[\x01-\x1f]\x12"): SUFFIXES[".onnx"],
+}
+"""How files of further formats begin, where they cannot be told by a few fixed bytes."""
 READ = {
     ".safetensors": "",
     ".gguf": "GGUF",
@@ -71,6 +79,9 @@ def refuse_start(name: str, start: bytes) -> None:
     """Refuse a file that begins like another format."""
     if start[257:262] == b"ustar":
         start = b"tar"
+    looks = next((what for look, what in LOOKS.items() if look.match(start) and start[8:9] != b"{"), "")
+    if looks:
+        raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {looks}")
     for begin, what in STARTS.items():
         if start.startswith(begin):
             raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {what}")

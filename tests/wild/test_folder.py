@@ -158,6 +158,22 @@ def test_other_formats_are_refused_by_name(tmp_path: Path, name: str, match: str
 
 
 @pytest.mark.parametrize(
+    ("start", "match"),
+    [
+        (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\x1c\0\0\0TFL3", "TensorFlow Lite"), (b"\x1c\0\0\0ET12", "ExecuTorch"),
+        (b"\x81\xa5model\x80", "flax's msgpack"), (b"\x08\x09\x12\x07pytorch", "ONNX, a graph"),
+        (b"<!DOCTYPE html>", "a page of HTML"), (b"version https://git-lfs.github.com", "git lfs pull"),
+        (b"\x88\xa1\0\0\0\0\0\0{\"a\":", "at least as long as its header"),
+    ],
+)  # fmt: skip
+def test_what_is_called_otherwise_is_known_by_its_content(tmp_path: Path, start: bytes, match: str) -> None:
+    """A file of another format under the name of a checkpoint; one that is cut short is still called that."""
+    (tmp_path / "model.bin").write_bytes(start + bytes(300))
+    with pytest.raises(CheckpointError, match=match):
+        wild.read(tmp_path / "model.bin")
+
+
+@pytest.mark.parametrize(
     "start", [b"\x80\x04.", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."]
 )
 def test_a_bare_pickle_is_named(tmp_path: Path, start: bytes) -> None:
