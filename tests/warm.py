@@ -23,8 +23,8 @@ from qkvdocs.engine.pages import _forge
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "mkdocs.commands.build", "mkdocs.config.defaults", "mkdocs.contrib.search", "mkdocs.livereload", "pytest",
-    "qkvdocs.engine.checks._build", "qkvdocs.engine.checks._ledger", "material.plugins.search.plugin",
+    "mkdocs.commands.build", "mkdocs.config.defaults", "mkdocs.livereload", "pytest",
+    "qkvdocs.engine.checks._build", "qkvdocs.engine.checks._ledger",
     "markdown.extensions.admonition", "markdown.extensions.attr_list", "markdown.extensions.md_in_html",
     "markdown.extensions.tables", "markdown.extensions.toc", "pymdownx.arithmatex", "pymdownx.highlight",
     "pymdownx.superfences", "pymdownx.tabbed", "qkvdocs.engine.pages._hooks",

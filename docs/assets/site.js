@@ -68,25 +68,42 @@
 	}, { rootMargin: "999999px 0px -75%" });
 	heads.forEach((head) => seen.observe(head));
 
-	// The index and its worker come with the first letter.
-	const { base, search } = JSON.parse(document.getElementById("__config").textContent);
-	const here = (path) => new URL(path, new URL(base.replace(/\/?$/, "/"), location)).href;
-	const index = () => location.protocol !== "file:" ? fetch(here("search/search_index.json")).then((r) => r.json())
-		: new Promise((done) => body.append(make("script", { src: here("search/search_index.js"), onload: () => done(window.__index) })));
-	let engine;
-	const start = () => (engine ??= index().then(async (data) => {
-		const worker = new Worker(search), waiting = [];
-		worker.onmessage = (event) => waiting.shift()(event.data.data);
-		const ask = (type, data) => new Promise((done) => { waiting.push(done); worker.postMessage({ type, data }); });
-		await ask(0, { options: {}, ...data });
-		const titles = new Map(data.docs.map((doc) => [doc.location, doc.title]));
-		return async (words) => (await ask(2, words)).items.flatMap((page) =>
-			page.toSorted((a, b) => b.score - a.score).slice(0, 2).filter((doc, at) => !at || doc.score > 1)
-				.map((doc) => ({ ...doc, page: doc.location.includes("#") ? titles.get(doc.location.split("#")[0]) : "" })));
-	}));
-	// Of the index's HTML only the marks of words that were found are kept.
-	const plain = (html) => html.replace(/<(?!\/?mark\b)[^>]*>/g, " ").replace(/<mark[^>]*>/g, "<mark>");
-	const words = (tag, className, html) => make(tag, { className, innerHTML: plain(html) });
+	// The index comes with the first letter: of each section its place, its title and its words.
+	const { base } = JSON.parse(document.getElementById("__config").textContent);
+	const here = (path) => new URL(path, new URL(`${base}/`, location)).href;
+	const fetched = () => location.protocol !== "file:" ? fetch(here("search/index.json")).then((r) => r.json())
+		: new Promise((done) => body.append(make("script", { src: here("search/index.js"), onload: () => done(window.__index) })));
+	const start = async () => {
+		const titles = new Map(), index = await fetched();
+		for (const [at, title] of index) titles.has(at.split("#")[0]) || titles.set(at.split("#")[0], title);
+		return index.map(([at, title, text]) => {
+			const page = titles.get(at.split("#")[0]);
+			return { at, title: page === title ? title : `${page} › ${title}`, own: title, page, text };
+		});
+	};
+	// What is sought begins a word. Rare words count more, and words of a title more than words below it.
+	const sought = (query) => (query.match(/[\p{L}\p{N}_]+/gu) ?? []).map((word) => RegExp(`(?<![\\p{L}\\p{N}])${word}`, "giu"));
+	const count = (text, word) => text.match(word)?.length ?? 0;
+	let index;
+	const find = async (query) => {
+		const all = await (index ??= start()), words = sought(query);
+		const rows = all.map((doc) => words.map((word) => 6 * count(doc.own, word) + 2 * count(doc.page, word) + Math.log2(1 + count(doc.text, word))));
+		const rare = words.map((_, at) => Math.log(1 + all.length / (1 + rows.filter((row) => row[at]).length)));
+		const found = all.map((doc, at) => ({ ...doc, score: rows[at].every(Boolean) ? rows[at].reduce((sum, n, i) => sum + n * rare[i], 0) : 0 }));
+		const taken = new Map(), few = ({ page }) => taken.set(page, (taken.get(page) ?? 0) + 1).get(page) < 3;
+		return words.length ? found.filter((doc) => doc.score).sort((a, b) => b.score - a.score).filter(few) : [];
+	};
+	const marked = (tag, text, words) => {
+		const spans = words.flatMap((word) => [...text.matchAll(word)].map((m) => [m.index, m.index + m[0].length])).sort((a, b) => a[0] - b[0]);
+		const parts = [];
+		let end = 0;
+		for (const [from, to] of spans) if (from >= end) parts.push(text.slice(end, from), make("mark", {}, text.slice(from, end = to)));
+		return make(tag, {}, ...parts, text.slice(end));
+	};
+	const around = (text, words) => {
+		const first = Math.min(...words.map((word) => { const at = text.search(word); return at < 0 ? 1e9 : at; })), from = first < 80 || first > text.length ? 0 : text.indexOf(" ", first - 60) + 1;
+		return (from ? "… " : "") + text.slice(from, from + 220) + (text.length > from + 220 ? " …" : "");
+	};
 	for (const box of all(".find")) {
 		const field = box.querySelector("input"), [said, list] = box.querySelector(".found").children;
 		let turn = 0;
@@ -95,11 +112,12 @@
 			box.classList.toggle("open", query);
 			if (!query) return list.replaceChildren();
 			if (!list.firstChild) said.textContent = "Searching …";
-			const found = await (await start())(query);
+			const found = await find(query);
 			if (mine !== turn) return;
 			said.textContent = `${found.length || "No"} ${found.length === 1 ? "place" : "places"} with these words`;
-			list.replaceChildren(...found.slice(0, 30).map((doc) => make("li", {}, make("a", { href: here(doc.location) },
-				words("b", "", doc.page ? `${doc.page} › ${doc.title}` : doc.title), words("span", "", doc.text)))));
+			const words = sought(query);
+			list.replaceChildren(...found.slice(0, 30).map((doc) => make("li", {}, make("a", { href: here(doc.at) },
+				marked("b", doc.title, words), marked("span", around(doc.text, words), words)))));
 		};
 		field.onfocus = () => box.classList.toggle("open", field.value.trim());
 		box.onkeydown = (event) => {

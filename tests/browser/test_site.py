@@ -204,7 +204,7 @@ def test_the_atlas_counts_what_it_finds(browser: Browser, address: str) -> None:
 
 def test_the_search_reads_prose(site: Path) -> None:
     """No formula stands twice, as drawn and as typed, and no numbers of a drawing."""
-    texts = [doc["text"] for doc in json.loads((site / "search" / "search_index.json").read_text())["docs"]]
+    texts = [words for _, _, words in json.loads((site / "search" / "index.json").read_text())]
     words = " ".join(
         re.sub(r"<pre>.*?</pre>|<code>.*?</code>|<[^>]+>", " ", text, flags=re.S) for text in texts
     )

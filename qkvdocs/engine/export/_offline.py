@@ -1,7 +1,7 @@
-"""The site as a folder that opens without a server: links name files, and search brings its index and its worker.
+"""The site as a folder that opens without a server: links name files, and the search's index is a script.
 
-A browser gives a page that was opened from a folder no fetch, no worker from a file and no module. So the index and
-the worker's code stand in classic scripts, and a module stands in the page that loads it.
+A browser gives a page that was opened from a folder no fetch and no module. So the index stands in a classic script,
+and a module in the page that loads it.
 """
 
 import argparse
@@ -12,22 +12,12 @@ import shutil
 from pathlib import Path
 
 LINK = re.compile(r'(?<= href=")([^":?#]*)(?=[?#"])')
-CONFIG = re.compile(r'(<script id="__config" type="application/json">)(.*?)(</script>)', re.S)
 MODULE = re.compile(r'<script type="module" src="([^":]+)"></script>')
 IMPORT = re.compile(r"""(?<=from )(['"])(\./[^'"]+)\1""")
 RUN = re.compile(r"<qkv-run\b[^>]*></qkv-run>")
 PRELOAD = re.compile(r'<link rel="preload"[^>]*>')
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 """No page from a folder is of the site's origin, so a policy would forbid it its own files."""
-WORKER = """\
-// The search worker, from its own text: a page opened from a folder may not load it as a file.
-const text = %s;
-window.Worker = class extends Worker {
-  constructor() {
-    super(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
-  }
-};
-"""
 
 
 def offline(site: Path, folder: Path) -> None:
@@ -41,14 +31,10 @@ def offline(site: Path, folder: Path) -> None:
     shutil.copytree(site, folder, ignore=shutil.ignore_patterns("*.map", "sitemap.xml*"))
     shutil.rmtree(folder / "runtime", ignore_errors=True)  # Python in the page needs a server
     search = folder / "search"
-    index = json.loads((search / "search_index.json").read_text("utf-8"))
-    for entry in index["docs"]:
-        entry["location"] = _named(entry["location"], folder, folder)
-    for path in search.glob("*.json"):
-        path.unlink()
-    (search / "search_index.js").write_text(f"var __index = {json.dumps(index)};\n", "utf-8")
-    worker = folder / "assets" / "javascripts" / "workers" / "search.js"
-    (folder / "assets" / "offline.js").write_text(WORKER % json.dumps(worker.read_text("utf-8")), "utf-8")
+    index = json.loads((search / "index.json").read_text("utf-8"))
+    index = [(_named(location, folder, folder), *words) for location, *words in index]
+    (search / "index.json").unlink()
+    (search / "index.js").write_text(f"var __index = {json.dumps(index)};\n", "utf-8")
     for page in sorted(folder.rglob("*.html")):
         page.write_text(_opened(page.read_text("utf-8"), page, folder), "utf-8")
 
@@ -68,16 +54,9 @@ def _named(link: str, here: Path, folder: Path) -> str:
 
 def _opened(html: str, page: Path, folder: Path) -> str:
     """Make a page need no server."""
-
-    def configured(found: re.Match[str]) -> str:
-        settings = json.loads(found[2])
-        script = f'<script src="{settings["base"]}/assets/offline.js"></script>'
-        return found[0] + script
-
     html = RUN.sub("", PRELOAD.sub("", POLICY.sub("", html)))
     html = LINK.sub(lambda found: _named(found[1], page.parent, folder) if found[1] else "", html)
-    html = MODULE.sub(lambda found: _inlined(page.parent / found[1]), html)
-    return CONFIG.sub(configured, html)
+    return MODULE.sub(lambda found: _inlined(page.parent / found[1]), html)
 
 
 def _inlined(file: Path) -> str:

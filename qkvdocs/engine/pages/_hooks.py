@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import Abort
-from mkdocs.plugins import CombinedEvent, event_priority
 
 from qkvdocs.engine.pages import _extension
 from qkvdocs.engine.pages._ahead import Ahead
 from qkvdocs.engine.pages._live import Live, asked_in, held_free
 from qkvdocs.engine.pages._page import Reply
 from qkvdocs.engine.pages._recall import Asked, Recall
-from qkvdocs.engine.pages._site import date_of, finish, prose
-from qkvdocs.engine.settings import Settings
+from qkvdocs.engine.pages._site import date_of, finish
 from qkvdocs.errors import QKVError
 
 _replies: Callable[[Asked], Sequence[Reply]] = Asked.run
@@ -58,24 +56,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> None:
     """Say how far a first build has come."""
     if _live:
         _live.tell(page)
-
-
-@event_priority(100)
-def _before_search(context: Any, page: Any, config: Any, nav: Any) -> None:
-    """Hand the search, which comes next, a page's prose."""
-    page.whole, page.content = (
-        page.content,
-        prose(page.content, Settings.of(Path(config.docs_dir)).unsearched),
-    )
-
-
-@event_priority(-100)
-def _after_search(context: Any, page: Any, config: Any, nav: Any) -> None:
-    """Give the page its content back."""
-    page.content = page.whole
-
-
-on_page_context = CombinedEvent(_before_search, _after_search)
 
 
 def on_env(env: Any, config: Any, files: Any) -> None:

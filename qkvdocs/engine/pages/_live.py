@@ -160,13 +160,7 @@ class Live:
         return list(self.files.documentation_pages()) if self.files else []
 
     def write(self, file: Any) -> None:
-        """Write a page's HTML, and put it into the search anew."""
-        for plugin in self.config.plugins.values():
-            index: Any = getattr(plugin, "search_index", None)
-            if hasattr(index, "entries"):
-                index.entries = [
-                    entry for entry in index.entries if entry["location"].partition("#")[0] != file.page.url
-                ]
+        """Write a page's HTML."""
         _build_page(file.page, self.config, self.pages(), self.nav, self.env)
 
     def publish(self) -> None:

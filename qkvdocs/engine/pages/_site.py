@@ -1,12 +1,12 @@
-"""What a built folder still needs, for any builder: the maths font, what the figures bring, Python to run in a page."""
+"""What a built folder still needs, for any builder: fonts, figures' style, an index of words, Python to run."""
 
-import re
+import json
 import subprocess
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from qkvdocs.engine.pages._runnable import place_all
+from qkvdocs.engine.pages._search import sections
 from qkvdocs.engine.settings import Settings
 from qkvdocs.engine.typeset import cut, glyphs_in, subset
 
@@ -15,7 +15,7 @@ PRINTABLE = frozenset(range(0x20, 0x7F))
 
 
 def finish(site: Path, docs: Path) -> None:
-    """Put beside the stylesheet the fonts, cut to the characters in use, the figures' style, and the scripts.
+    """Put beside the pages the fonts, cut to the characters in use, the figures' style, the scripts, and the index.
 
     Args:
         site: A folder of built pages.
@@ -25,11 +25,12 @@ def finish(site: Path, docs: Path) -> None:
         QKVError: If a file of the fetched runtime is not the one that is meant, or a font is not there.
     """
     settings = Settings.of(docs)
-    pages = [page.read_text("utf-8") for page in sorted(site.rglob("*.html"))]
+    paths = [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]
+    pages = {path.relative_to(site).as_posix(): path.read_text("utf-8") for path in paths}
     assets = site / "assets"
     assets.mkdir(exist_ok=True)
-    (assets / "maths.woff2").write_bytes(subset(set().union(*map(glyphs_in, pages))))
-    used = PRINTABLE | set().union(*(map(ord, set(page)) for page in pages))
+    (assets / "maths.woff2").write_bytes(subset(set().union(*map(glyphs_in, pages.values()))))
+    used = PRINTABLE | set().union(*(map(ord, set(page)) for page in pages.values()))
     for font in settings.fonts:
         made = cut(font["source"], font["family"], used, features=("kern", "liga", "lnum", "tnum"))
         (assets / font["file"]).write_bytes(made)
@@ -37,9 +38,13 @@ def finish(site: Path, docs: Path) -> None:
     for name in settings.assets:
         package, _, inside = name.partition("/")
         (assets / Path(name).name).write_bytes(files(package).joinpath(inside).read_bytes())
-    # By a name that templates can know.
-    for worker in (assets / "javascripts" / "workers").glob("search.*.js"):
-        worker.replace(worker.with_name("search.js"))
+    index = [
+        (f"{address.removesuffix('index.html')}#{anchor}".removesuffix("#"), *words)
+        for address, page in pages.items()
+        for anchor, *words in sections(page, settings.unsearched)
+    ]
+    (site / "search").mkdir(exist_ok=True)
+    (site / "search" / "index.json").write_text(json.dumps(index, ensure_ascii=False), "utf-8")
     place_all(docs.parent, docs, site / "runtime")
 
 
@@ -58,36 +63,3 @@ def date_of(root: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "0"
     return done.stdout.strip() or "0"
-
-
-def prose(html: str, classes: Sequence[str]) -> str:
-    """Leave what a search should read: words, and short formulas as they are typed; nothing that is drawn.
-
-    Args:
-        html: A page's content.
-        classes: Of the elements that go.
-
-    Examples:
-        >>> prose('<p>Let <math><mi>x</mi><annotation>x_0</annotation></math> be</p>', [])
-        '<p>Let x_0 be</p>'
-        >>> prose('a<div class="b c"><div>1</div>2</div><math><mo>∑</mo></math>', ["c"])
-        'a∑'
-    """
-    names = "|".join(map(re.escape, classes)) or r"\b\B"
-    marked = rf"<(math|svg)\b|<([\w-]+) class=[\"'](?:[^\"']* )?(?:{names})[ \"']"
-    kept, end = [], 0
-    for found in re.finditer(marked, html):
-        if found.start() < end:
-            continue
-        kept.append(html[end : found.start()])
-        depth = 0
-        for tag in re.compile(rf"<(/?){found[1] or found[2]}\b[^>]*>").finditer(html, found.start()):
-            depth += -1 if tag[1] else 1
-            end = tag.end()
-            if not depth:
-                break
-        if found[1] == "math" and 'display="block"' not in html[found.start() : found.start() + 60]:
-            drawn, _, rest = html[found.start() : end].partition("<annotation")
-            source = rest.partition(">")[2].partition("<")[0]
-            kept.append(source if source and "\\" not in source else re.sub(r"<[^>]+>", "", drawn))
-    return "".join([*kept, html[end:]])

@@ -35,11 +35,10 @@ def publish(site: Path) -> None:
         return
     for path in site.rglob("*.map"):
         path.unlink()
-    shutil.rmtree(site / "assets" / "javascripts" / "lunr", ignore_errors=True)  # other languages' stemmers
-    pages = "".join(path.read_text("utf-8") for path in site.rglob("*.html"))
-    for path in (site / "assets" / "javascripts").glob("*.js"):
-        if path.name not in pages:
-            path.unlink()
+    if not any("/javascripts/" in path.read_text("utf-8") for path in site.rglob("*.html")):
+        shutil.rmtree(
+            site / "assets" / "javascripts", ignore_errors=True
+        )  # the theme's, which no page asks for
     describe(site)
     slim(site)
     protect(site)

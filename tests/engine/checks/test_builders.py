@@ -45,7 +45,7 @@ def hashes(site: Path) -> dict[str, str]:
 def test_two_builds_of_the_site_are_the_same_bytes(site: Path, elsewhere: Path) -> None:
     """Another folder, hash seed, locale and time zone: no byte of a file moves, nor of what can be taken along."""
     ours, theirs = hashes(site), hashes(elsewhere)
-    assert {"index.html", "lessons/04-qkv-projections/index.md", "search/search_index.json"} <= {*ours}
+    assert {"index.html", "lessons/04-qkv-projections/index.md", "search/index.json"} <= {*ours}
     assert [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)] == []
     assert ("runtime/pyodide.asm.wasm" in ours) == is_there(ROOT / folder())
 
@@ -55,7 +55,7 @@ def test_no_mark_of_what_was_computed_is_left(raw: Path) -> None:
     texts = [path for path in raw.rglob("*") if path.suffix in {".html", ".json", ".xml", ".md", ".txt"}]
     private = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]")
 
-    assert {"index.html", "search_index.json", "sitemap.xml"} <= {path.name for path in texts}
+    assert {"index.html", "index.json", "sitemap.xml"} <= {path.name for path in texts}
     assert not [path for path in texts if private.search(path.read_text("utf-8"))]
 
 

@@ -199,9 +199,7 @@ def test_no_page_holds_a_mark_of_its_own(project: Project, where: str) -> None:
         project.run(f"# Page\n\n{FOREIGN[where]}")
 
 
-@pytest.mark.parametrize(
-    "name", ["index.html", "search/search_index.json", "index.md", "sitemap.xml", "llms.txt"]
-)
+@pytest.mark.parametrize("name", ["index.html", "search/index.json", "index.md", "sitemap.xml", "llms.txt"])
 def test_a_mark_that_is_left_fails_the_build(tmp_path: Path, name: str) -> None:
     """In any file with words."""
     (tmp_path / "docs").mkdir()
