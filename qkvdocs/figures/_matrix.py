@@ -170,8 +170,9 @@ def table(
         part = f' data-m="{parts[row]}"' if parts else ""
         body.append(f"<tr{part}>{label}{''.join(cells)}</tr>")
     limit = f' data-edit="{LIMIT}"' if editable else ""
+    kinds = " ".join(f"qkv-m {place} {role(matrix.name)} {'labelled' if matrix.rows else ''}".split())
     return (
-        f'<table class="{f"qkv-m {place} {role(matrix.name)}".strip()}" data-m="{escape(matrix.name)}"{limit}{recipe}>'
+        f'<table class="{kinds}" data-m="{escape(matrix.name)}"{limit}{recipe}>'
         f"<caption>{caption or pretty(matrix.name)}</caption>{head}<tbody>{''.join(body)}</tbody></table>"
     )
 

@@ -56,12 +56,12 @@ def stored_matrix(
     label = f"{name}: {count} outputs as {axis}, {inputs} inputs"
     svg = (
         f'<svg viewBox="0 0 {width + 2 * EDGE} {height + 2 * EDGE}" width="{width + 2 * EDGE}" role="img" '
-        f'aria-label="{escape(label)}" style="max-width:100%;height:auto">{drawn}'
+        f'aria-label="{escape(label)}" style="max-width:100%;height:auto;display:block;margin:auto">{drawn}'
         f'<rect x="{EDGE}" y="{EDGE}" width="{width}" height="{height}" style="fill:none;stroke:currentColor"/>'
         f'<text x="{EDGE + width / 2:g}" y="{EDGE - 9}" style="fill:currentColor;text-anchor:middle;font-size:12px">'
         f"{escape(across if columns else other)}</text>"
-        f'<text transform="translate({EDGE - 9} {EDGE + height / 2:g}) rotate(-90)" style="fill:currentColor;'
-        f'text-anchor:middle;font-size:12px">{escape(other if columns else across)}</text></svg>'
+        f'<text x="{EDGE + width / 2:g}" y="{EDGE + height + 18}" style="fill:currentColor;text-anchor:middle;'
+        f'font-size:12px">{escape(other if columns else across)}</text></svg>'
     )
     twin = f"<p>{escape(label)}</p><ul>{''.join(said)}</ul>"
     return f'<div class="qkv">{frame(svg, caption, twin, "qkv-stored")}</div>'

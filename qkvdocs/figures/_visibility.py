@@ -62,7 +62,7 @@ def visibility(
         hidden = [key for key, see in zip(looked_at, row, strict=True) if not see]
         said += f"<li>{label} may look at: {_listed(allowed)}; not at: {_listed(hidden)}</li>"
     table = (
-        f'<table class="qkv-m ticks"><caption>{escape(name)}</caption>'
+        f'<table class="qkv-m ticks labelled"><caption>{escape(name)}</caption>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
     caption = f"{caption} A row asks, a column is looked at: ✓ may, ✗ is hidden.".strip()

@@ -198,6 +198,8 @@ def test_fractions_and_decimals_are_taken(open_page, write):
     fields.nth(0).fill(f"{powers[0] / powers[:place].sum() + 0.002:.3f}")
     element.get_by_role("button", name="Check").click()
     assert element.locator("[role=status]").text_content().startswith("Not right: key 1.")
+    line = "e => getComputedStyle(e).borderInlineStartStyle"
+    assert element.locator("[role=status]").evaluate(line) == "dashed"
 
 
 def test_new_numbers_are_in_the_address(open_page):
@@ -316,6 +318,8 @@ def test_it_works_by_keyboard_alone(open_page):
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     assert element.locator("[role=status]").text_content().strip() == "All right."
+    line = "e => getComputedStyle(e).borderInlineStartStyle"
+    assert element.locator("[role=status]").evaluate(line) == "solid", "right is whole, wrong is dashed"
     for text in ("Check", "New numbers", "My own matrices", "Unfold"):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent").startswith(text)

@@ -87,7 +87,7 @@
 		return `${axis(0)}${axis(1)}<g class="parts">${dashed.join("")}</g>${solid.join("")}`;
 	};
 
-	const put = (el, text) => el.textContent === text || (el.textContent = text);
+	const put = (el, text) => el.textContent === text || ((el.firstChild ?? el.appendChild(new Text())).data = text);
 	const all = (root, selector) => [...root.querySelectorAll(selector)];
 	const lives = () => all(document, "qkv-live");
 	// Points of a column stand below one another: each number is followed by room for the decimals that it lacks.

@@ -6,7 +6,6 @@
 		const b = (i, j) => B[i % B.length][j % B[0].length], M = map(A, (a, i, j) => +f(a, b(i, j)));
 		return [M, (i, j) => `${fmt(A[i][j])} ${sign} ${factor(b(i, j))} ${relation(M[i][j])} ${fmt(M[i][j])}`];
 	};
-	// Each gives its result, and what to say of an entry.
 	const does = {
 		"@": operations.product,
 		"+": each("+", (a, b) => a + b),
@@ -56,7 +55,7 @@
 			this.onsubmit = (event) => this.say(this.check(event.preventDefault()));
 		}
 		cells = (f) => all(this, ".given td").map((td) => f(td, this.env[td.closest("table").dataset.m][td.dataset.r], td.dataset.k));
-		say = (text) => (all(this, "[role]")[0].textContent = text);
+		say = (text) => this.toggleAttribute("data-right", /^All/.test((all(this, "[role]")[0].textContent = text)));
 		save(seed) {
 			const url = new URL(location);
 			url.searchParams[seed ? "set" : "delete"](this.id, seed);
