@@ -80,8 +80,8 @@ def test_its_own_rules_bite(tides: Project, old: str, new: str, message: str) ->
     [
         (
             'preloads = ["numpy"]',
-            "docs/site.toml must have entries from "
-            "['assets', 'book', 'controls', 'drawings', 'fonts', 'packs', 'preload', 'previews', 'roles', 'unsearched'], "
+            "docs/site.toml must have entries from ['assets', 'book', 'controls', 'drawings', 'fonts', 'packs', "
+            "'preload', 'previews', 'roles', 'unsearched'], "
             "got 'preloads'",
         ),
         ('preload = "numpy"', "preload in docs/site.toml must be a list of texts, got 'numpy'"),
