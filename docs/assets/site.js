@@ -70,7 +70,7 @@
 
 	// The index comes with the first letter: of each section its place, its title and its words.
 	const { base } = JSON.parse(document.getElementById("__config").textContent);
-	const here = (path) => new URL(path, new URL(`${base}/`, location)).href;
+	const here = (path) => new URL(path, new URL(base.replace(/\/?$/, "/"), location)).href;
 	const fetched = () => location.protocol !== "file:" ? fetch(here("search/index.json")).then((r) => r.json())
 		: new Promise((done) => body.append(make("script", { src: here("search/index.js"), onload: () => done(window.__index) })));
 	const start = async () => {
