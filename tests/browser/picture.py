@@ -25,6 +25,10 @@ def draw(browser: Browser, page: Path, scheme: str) -> Image.Image:
     )
     opened.goto(page.as_uri())
     opened.evaluate("document.fonts.ready")
+    # What stands above would move it by parts of a dot.
+    opened.locator(FIGURE).evaluate(
+        "figure => document.querySelectorAll('article > *').forEach(e => e.contains(figure) || e.remove())"
+    )
     box = opened.locator(FIGURE).bounding_box()
     assert box
     clip = {
