@@ -19,7 +19,7 @@ import pytest
 from qkvdocs import wild
 from qkvdocs.errors import CheckpointError
 from qkvdocs.wild import _remote
-from tests.wild import test_gguf, test_torch
+from tests.wild import test_torch
 from tests.wild.conftest import CONFIG, FIXTURES, llama, random
 
 fsspec = pytest.importorskip("fsspec")
@@ -309,13 +309,17 @@ def test_what_is_wrong_with_an_answer_is_told_as_such(make: Make, serve: Callabl
         wild.read(serve(folder, "another range of JSON"))
 
 
+def write_gguf(path: Path) -> None:
+    """Write one where the package is that writes it."""
+    from tests.wild import test_gguf
+
+    test_gguf.write(path, {**test_gguf.stored(), "before": random(500, 500)})
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
     [
-        (
-            "model.gguf",
-            lambda path: test_gguf.write(path, {**test_gguf.stored(), "before": random(500, 500)}),
-        ),
+        ("model.gguf", write_gguf),
         ("model.pt", lambda path: test_torch.save(path, {"before": random(500, 500), **llama()})),
         ("model.npz", lambda path: np.savez(path, before=random(500, 500), **llama())),
     ],
