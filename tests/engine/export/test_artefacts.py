@@ -86,7 +86,7 @@ def test_the_pdf_has_every_sum_and_every_answer(printed: str, site: Path) -> Non
 
 def test_the_pdf_has_no_control_and_its_links_lead_out_or_within(pdf: PdfReader, printed: str) -> None:
     """No word of a button, no address of the machine that made it."""
-    assert "toseewhatitismadeof" not in printed
+    assert "Pointatanentryofk2" not in printed
     assert "Takeitalong" not in printed
     addresses, inside = [], 0
     for page in pdf.pages:
