@@ -20,7 +20,7 @@ from qkvdocs import wild
 from qkvdocs.errors import CheckpointError
 from qkvdocs.wild import _remote
 from tests.wild import test_torch
-from tests.wild.conftest import CONFIG, FIXTURES, llama, random
+from tests.wild.conftest import CONFIG, FIXTURES, llama, package, random
 
 fsspec = pytest.importorskip("fsspec")
 INDEX = "model.safetensors.index.json"
@@ -311,6 +311,7 @@ def test_what_is_wrong_with_an_answer_is_told_as_such(make: Make, serve: Callabl
 
 def write_gguf(path: Path) -> None:
     """Write one where the package is that writes it."""
+    package("gguf")
     from tests.wild import test_gguf
 
     test_gguf.write(path, {**test_gguf.stored(), "before": random(500, 500)})
