@@ -46,7 +46,7 @@ class Settings:
 
     fonts: tuple[dict[str, Any], ...] = ()
     """Fonts of the text, a table for each: `source`, a file of an installed package, is cut to the characters in use,
-    called `family`, and placed in `assets/` as `file`."""
+    called `family`, and placed in `assets/` as `file`; of its OpenType features `features` are kept, if given."""
 
     packs: tuple[dict[str, Any], ...] = ()
     """Files that pages load beside Python, a table for each folder of them; `qkvdocs.engine.runtime.Pack` reads it."""

@@ -12,6 +12,7 @@ from qkvdocs.engine.typeset import cut, glyphs_in, subset
 
 RUN = "runtime/assets/qkv-run.js"
 PRINTABLE = frozenset(range(0x20, 0x7F))
+FEATURES = ("kern", "liga", "lnum", "tnum")
 
 
 def finish(site: Path, docs: Path) -> None:
@@ -32,7 +33,7 @@ def finish(site: Path, docs: Path) -> None:
     (assets / "maths.woff2").write_bytes(subset(set().union(*map(glyphs_in, pages.values()))))
     used = PRINTABLE | set().union(*(map(ord, set(page)) for page in pages.values()))
     for font in settings.fonts:
-        made = cut(font["source"], font["family"], used, features=("kern", "liga", "lnum", "tnum"))
+        made = cut(font["source"], font["family"], used, features=font.get("features", FEATURES))
         (assets / font["file"]).write_bytes(made)
     (assets / Path(RUN).name).write_bytes(files("qkvdocs.engine").joinpath(RUN).read_bytes())
     for name in settings.assets:
