@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.errors import CheckpointError
+from qkvdocs.wild._dtypes import FLOATS
 from qkvdocs.wild._sources import Source
 from qkvdocs.wild._tensor import Tensor
 
@@ -85,11 +86,22 @@ PARTS = (
 )  # fmt: skip
 
 
+STORED_AS = {
+    **dict.fromkeys(("qweight", "qzeros"), ("I32",)),
+    **dict.fromkeys(("g_idx", "weight_shape"), ("I32", "I64")),
+    **dict.fromkeys(("scales", "biases", "SCB", "weight_scale", "weight_scale_inv"), FLOATS),
+    "weight_packed": ("I32", "U8"),
+}
+"""Dtypes of a part; those of bitsandbytes are floats or bytes."""
+
+
 def _recognise(stem: str, parts: dict[str, Place], config: Mapping[str, Any]) -> Unpacked | None:
     told = config.get("quantization_config") or config.get("quantization")
     told = told if isinstance(told, dict) else {}
     shapes = {key: place[1].shape for key, place in parts.items()}
     kinds = {key: place[1].dtype for key, place in parts.items()}
+    if any(kind not in STORED_AS.get(key, (*FLOATS, "U8")) for key, kind in kinds.items() if key != "weight"):
+        return None
     for reader in (_gptq, _awq, _bnb_four, _bnb_eight, _compressed, _mlx, _scaled):
         if weight := reader(stem, parts, shapes, kinds, told):
             return weight
@@ -195,6 +207,8 @@ def _bnb_four(
             f"{stem}.weight must have half a byte for each of {shape}, got {shapes['weight']}"
         )
     twice = "weight.nested_absmax" in parts
+    if twice != (kinds["weight.absmax"] == "U8") or kinds["weight.quant_map"] == "U8":
+        return None
     if twice and (
         shapes.get("weight.nested_quant_map") != (256,)
         or shapes["weight.nested_absmax"] != (-(-blocks // nested),)
