@@ -125,8 +125,8 @@ def diagnose(
     known = case.partly and told > 0 and bool(sets[0])
     behaviour = list(behave(known or told > len(case.optional)))
     if known:
-        said = {finding.bug for finding in behaviour}
-        yield from (finding for finding in findings(subject, evidence, sets) if finding.bug not in said)
+        told_of = {finding.bug for finding in behaviour}
+        yield from (finding for finding in findings(subject, evidence, sets) if finding.bug not in told_of)
     yield from behaviour
     if not behaviour and not known:
         off = fmt(evidence.share())
