@@ -33,6 +33,7 @@ class Evaluation:
 EVALUATIONS = {
     "core": Evaluation(("qkvdocs/core", "tests/core"), ("tests.mutants",)),
     "clinic": Evaluation(("qkvdocs/clinic", "qkvdocs/core", "tests/clinic"), (*PYTEST, "tests/clinic")),
+    "figures": Evaluation(("qkvdocs/clinic", "qkvdocs/core", "tests/clinic"), ("tests.clinic.record",)),
     "wild": Evaluation(
         ("qkvdocs/wild", "tests/wild"),
         (*PYTEST, *(f"tests/wild/test_{name}.py" for name in ("fuzz", "gguf", "torch", "npz", "quantised"))),

@@ -38,9 +38,10 @@ def examine_attend(contract: Attend, report: Report) -> None:
         return output
 
     def nudge(evidence: Evidence, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
-        q, k, v, mask = evidence.trials[0]
+        at = evidence.widest
+        q, k, v, mask = evidence.trials[at]
         nudged = (q * NUDGE, k * NUDGE, v * NUDGE, mask)
-        return call(nudged) - evidence.observed[0], attend(nudged, spec) - evidence.simulate(spec, 0)
+        return call(nudged) - evidence.observed[at], attend(nudged, spec) - evidence.simulate(spec, at)
 
     report.untested += unseen("attend", contract)
     judge(

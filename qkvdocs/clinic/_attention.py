@@ -52,8 +52,9 @@ def examine_attention(contract: Attention, report: Report) -> None:
         yield from _behaviour(contract, subject, ran[0], outputs[0])
 
     def nudge(evidence: Evidence, wrong: Spec) -> tuple[np.ndarray, np.ndarray]:
-        moved = replace(evidence.trials[0], x=evidence.trials[0].x * NUDGE)
-        return call(moved) - evidence.observed[0], layer(moved, wrong) - evidence.simulate(wrong, 0)
+        at = evidence.widest
+        moved = replace(evidence.trials[at], x=evidence.trials[at].x * NUDGE)
+        return call(moved) - evidence.observed[at], layer(moved, wrong) - evidence.simulate(wrong, at)
 
     if spec is None:
         report.untested.append(

@@ -52,6 +52,11 @@ class Evidence:
         """What should have come, as far as float64 tells."""
         return [self.simulate(self.spec, at) for at in range(len(self.trials))]
 
+    @property
+    def widest(self) -> int:
+        """The trial with most numbers."""
+        return max(range(len(self.observed)), key=lambda at: self.observed[at].size)
+
     @cached_property
     def noise(self) -> list[tuple[float, float]]:
         """Rounding in this dtype, measured: root mean square and largest, of the coarsest of three ways."""

@@ -58,8 +58,9 @@ def examine_step(contract: Step, report: Report) -> None:
         yield from _behaviour(contract, subject, ran, outputs, wanted, spec, known)
 
     def nudge(evidence: Evidence, wrong: Spec) -> tuple[np.ndarray, np.ndarray]:
-        moved = replace(evidence.trials[0], x=evidence.trials[0].x * NUDGE)
-        return call(moved) - evidence.observed[0], layer(moved, wrong) - evidence.simulate(wrong, 0)
+        at = evidence.widest
+        moved = replace(evidence.trials[at], x=evidence.trials[at].x * NUDGE)
+        return call(moved) - evidence.observed[at], layer(moved, wrong) - evidence.simulate(wrong, at)
 
     alone = Rows(x[:, :1], (1,))
     case = Case(subject, [*trials, alone], call, behave, partly=True, optional=[alone])

@@ -19,6 +19,7 @@ from qkvdocs.clinic import (
     Step,
     examine,
 )
+from qkvdocs.clinic._arrays import Kind
 from qkvdocs.core import QKVWeights
 from tests.clinic.cases import Case
 
@@ -64,6 +65,39 @@ def contract_of(case: Case) -> Any:
     if case.kind == "adapter":
         return AdapterTargets(*function())
     return {"cache_bytes": CacheBytes, "head_width": HeadWidth}[case.kind](function)
+
+
+class Rounded(Kind):
+    """Arrays of a dtype that numpy may not know, kept in float64."""
+
+    def make(self, array: np.ndarray) -> Any:
+        """Round."""
+        return rounded(np.array(array), self.dtype)
+
+
+def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Round to float32, float16 or bfloat16, ties to even."""
+    if array.dtype.kind != "f":
+        return array
+    if dtype != "bfloat16":
+        return array.astype(dtype).astype(np.float64)
+    bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
+    bits = bits + 0x7FFF + ((bits >> 16) & 1) & 0xFFFF0000
+    return bits.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def half(case: Case, dtype: str) -> Any:
+    """Put a case into another precision: rounded in, rounded out."""
+    contract = contract_of(case)
+    function = contract.function
+
+    def round_trip(*arguments: Any) -> Any:
+        result = function(*arguments)
+        if case.kind == "step":
+            return rounded(result[0], dtype), result[1]
+        return tuple(rounded(a, dtype) for a in result) if case.kind == "project" else rounded(result, dtype)
+
+    return replace(contract, function=round_trip, like=Rounded(np, dtype))
 
 
 def answer(case: Case) -> Report:

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.clinic import bugs_hard, bugs_held_out, bugs_open, right
+from tests.clinic import bugs_hard, bugs_held_out, bugs_open, bugs_reports, right, right_features
 
 HALVES = {"held out": bugs_held_out.CASES, "open": bugs_open.CASES}
-ALL = [case for module in (bugs_held_out, bugs_open, bugs_hard, right) for case in module.CASES]
+ALL = [
+    case
+    for module in (bugs_held_out, bugs_open, bugs_reports, bugs_hard, right, right_features)
+    for case in module.CASES
+]
 
 
 def test_there_are_many() -> None:
@@ -18,7 +22,9 @@ def test_there_are_many() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("file", ["bugs_held_out.py", "bugs_open.py", "cases.py"])
+@pytest.mark.parametrize(
+    "file", ["bugs_held_out.py", "bugs_open.py", "bugs_reports.py", "right_features.py", "cases.py"]
+)
 def test_they_know_nothing_of_the_probes(file: str) -> None:
     """They import numpy and their own list, nothing of the package."""
     tree = ast.parse(Path(__file__).with_name(file).read_text("utf-8"))

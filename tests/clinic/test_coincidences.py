@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from qkvdocs.clinic import Attend, Attention, Project, Rotary, Step, assert_healthy, examine
-from qkvdocs.clinic._arrays import Kind
 from qkvdocs.clinic._report import TOO_COARSE, UNDECLARED, UNKNOWN
 from qkvdocs.core import QKVWeights
-from tests.clinic import bugs_held_out, bugs_open, right
+from tests.clinic import bugs_held_out, bugs_open, bugs_reports, right
 from tests.clinic.bugs_open import cut, out, paste, roles, rotate, sdpa, softmax, tril
 from tests.clinic.cases import Case
-from tests.clinic.run import contract_of, score, weights
+from tests.clinic.run import half, score, weights
 from tests.sample import tenth
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -261,42 +260,12 @@ def test_a_bug_that_hides_in_half_precision_is_not_healthy() -> None:
     assert [finding.bug for finding in found] == ["key-bias"]
 
 
-class Rounded(Kind):
-    """Arrays of a half that numpy may not know, kept in float64."""
-
-    def make(self, array: np.ndarray) -> Any:
-        """Round."""
-        return rounded(np.array(array), self.dtype)
-
-
-def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
-    """Round to float16 or bfloat16, ties to even."""
-    if array.dtype.kind != "f":
-        return array
-    if dtype == "float16":
-        return array.astype(np.float16).astype(np.float64)
-    bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
-    bits = bits + 0x7FFF + ((bits >> 16) & 1) & 0xFFFF0000
-    return bits.astype(np.uint32).view(np.float32).astype(np.float64)
-
-
-def half(case: Case, dtype: str) -> Any:
-    """Put a case into half precision: rounded in, rounded out."""
-    contract = contract_of(case)
-    function = contract.function
-
-    def round_trip(*arguments: Any) -> Any:
-        result = function(*arguments)
-        if case.kind == "step":
-            return rounded(result[0], dtype), result[1]
-        return tuple(rounded(a, dtype) for a in result) if case.kind == "project" else rounded(result, dtype)
-
-    return replace(contract, function=round_trip, like=Rounded(np, dtype))
-
-
 @name(
     ("dtype", "cases"),
-    [("float16", bugs_open.CASES), ("bfloat16", [*bugs_held_out.CASES, *right.CASES])],
+    [
+        ("float16", [*bugs_open.CASES, *bugs_reports.CASES]),
+        ("bfloat16", [*bugs_held_out.CASES, *bugs_reports.CASES, *right.CASES]),
+    ],
     ids=["float16", "bfloat16"],
 )
 def test_half_precision_hides_no_bug_and_names_no_other(dtype: str, cases: list[Case]) -> None:

@@ -18,7 +18,7 @@ from qkvdocs.clinic import (
 )
 from qkvdocs.core import QKVWeights, attend, attention, causal_mask
 from qkvdocs.errors import ContractError
-from tests.clinic import bugs_held_out, bugs_open, right
+from tests.clinic import bugs_held_out, bugs_open, bugs_reports, right, right_features
 from tests.clinic.cases import Case
 from tests.clinic.run import answer, score, weights
 
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the buggy m
 name = pytest.mark.parametrize
 
 
-@name("case", [*bugs_open.CASES, *bugs_held_out.CASES], ids=lambda case: case.name)
+@name("case", [*bugs_open.CASES, *bugs_held_out.CASES, *bugs_reports.CASES], ids=lambda case: case.name)
 def test_a_bug_is_named(case: Case) -> None:
     """Each of its bugs, and no other."""
     report = answer(case)
     assert score(case, report)[1:] == (0, 0), str(report)
 
 
-@name("case", right.CASES, ids=lambda case: case.name)
+@name("case", [*right.CASES, *right_features.CASES], ids=lambda case: case.name)
 def test_what_is_right_raises_no_alarm(case: Case) -> None:
     """And the report says what was tried."""
     report = answer(case)
@@ -43,9 +43,10 @@ def test_what_is_right_raises_no_alarm(case: Case) -> None:
 
 def test_every_bug_of_the_catalogue_is_in_both_halves() -> None:
     """No probe stands untested."""
-    for cases in (bugs_open.CASES, bugs_held_out.CASES):
+    for cases in (bugs_open.CASES, bugs_held_out.CASES, bugs_reports.CASES):
         assert frozenset[str]().union(*(case.bugs for case in cases)) <= set(BUGS)
-    assert {bug for case in bugs_held_out.CASES for bug in case.bugs} == set(BUGS)
+    written_before = [*bugs_held_out.CASES, *bugs_reports.CASES]
+    assert {bug for case in written_before for bug in case.bugs} == set(BUGS)
 
 
 def test_a_finding_has_a_number_and_advice() -> None:
