@@ -1,6 +1,7 @@
 # Formulas and names that need no arrays.
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qkvdocs.clinic._contracts import AdapterTargets, CacheBytes, HeadWidth
@@ -30,10 +31,27 @@ def _kv_heads(config: Config) -> int:
     return int(config.get("num_key_value_heads") or config["num_attention_heads"])
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "sliding": {"sliding_window": 200, "layer_types": ["sliding_attention", "full_attention"] * 15},
+    "latent": {"kv_lora_rank": 512, "qk_rope_head_dim": 64},
+    "shared": {"num_kv_shared_layers": 10},
+    "hybrid": {"layer_types": ["linear_attention"] * 3 + ["full_attention"] + ["linear_attention"] * 26},
+}
+"""What a config says of layers that keep less than every key and value."""
+
+
 def right_bytes(config: Config, batch: int, seq: int, itemsize: int) -> int:
-    """The bytes of all keys and values."""
+    """The bytes that grow with the text: of keys and values, or of what they are made of."""
     layers = int(config["num_hidden_layers"])
-    return 2 * batch * seq * layers * _kv_heads(config) * right_width(config) * itemsize
+    types = list(config.get("layer_types") or [""] * layers)
+    if window := config.get("sliding_window"):
+        types = ["sliding_attention" if kind == "" else kind for kind in types]
+    width = 2 * _kv_heads(config) * right_width(config)
+    if rank := config.get("kv_lora_rank"):
+        width = rank + config["qk_rope_head_dim"]
+    kept = types[: layers - int(config.get("num_kv_shared_layers") or 0)]
+    rows = {"sliding_attention": min(seq, window or seq), "linear_attention": 0}
+    return batch * itemsize * width * sum(rows.get(kind, seq) for kind in kept)
 
 
 WRONG: tuple[tuple[str, Callable[[Config], float]], ...] = (
@@ -60,6 +78,7 @@ def examine_cache_bytes(contract: CacheBytes, report: Report) -> None:
             ratios.append((config, got, wanted))
     if (wrong := next((r for r in ratios if not abs(r[1] / r[2] - 1) <= 1e-6), None)) is None:
         _null(contract, report, "cache-bytes", right_bytes(EMPTY, *CALLS[0]), *CALLS[0])
+        _kinds(contract, report)
         return
     config, got, wanted = wrong
     says = next(
@@ -68,6 +87,24 @@ def examine_cache_bytes(contract: CacheBytes, report: Report) -> None:
     )
     said = f"{says}: {fmt(got / wanted, 3)} times the bytes for {dict(config)}"
     report.findings.append(Finding("cache-bytes", contract.name, said))
+
+
+def _kinds(contract: CacheBytes, report: Report) -> None:
+    """Ask a formula that is right so far about the layers that it counts beside the plain ones."""
+    for kind, more in KINDS.items():
+        if kind not in contract.kinds:
+            continue
+        config = {**CONFIGS[1], **more}
+        for call in CALLS:
+            got, wanted = _number(contract, report, config, *call), right_bytes(config, *call)
+            if not abs(got / wanted - 1) <= 1e-6:
+                said = f"{kind} layers: {fmt(got / wanted, 3)} times the bytes for {dict(config)}"
+                report.findings.append(Finding("cache-bytes", contract.name, said))
+                break
+    if left := [kind for kind in KINDS if kind not in contract.kinds]:
+        report.untested.append(
+            f"{contract.name}: {', '.join(left)} layers, which keep less: say kinds={left}"
+        )
 
 
 def examine_head_width(contract: HeadWidth, report: Report) -> None:
@@ -119,25 +156,65 @@ def examine_adapter_targets(contract: AdapterTargets, report: Report) -> None:
     if not contract.targets:
         said = "there are no targets, so nothing is adapted"
         report.findings.append(Finding("adapter-targets", "adapter targets", said))
-    attending = [name for name in contract.modules if _is_attention(name)]
-    for target in contract.targets:
-        met = [name for name in contract.modules if name == target or name.endswith(f".{target}")]
-        if not met:
-            said = (
-                f"{target!r} meets none of {len(contract.modules)} modules; there are {_endings(attending)}"
+        return
+    whole = isinstance(contract.targets, str)
+    for target in [str(contract.targets)] if whole else contract.targets:
+        if said := _target(contract, target, whole):
+            report.findings.append(Finding("adapter-targets", "adapter targets", said))
+
+
+def _target(contract: AdapterTargets, target: str, whole: bool) -> str:
+    """Say what is wrong with one target; nothing if it is right."""
+    names = contract.modules
+    attending = [name for name in names if _is_attention(name)]
+    everything = target == "all-linear"
+    if everything:
+        met = [name for name in names if _is_linear(name, names)]
+    elif whole:
+        met = [name for name in names if re.fullmatch(target, name)]
+    else:
+        met = [name for name in names if name == target or name.endswith(f".{target}")]
+    if not met:
+        way_out = ". 'all-linear' is one string, not a list" if everything and not whole else ""
+        return f"{target!r} meets none of {len(names)} modules; there are {_endings(attending)}{way_out}"
+    if not everything and (outside := [name for name in met if not _is_attention(name)]):
+        return f"{target!r} meets {len(outside)} modules outside attention, such as {outside[0]!r}"
+    if contract.group:
+        meant = [name for name in attending if re.search(contract.group, name)]
+        if not meant:
+            return (
+                f"group {contract.group!r} is found in no attention module; there are {_endings(attending)}"
             )
-        elif outside := [name for name in met if not _is_attention(name)]:
-            said = f"{target!r} meets {len(outside)} modules outside attention, such as {outside[0]!r}"
-        elif (towers := [name for name in met if _is_tower(name)]) and len(towers) < len(met):
+        if strangers := [name for name in met if not re.search(contract.group, name)]:
+            return f"{target!r} meets {len(strangers)} modules outside {contract.group!r}, such as {strangers[0]!r}"
+    else:
+        towers = [name for name in met if _is_tower(name)]
+        if towers and len(towers) < len(met):
             said = f"{target!r} meets {len(towers)} modules of another tower too, such as {towers[0]!r}"
-        else:
-            # A hybrid model has attention of this kind in some layers only.
-            kin = {_parent(name) for name in met}
-            layers = {_number_in(name) for name in attending if _parent(name) in kin}
-            if not (missed := layers - {_number_in(name) for name in met}):
-                continue
-            said = f"{target!r} meets {len(met)} modules and leaves {len(missed)} of {len(layers)} layers out"
-        report.findings.append(Finding("adapter-targets", "adapter targets", said))
+            return f"{said}. Say group=… for the layers that you mean"
+        meant = [name for name in attending if _is_tower(name) == bool(towers)]
+    # A hybrid model has attention of this kind in some layers only.
+    kin = {_parent(name) for name in met}
+    layers = {_number_in(name) for name in meant if _parent(name) in kin}
+    missed = layers - {_number_in(name) for name in met}
+    return (
+        f"{target!r} meets {len(met)} modules and leaves {len(missed)} of {len(layers)} layers out"
+        if missed
+        else ""
+    )
+
+
+NOT_LINEAR = ("norm", "embed", "act", "dropout", "rotary", "lm_head", "pool", "conv")
+
+
+def _is_linear(name: str, names: Sequence[str]) -> bool:
+    """Tell by its name whether a module is a linear layer that holds no others; the last one is none of them."""
+    leaf = name.rsplit(".", 1)[-1].lower()
+    return (
+        bool(name)
+        and not any(word in leaf or leaf.startswith("ln_") for word in NOT_LINEAR)
+        and not any(other.startswith(f"{name}.") for other in names)
+    )
 
 
 def _is_attention(name: str) -> bool:

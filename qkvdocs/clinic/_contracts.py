@@ -8,6 +8,7 @@ from qkvdocs.clinic._declared import (
     DEEPEST,
     check_callables,
     check_choice,
+    check_expression,
     check_features,
     check_flags,
     check_fused,
@@ -320,9 +321,14 @@ class CacheBytes:
     """Somebody's formula; the config has the names of a Hugging Face `config.json`."""
     name: str = "cache_bytes"
     """What messages call it."""
+    kinds: Sequence[str] = ()
+    """Kinds of layers that it counts beside the plain ones: `sliding`, `latent`, `shared`, `hybrid`."""
 
     def __post_init__(self) -> None:
         check_callables(self, "function")
+        check_names("kinds", self.kinds, 0)
+        for kind in self.kinds:
+            check_choice("kinds", kind, ("sliding", "latent", "shared", "hybrid"))
         if not isinstance(self.name, str):
             raise refuse("name", "be a string", self.name)
 
@@ -354,23 +360,31 @@ class HeadWidth:
 class AdapterTargets:
     """Names of layers to adapt, and the names of the modules that the model has.
 
+    They are read as PEFT reads them.
+
     Raises:
-        ContractError: If one is no list of strings, or there are no modules.
+        ContractError: If one is no list of strings, an expression is none, or there are no modules.
 
     Examples:
         >>> AdapterTargets(["q_proj"], ["layers.0.self_attn.q_proj"]).targets
         ['q_proj']
     """
 
-    targets: Sequence[str]
-    """Each meets every module of this name, or whose name ends in it behind a dot."""
+    targets: Sequence[str] | str
+    """A list: each meets every module of this name, or whose name ends in it behind a dot. One string: a regular
+    expression that a whole name must match, or `all-linear`."""
     modules: Sequence[str]
     """Names as `model.named_modules()` gives them."""
+    group: str = ""
+    """A regular expression that is found in the names of the layers meant, such as `language_model`; empty means all
+    of one tower."""
 
     def __post_init__(self) -> None:
-        check_names(
-            "targets", self.targets, 0, ". Expand an expression or 'all-linear' to the names that it means"
-        )
+        if isinstance(self.targets, str):
+            check_expression("targets", self.targets)
+        else:
+            check_names("targets", self.targets, 0, ". Say one string for an expression")
+        check_expression("group", self.group)
         check_names("modules", self.modules, 1, ". Say [name for name, _ in model.named_modules()]")
 
 

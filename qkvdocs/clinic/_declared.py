@@ -1,6 +1,7 @@
 # What contracts declare is looked at once, when they are made.
 
 import math
+import re
 from collections.abc import Iterable, Sequence, Set
 from numbers import Real
 from typing import Any
@@ -219,6 +220,16 @@ def check_names(name: str, value: Any, least: int, way_out: str = "") -> None:
             raise refuse(name, "hold strings", item, way_out)
     if len(value) < least:
         raise ContractError(f"{name} must hold at least {least} name, got none")
+
+
+def check_expression(name: str, value: Any) -> None:
+    """Refuse what is no regular expression."""
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        raise refuse(name, "be a regular expression", value) from None
+    if not isinstance(value, str):
+        raise refuse(name, "be a string", value)
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

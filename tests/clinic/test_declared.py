@@ -14,6 +14,7 @@ from qkvdocs.clinic import (
     Attention,
     CacheBytes,
     HeadWidth,
+    Norm,
     Project,
     Rotary,
     Step,
@@ -70,7 +71,19 @@ def right(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None) 
         (lambda: Rotary(width=3), "width must be even, got 3"),
         (lambda: CacheBytes(None), "function must be callable, got None"),
         (lambda: HeadWidth(len, 5), "name must be a string, got 5"),
-        (lambda: AdapterTargets(r".*\.q_proj", ["q_proj"]), r"targets must be a list of names, got '.*\\.q_proj'. E"),
+        (lambda: AdapterTargets("(q_proj", ["q_proj"]), "targets must be a regular expression, got '(q_proj'"),
+        (lambda: AdapterTargets(7, ["q_proj"]), "targets must be a list of names, got 7. Say one string for an expre"),
+        (lambda: AdapterTargets(["q"], ["q"], group=None), "group must be a regular expression, got None"),
+        (lambda: CacheBytes(len, kinds=["window"]), "kinds must be 'sliding' or 'latent' or 'shared' or 'hybrid', g"),
+        (lambda: Attend(right, softcap=0), "softcap must be a finite number above 0, or None, got 0"),
+        (lambda: Attend(right, sinks=[1, 2, 3]), "sinks must be a number a head, or one, or None, got [1, 2, 3]"),
+        (lambda: Attend(right, window=0), "window must be an integer from 1 to 1099511627776, got 0"),
+        (lambda: Attend(right, score_bias="t5"), "score_bias must be 'alibi', a slope a head, or a func"),
+        (lambda: Norm("group"), "kind must be 'rms' or 'layer' or 'unit', got 'group'"),
+        (lambda: Attention(right, W, norm=Norm(q=[1, 2, 3])), "norm.q must have d_head = 4 or 8 entries, got 3"),
+        (lambda: Attention(right, W, padding="both"), "padding must be 'left' or 'right', got 'both'"),
+        (lambda: Attention(right, W, packed=True, memory=True), "memory must be left out beside packed, got True"),
+        (lambda: Rotary(scaling=0), "scaling must be a finite number above 0, got 0"),
         (lambda: AdapterTargets([1], ["q_proj"]), "targets must hold strings, got 1"),
         (lambda: AdapterTargets(["q"], [("q", 1)]), "modules must hold strings, got ('q', 1). Say [name for name, _"),
         (lambda: AdapterTargets(["q"], []), "modules must hold at least 1 name, got none"),
@@ -186,8 +199,47 @@ def test_attention_of_one_kind_need_not_be_in_every_layer() -> None:
     assert "of another tower too" in str(examine(AdapterTargets(["q_proj"], towers)))
     assert examine(AdapterTargets(["q_proj"], towers[1:])).healthy
     assert examine(AdapterTargets(["language_model.layers.0.self_attn.q_proj"], towers[:1])).healthy
+    assert examine(AdapterTargets(r".*language_model.*\.(q|v)_proj", towers, group="language_model")).healthy
+    assert examine(AdapterTargets(r".*language_model.*\.(q|v)_proj", towers)).healthy
+    assert "outside 'language_model'" in str(
+        examine(AdapterTargets(["q_proj"], towers, group="language_model"))
+    )
+    assert "is found in no attention module" in str(examine(AdapterTargets(["q_proj"], towers, group="text")))
+    inner = ["self_attn", "self_attn.q_proj", "mlp", "mlp.up_proj", "input_layernorm"]
+    whole = [f"layers.{i}.{name}" for i in (0, 1) for name in inner]
+    assert examine(AdapterTargets("all-linear", whole)).healthy
+    assert "is one string, not a list" in str(examine(AdapterTargets(["all-linear"], ["layers.0.norm"])))
     assert not examine(AdapterTargets(["layers.0.self_attn.q_proj"], ["layers.0.self_attn.q_proj",
         "layers.1.self_attn.q_proj"])).healthy  # fmt: skip
+
+
+def keeps(config: dict[str, Any], batch: int, seq: int, itemsize: int) -> int:
+    """Count layer by layer what current configs keep."""
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    total, n = 0, config["num_hidden_layers"] - config.get("num_kv_shared_layers", 0)
+    for i in range(n):
+        kind = config["layer_types"][i] if "layer_types" in config else "full_attention"
+        rows = {"linear_attention": 0, "sliding_attention": min(seq, config.get("sliding_window", seq))}.get(
+            kind, seq
+        )
+        many = 2 * config.get("num_key_value_heads", config["num_attention_heads"]) * width
+        total += rows * (
+            config["kv_lora_rank"] + config["qk_rope_head_dim"] if "kv_lora_rank" in config else many
+        )
+    return batch * itemsize * total
+
+
+def test_a_cache_is_counted_layer_by_layer() -> None:
+    """Sliding, latent, shared and hybrid layers keep less; who counts them is asked, who does not is told."""
+    kinds = ["sliding", "latent", "shared", "hybrid"]
+    assert examine(CacheBytes(keeps, kinds=kinds)).healthy
+    plain = CacheBytes(lambda c, *rest: keeps({k: v for k, v in c.items() if k not in (
+        "layer_types", "kv_lora_rank", "num_kv_shared_layers")}, *rest))  # fmt: skip
+    report = examine(plain)
+    assert report.healthy
+    assert "sliding, latent, shared, hybrid layers, which keep less" in str(report)
+    found = examine(CacheBytes(plain.function, kinds=kinds)).findings
+    assert [finding.sentence.split()[0] for finding in found] == kinds
 
 
 ODD: list[Any] = [
