@@ -4,8 +4,8 @@
 
 A named bug that is there is a hit; one that is not there a false name; one that is there and not named a miss.
 Precision is hits among the names, recall what was named of all that is there. The held-out half was committed
-before the probes were written, the reports before their faults were. The hard set was written after them, to show where they end: nothing is tuned
-on it, and it counts for neither half.
+before the probes were written, the reports before their faults were. The hard set was written after them, to
+show where they end: nothing is tuned on it, and it counts for neither half.
 """
 
 import argparse

@@ -19,6 +19,7 @@ from qkvdocs.clinic._contracts import (
     Step,
 )
 from qkvdocs.clinic._examine import assert_healthy, examine
+from qkvdocs.clinic._model import examine_model
 from qkvdocs.clinic._report import Finding, Report
 from qkvdocs.clinic._weights import weights_from
 
@@ -40,5 +41,6 @@ __all__ = [
     "Step",
     "assert_healthy",
     "examine",
+    "examine_model",
     "weights_from",
 ]

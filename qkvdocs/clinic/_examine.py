@@ -1,3 +1,5 @@
+from typing import Any
+
 from qkvdocs.clinic._attend import examine_attend
 from qkvdocs.clinic._attention import examine_attention
 from qkvdocs.clinic._checks import examine_adapter_targets, examine_cache_bytes, examine_head_width
@@ -11,6 +13,7 @@ from qkvdocs.clinic._contracts import (
     Project,
     Step,
 )
+from qkvdocs.clinic._model import examine_model
 from qkvdocs.clinic._project import examine_project
 from qkvdocs.clinic._report import Report
 from qkvdocs.clinic._step import examine_step
@@ -71,11 +74,11 @@ def examine(*contracts: Contract) -> Report:
     return report
 
 
-def assert_healthy(*contracts: Contract) -> Report:
+def assert_healthy(*contracts: Any) -> Report:
     """Fail with the whole report if anything is wrong: for tests.
 
     Args:
-        *contracts: As for `examine`.
+        *contracts: As for `examine`; or one model, as for `examine_model`.
 
     Returns:
         The report, which also says what was not tested.
@@ -89,7 +92,8 @@ def assert_healthy(*contracts: Contract) -> Report:
         >>> assert_healthy(Attend(lambda q, k, v, mask: attend(q, k, v, mask).context)).healthy
         True
     """
-    report = examine(*contracts)
+    model = len(contracts) == 1 and callable(getattr(contracts[0], "state_dict", None))
+    report = examine_model(contracts[0]) if model else examine(*contracts)
     if not report.healthy:
         raise AssertionError(f"\n{report}")
     return report

@@ -10,7 +10,7 @@ import numpy as np
 
 from qkvdocs.clinic._arrays import HALVES
 from qkvdocs.clinic._layer import Fault, Spec
-from qkvdocs.clinic._precision import Rounding, exact, rounding
+from qkvdocs.clinic._precision import Rounding, exact, rounding, shifted
 from qkvdocs.clinic._report import TOO_COARSE, UNDECLARED, Finding
 from qkvdocs.clinic._subject import LOOSE, Subject, distance
 from qkvdocs.numbers import fmt
@@ -59,11 +59,13 @@ class Evidence:
 
     @cached_property
     def noise(self) -> list[tuple[float, float]]:
-        """Rounding in this dtype, measured: root mean square and largest, of the coarsest of three ways."""
+        """Rounding in this dtype, measured: root mean square and largest, of the coarsest of several ways."""
         rnd = rounding(self.dtype)
         found = []
         for at, right in enumerate(self.right):
-            ways = (rnd, rnd), (rnd, exact), (exact, exact)
+            ways = [(rnd, rnd), (rnd, exact), (exact, exact)]
+            if self.dtype in HALVES:  # near the edge of a softmax, how errors fall matters
+                ways += [(other, other) for by in (0.013, 0.029, 0.047) for other in [shifted(rnd, by)]]
             off = [np.abs(rnd(self.run(self.trials[at], self.spec, *way)) - right) for way in ways]
             off = [np.where(np.isfinite(o), o, 0.0) for o in off]
             tiny = 1e-7 * float(np.nanmax(np.abs(right), initial=0.0)) or 1e-100
@@ -376,7 +378,12 @@ def hidden(
                 better.append((fault,))
             hides = apart < SEPARATE or along > 0.4
         else:  # rounding is far smaller than any bug, so only one that fits too can hide
-            hides = fault.bug not in names and evidence.off(spec, 1.0) <= 1.0
+            hides = evidence.off(spec, 1.0) <= 1.0
+            if hides:
+                apart, along = evidence.closer(spec)
+                if apart >= 3 * SEPARATE and along > 0.8:
+                    better.append((fault,))
+                hides = not (apart >= 3 * SEPARATE and along < 0.2)
         if not hides or fault.bug in names:
             continue
         moves = any(

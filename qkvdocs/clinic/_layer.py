@@ -148,7 +148,8 @@ def visible(spec: Spec, n: int, m: int, given: np.ndarray | None = None) -> np.n
         see = see & (np.arange(m - n, m)[:, None] // spec.chunk == np.arange(m) // spec.chunk)
     if spec.prefix:
         see = see | (np.arange(m) < spec.prefix)
-    return None if given is None and see.all() else see
+    limited = spec.causal or spec.mask != "given" or spec.window is not None or spec.chunk is not None
+    return see if limited or given is not None else None
 
 
 def mix(

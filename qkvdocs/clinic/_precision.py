@@ -22,6 +22,11 @@ def rounding(dtype: str) -> Rounding:
     return lambda array: array.astype(np.float32).astype(np.float64)
 
 
+def shifted(rnd: Rounding, by: float) -> Rounding:
+    """Round to a grid that is a little off: other errors, as large."""
+    return lambda array: rnd(array * (1 + by)) / (1 + by)
+
+
 def _bfloat16(array: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     nearest = (bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)
