@@ -1,5 +1,7 @@
 # The fewest faults that give the same numbers, as closely as this precision can tell.
 
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -26,6 +28,8 @@ SINGLE = 60.0
 """In single precision nothing else is that small, so sums may be taken in any order."""
 SEPARATE = 10.0
 """By how many times its rounding two answers must differ, over all numbers, to be told apart."""
+PATIENCE = 2.0
+"""Seconds after which somebody at a terminal is told that the search goes on."""
 BEAM = 10
 """How many beginnings of a longer explanation are followed."""
 
@@ -165,6 +169,7 @@ def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 3) -> tuple
             found = kept
             continue
         extended: list[Set] = []
+        started, told = time.monotonic(), not sys.stderr.isatty()
         usable = [(begun, _usable(evidence, begun, faults, at)) for begun in found[:BEAM]]
         for size in range(1, most + 1):
             extended = [
@@ -174,6 +179,11 @@ def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 3) -> tuple
                 for chosen in _longer(evidence, begun, some, size, at)
                 if fits(chosen, [at, *range(at)])
             ]
+            if not told and time.monotonic() - started > PATIENCE:
+                told = True
+                sys.stderr.write(
+                    f"{len(faults)} known faults, {size} at a time, explain nothing; looking on …\n"
+                )
             if extended:
                 break
         if not extended:
@@ -346,6 +356,33 @@ def measured(evidence: Evidence, *only: str) -> Iterator[Fault]:
     for field, (name, says, make, low, high) in kinds.items():
         if (not only or field in only) and (fault := fitted(evidence, name, says, field, make, low, high)):
             yield fault
+    if not only and spec.weights is None and (found := sinks_of(evidence)) is not None:
+        said = ", ".join(fmt(sink, 3) for sink in found)
+        yield Fault(
+            bug("sink", spec.sinks), ask(f"sinks of {said}", f"sinks=[{said}]", spec.sinks), {"sinks": found}
+        )
+
+
+def sinks_of(evidence: Evidence) -> np.ndarray | None:
+    """Measure a sink for each head, whose output tells nothing of the others."""
+    spec = evidence.spec
+    heads = evidence.observed[0].shape[1]
+
+    def off(sinks: np.ndarray) -> np.ndarray:
+        made = replace(spec, sinks=sinks)
+        each = [got - evidence.simulate(made, at) for at, got in enumerate(evidence.observed)]
+        whole: np.ndarray = np.sum([np.einsum("bhnd,bhnd->h", one, one) for one in each], axis=0)
+        return whole
+
+    grid = np.linspace(-6, 8, 57)
+    best = grid[np.argmin([off(np.full(heads, sink)) for sink in grid], axis=0)]
+    step = grid[1] - grid[0]
+    for _ in range(40):
+        ways = np.array([best - step, best, best + step])
+        chosen = np.argmin([off(way) for way in ways], axis=0)
+        best = ways[chosen, np.arange(heads)]
+        step = step / 2
+    return best if evidence.off(replace(spec, sinks=best)) <= 1 else None
 
 
 def hidden(
