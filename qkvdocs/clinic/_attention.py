@@ -228,6 +228,8 @@ def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
     biases = {"Q": weights.b_Q, "K": weights.b_K, "V": weights.b_V, "O": weights.b_O}
     biased = "".join(role for role, bias in biases.items() if bias is not None and np.any(bias))
     masks = _known.masks(causal) if causal else _known.undeclared()[:1]
+    if isinstance(contract, Attention) and contract.memory:  # a triangle is a bug there, and no question
+        masks = []
     others = (
         _known.rows_read(contract.packed, bool(contract.padding), contract.memory)
         if isinstance(contract, Attention)
