@@ -15,8 +15,8 @@ __all__ = ["attention_steps"]
 
 HINT = "Point at any result, or tap it: it shows the row and the column that it is made of."
 CAPTION = (
-    "Each result stands where the row to its left meets the column above it. A token's row of X becomes its query, key"
-    " and value; queries and keys give the weights; the weights mix the values."
+    "Each row of X becomes a query, a key and a value. Every query meets every key in a score; softmax makes shares of"
+    " the scores in a row; and the shares mix the values."
 )
 SWITCHES = {
     "scaled": "÷ √d_head",
