@@ -44,10 +44,10 @@ def test_a_page_runs_wrong_and_right_and_the_probe(name: str) -> None:
 
 
 def test_the_practice_page_gathers_every_question() -> None:
-    """As many folds and headings as the lessons have, in the ledger of what the page shows."""
-    lessons = [path.read_text("utf-8") for path in (ROOT / "docs/lessons").glob("*.md")]
+    """As many folds and headings as lessons and concepts have, in the ledger of what the page shows."""
+    pages = [*(ROOT / "docs/lessons").glob("*.md"), *(ROOT / "docs/concepts").glob("*.md")]
     asked = 0
-    for text in lessons:
+    for text in (path.read_text("utf-8") for path in pages):
         parts = {
             found[1]: found[0]
             for found in re.findall(r"^(## [^\n]*\{#(\w+).*?)(?=^## |\Z)", text, re.M | re.S)

@@ -50,7 +50,10 @@ def of(name: str) -> Any:
 BROKEN: dict[str, tuple[str, Any]] = {
     "softcap": ("gemma2 (softcap)", lambda m: setattr(m.layers[0].self_attn, "attn_logit_softcapping", None)),
     "scale": ("llama", lambda m: setattr(m.layers[0].self_attn, "scaling", 1.0)),
-    "qk-norm": ("qwen3 (norm)", lambda m: setattr(m.layers[0].self_attn.q_norm, "forward", lambda rows: rows)),
+    "qk-norm": (
+        "qwen3 (norm)",
+        lambda m: setattr(m.layers[0].self_attn.q_norm, "forward", lambda rows: rows),
+    ),
     "rotary-style": ("llama", lambda m: m.rotary_emb.inv_freq.mul_(0.5)),
 }
 
