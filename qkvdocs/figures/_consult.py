@@ -250,9 +250,9 @@ def _products(a: np.ndarray, b: np.ndarray, digits: int = 1) -> str:
 def _made(word: str, row: np.ndarray, W: np.ndarray, b: np.ndarray, e: int) -> str:
     """Work out an entry of a query: the row times a column, and the bias."""
     return (
-        f"<p><em>{escape(word)}</em> comes as a row of {len(row)} numbers. Number {e} of its query is that row times column"
-        f' {e} of <b class="q">W<sub>Q</sub></b>, added up: {_products(row, W[:, e], 2)}, and a bias of {even(b[e], 2)}:'
-        f" ≈ {even(row @ W[:, e] + b[e], 1)}</p>"
+        f"<p><em>{escape(word)}</em> comes as a row of {len(row)} numbers. Number {e} of its query is that row times"
+        f' column {e} of <b class="q">W<sub>Q</sub></b>, added up: {_products(row, W[:, e], 2)}, and a bias of'
+        f" {even(b[e], 2)}: ≈ {even(row @ W[:, e] + b[e], 1)}</p>"
     )
 
 
