@@ -142,6 +142,8 @@ def lines(found: dict[str, Any], *, whole: bool = True) -> list[str]:
     return list(map(printable, text))
 
 
+NORMS = re.compile(r"(?:^|[._])(?:q|k|query|key)_?(?:layer_?)?(?:norm|ln)|(?:norm|ln)_[qk](?:$|[._])")
+"""Names of norms of queries and keys, among those of whatever else a module holds."""
 NOUNS = {"self": "layers", "encoder": "encoder layers", "cross": "cross-attention layers"}
 
 
@@ -160,7 +162,7 @@ def summary(modules: list[dict[str, Any]]) -> list[str]:
             shared,
             f"fused {module['cut']}" if fused else "separate matrices",
             f"rotary {module['rotary']}" if module["rotary"] else "",
-            "norms on q and k" if any("norm" in name for name in module["also_in_the_module"]) else "",
+            "norms on q and k" if any(map(NORMS.search, module["also_in_the_module"])) else "",
             f"bias on {' '.join(module['biases'])}" if module["biases"] else "no bias",
             ", ".join(dtypes),
         ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qkvdocs import __main__, wild
-from qkvdocs.wild import _command
+from qkvdocs.wild import _command, _report
 from tests.wild.conftest import CONFIG, FIXTURES, llama, raw
 
 Make = Callable[..., Path]
@@ -127,3 +127,20 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_command, "Checkpoint", interrupt)
     assert run("anything") == 130
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("layers.0.self_attn.q_norm.weight", True),
+        ("layers.0.self_attn.k_layernorm.weight", True),
+        ("blk.0.attn_q_norm.weight", True),
+        ("blocks.0.attn.norm_k.weight", True),
+        ("blk.0.attn_norm.weight", False),
+        ("blk.0.ffn_norm.weight", False),
+        ("encoder.layer.0.attention.output.LayerNorm.weight", False),
+    ],
+)
+def test_only_norms_of_queries_and_keys_are_told(name: str, told: bool) -> None:
+    """llama.cpp keeps the norms of a whole layer beside its projections."""
+    assert bool(_report.NORMS.search(name)) == told
