@@ -50,11 +50,12 @@ class Words(HTMLParser):
 
 
 def words(page: Path) -> list[str]:
-    """Read the words of a built page's article."""
+    """Read the words of a built page's article; where a bracket folds a line is no word."""
     article = re.search(r"<article\b.*</article>", page.read_text("utf-8"), re.S)
     if not article:
         raise ValueError(f"{page} must have an article, got none")
-    return "".join(Words(article[0]).parts).split()
+    text = "".join(Words(article[0]).parts)
+    return re.sub(r"(?<=[(\[{])\s+|\s+(?=[)\]}])", "", text).split()
 
 
 def differences(one: list[str], other: list[str]) -> list[str]:

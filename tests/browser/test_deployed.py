@@ -14,7 +14,7 @@ from tests.browser.conftest import serve
 from tests.conftest import ADDRESS, EDIT
 from tests.project import ROOT
 
-SECTION = re.compile(r'<h[23][^>]*\bid="([\w-]+)"(?:(?!</h[23]>).)*<a class="source" href="([^"]+)"')
+SECTION = re.compile(r'<h[23][^>]*\bid="([\w-]+)"(?:(?!</h[23]>).)*<a class="its-lines" href="([^"]+)"')
 CANONICAL = re.compile(r'<link rel="canonical" href="([^"]*)">')
 BUTTON = re.compile(r'<a href="([^"]*)" title="Edit this page"')
 
@@ -66,7 +66,7 @@ def test_each_section_leads_to_its_lines(deployed: Path) -> None:
     led = 0
     for name, text in pages(deployed):
         for anchor, href in re.findall(
-            r'<h[23][^>]*\bid="([\w-]+)"(?:(?!</h[23]>).)*<a class="source" href="([^"]+)"', text
+            r'<h[23][^>]*\bid="([\w-]+)"(?:(?!</h[23]>).)*<a class="its-lines" href="([^"]+)"', text
         ):
             path, line = href.removeprefix(start).split("?plain=1#L")
             source = (deployed.parents[1] / "docs" / path).read_text("utf-8").split("\n")
@@ -80,7 +80,7 @@ def test_a_local_build_knows_no_address(site: Path) -> None:
     assert not [
         name
         for name, text in pages(site)
-        if CANONICAL.search(text) or BUTTON.search(text) or 'class="source"' in text
+        if CANONICAL.search(text) or BUTTON.search(text) or 'class="its-lines"' in text
     ]
 
 

@@ -470,8 +470,8 @@ def test_attention_fits_one_screen(open_page):
     for role in "QKV":
         assert abs(boxes[f"W_{role}"]["y"] - boxes["W_Q"]["y"]) < 1
         assert abs(boxes[role]["y"] - boxes["X"]["y"]) < 2
-        centres = [boxes[name]["x"] + boxes[name]["width"] / 2 for name in (f"W_{role}", role)]
-        assert abs(centres[0] - centres[1]) < 1, "a result stands below its weights"
+        ends = [boxes[name]["x"] + boxes[name]["width"] for name in (f"W_{role}", role)]
+        assert abs(ends[0] - ends[1]) < 1, "a result stands below its weights"
     assert boxes["Q"]["x"] < boxes["K"]["x"] < boxes["V"]["x"]
     assert boxes["pattern"]["x"] < boxes["context"]["x"] > boxes["K"]["x"]
 

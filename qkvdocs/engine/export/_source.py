@@ -49,7 +49,7 @@ def sourced(html: str, lines: Sequence[str], address: str) -> str:
 
     Examples:
         >>> sourced('<h2 id="a">A</h2>', ["# Page", "", "## A {#a}"], "https://example.org/page.md")
-        '<h2 id="a">A<a class="source" href="https://example.org/page.md?plain=1#L3">Source of this section</a></h2>'
+        '<h2 id="a">A<a class="its-lines" href="https://example.org/page.md?plain=1#L3">Source of this section</a></h2>'
     """
     if not address:
         return html
@@ -62,7 +62,7 @@ def sourced(html: str, lines: Sequence[str], address: str) -> str:
 
     def lead(found: re.Match[str]) -> str:
         line = places.get(found[2])
-        link = f'<a class="source" href="{escape(address)}?plain=1#L{line}">Source of this section</a>'
+        link = f'<a class="its-lines" href="{escape(address)}?plain=1#L{line}">Source of this section</a>'
         return f"{found[1]}{link}" if line else found[1]
 
     return HEADING.sub(lead, html)

@@ -169,7 +169,7 @@ def test_the_zips_hold_the_site_and_the_folder(made: Path) -> None:
         assert packed.testzip() is None
     with zipfile.ZipFile(made / "qkvdocs-offline.zip") as packed:
         names = packed.namelist()
-    assert {"qkvdocs/index.html", "qkvdocs/assets/offline.js"} <= set(names)
+    assert {"qkvdocs/index.html", "qkvdocs/search/index.js"} <= set(names)
     assert not [name for name in names if name == "qkvdocs/engine/pages.html" or "previews" in name]
 
 
