@@ -66,6 +66,7 @@ class Memory(Checkpoint):
         self.config = config
         self._known: Config | None = None
         self._below = None
+        self.parts = frozenset()
         self._state = {name: value for name, value in state.items() if hasattr(value, "shape")}
         self._places = {
             name: (None, Tensor("F32", tuple(value.shape), 0, 0))  # type: ignore[misc]
