@@ -59,7 +59,8 @@ def generate(root: Path, size: int) -> None:
     """Write a site of so many lessons, in the project's own settings."""
     (root / "docs").mkdir(parents=True)
     shutil.copytree(ROOT / "qkvdocs", root / "qkvdocs", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "docs" / "assets", root / "docs" / "assets")
+    for name in ("assets", "theme"):
+        shutil.copytree(ROOT / "docs" / name, root / "docs" / name)
     shutil.copy(ROOT / "docs" / "site.toml", root / "docs")
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     head, rest = settings.split("\nnav:\n")

@@ -1,5 +1,6 @@
 """Fonts, cut down to the characters that the pages show."""
 
+import functools
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -101,6 +102,13 @@ def cut(
     Raises:
         QKVError: If there is no such package, or no such file in it.
     """
+    return _cut(source, family, frozenset(codepoints), tuple(features), tuple(drop))
+
+
+@functools.lru_cache(maxsize=16)  # the dev server cuts them after each edit
+def _cut(
+    source: str, family: str, codepoints: frozenset[int], features: tuple[str, ...], drop: tuple[str, ...]
+) -> bytes:
     package, _, inside = source.partition("/")
     options = fonttools.Options()
     options.set(
@@ -119,7 +127,7 @@ def cut(
         ) from None
     with font:
         cutter = fonttools.Subsetter(options)
-        cutter.populate(unicodes=sorted(set(codepoints)))
+        cutter.populate(unicodes=sorted(codepoints))
         cutter.subset(font)
         for name_id, name in {1: family, 4: family, 6: family.replace(" ", "")}.items():
             font["name"].setName(name, name_id, 3, 1, 0x409)
