@@ -12,6 +12,8 @@ from qkvdocs.errors import QKVError
 __all__ = ["bound", "compare", "factor", "fmt", "plain", "relation", "tex", "word"]
 
 DIGITS = 4
+UNTIED = 1e-7
+"""Takes a number off the middle between two decimals, where the last place of a float would decide."""
 # Enough digits for every double, so that rounding sees the exact binary value.
 EXACT = Context(prec=800, rounding=ROUND_HALF_UP)
 WORDS = (

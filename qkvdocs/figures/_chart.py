@@ -6,15 +6,13 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from qkvdocs.numbers import fmt
+from qkvdocs.numbers import UNTIED, fmt
 
 __all__ = ["HEIGHT", "WIDTH", "Chart"]
 
 WIDTH, HEIGHT, TOP, BOTTOM = 360, 240, 24, 38
 LETTER, LINE = 6.2, 13
 """About the width of a letter, and the height of a line."""
-EVEN = 1e-7
-"""Takes a point off the middle between two places, where the last place of a float would decide."""
 
 
 class Chart:
@@ -43,7 +41,8 @@ class Chart:
     def path(self, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> str:
         """Join points by straight lines."""
         points = (
-            f"{fmt(self.across(a) + EVEN, 1)} {fmt(self.up(b) + EVEN, 1)}" for a, b in zip(x, y, strict=True)
+            f"{fmt(self.across(a) + UNTIED, 1)} {fmt(self.up(b) + UNTIED, 1)}"
+            for a, b in zip(x, y, strict=True)
         )
         return "M" + "L".join(points)
 

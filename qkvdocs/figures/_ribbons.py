@@ -6,14 +6,12 @@ from numpy.typing import ArrayLike
 
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
 from qkvdocs.figures._frame import frame
-from qkvdocs.numbers import even, fmt
+from qkvdocs.numbers import UNTIED, even, fmt
 
 __all__ = ["ribbons"]
 
 MANY, LINE, THICK, DIGITS = 48, 22, 18, 2
 """Words at most, the height of a line, the thickness of a ribbon of weight one, and decimals of a weight."""
-EVEN = 1e-7
-"""Takes a weight off the middle between two decimals, where the last place of a float would decide."""
 LEFT, RIGHT, WIDTH = 88, 194, 312
 """Where ribbons begin and end, and how wide it all is: no wider than a telephone."""
 
@@ -46,7 +44,7 @@ def ribbons(asked: Mapping[str, tuple[int, ArrayLike, Sequence[str]]], *, captio
         weights = shares(title, row, len(words))
         if not 0 <= at < len(words):
             raise QKVError(f"{title} must ask from a place of 0 to {len(words) - 1}, got {at}")
-        shown = evens(weights + EVEN)
+        shown = evens(weights + UNTIED)
         pictures += f"<div><p>{escape(title)}</p>{_picture(title, at, shown, words)}</div>"
         said += f"<li>{escape(title)}, {escape(words[at])} asks: {heard(words, shown)}</li>"
     caption = f"{caption} The thicker a ribbon, the larger the weight at its end.".strip()

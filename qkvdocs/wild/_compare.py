@@ -151,7 +151,7 @@ def _heads_moved(x: np.ndarray, y: np.ndarray, a: Projections, name: str) -> boo
     count = a.n_kv_heads if name in ("W_K", "W_V") else a.n_heads
     x, y = (array if name == "W_O" else array.T for array in (x, y))
     mine, theirs = (array.reshape(count, -1) for array in (x, y))
-    chosen = [int(np.argmax(theirs[:, : theirs.shape[1]] @ head)) for head in mine]
+    chosen = [int(np.argmax(theirs @ head)) for head in mine]
     return sorted(chosen) == list(range(count)) and _close(mine, theirs[chosen])
 
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -190,9 +191,7 @@ def _place(
     if len(shape) != len(strides) or len(shape) > 32 or any(type(n) is not int or n < 0 for n in numbers):
         raise CheckpointError(f"{name} in {file} must have as many steps as sizes, all whole and from 0")
     item = BITS[dtype] // 8
-    entries = 0 if 0 in shape else 1
-    for size in shape:
-        entries *= size
+    entries = prod(shape)
     last = (
         offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) + 1
         if entries

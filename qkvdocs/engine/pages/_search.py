@@ -31,7 +31,7 @@ def sections(html: str, classes: tuple[str, ...] = ()) -> list[tuple[str, str, s
     """
     found = ARTICLE.search(html)
     text = SILENT.sub("", prose(found[2] or found[4] or "", classes)) if found else ""
-    _, *parts = ["", *HEADING.split(text)]
+    parts = HEADING.split(text)
     made = [("", "", _words(parts[0]))] if _words(parts[0]) else []
     for at in range(1, len(parts), 4):
         made.append((parts[at + 1] or "", _words(parts[at + 2]), _words(parts[at + 3])))
