@@ -134,21 +134,6 @@ def built_pages(site: Path) -> Iterator[tuple[str, PageReader]]:
             yield name, PageReader(path.read_text("utf-8"))
 
 
-def source_file(page: str, docs: Path) -> Path | None:
-    """Find the Markdown file of a built page.
-
-    Args:
-        page: Path inside the built folder.
-        docs: Folder of the Markdown files.
-
-    Returns:
-        The file, or None for a page that no file was made into.
-    """
-    stem = re.sub(r"(^|/)index\.html$|\.html$", "", page)
-    candidates = [docs / f"{stem}.md", docs / stem / "index.md", docs / stem / "README.md"]
-    return next((path for path in candidates if path.is_file()), None)
-
-
 class Lines:
     """The lines of a Markdown file, to find those that hold what a reader saw."""
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 from urllib.parse import unquote, urlsplit
 
-from qkvdocs.engine.checks._html import PageReader, find_line, source_file
+from qkvdocs.engine.checks._html import PageReader, find_line
+from qkvdocs.engine.export._pages import source_file
 from qkvdocs.engine.pages import LessonError
 
 

@@ -17,7 +17,8 @@ from io import StringIO
 from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
-from qkvdocs.engine.checks._html import Lines, PageReader, Words, find_line, source_file
+from qkvdocs.engine.checks._html import Lines, PageReader, Words, find_line
+from qkvdocs.engine.export._pages import source_file
 from qkvdocs.engine.pages import NUMBER_WORDS, LessonError, fences
 
 NUMERAL = re.compile(r"[\w.\-]*\d[\w.\-]*|[²³¹⁰-⁹₀-₉¼-¾⅐-⅞]+")

@@ -16,7 +16,7 @@ from mkdocs.utils.yaml import yaml_load
 from qkvdocs.engine.export._cells import cells
 from qkvdocs.engine.export._markdown import markdown
 from qkvdocs.engine.export._notebook import notebook
-from qkvdocs.engine.export._pages import Built, follow, pages
+from qkvdocs.engine.export._pages import Built, follow, pages, source_file
 from qkvdocs.engine.export._script import script
 from qkvdocs.engine.export._source import sourced, view
 from qkvdocs.engine.settings import Settings
@@ -51,11 +51,11 @@ def export(site: Path, root: Path) -> None:
 
 
 def _sourced(html: str, page: Built, root: Path, sources: str) -> str:
-    names = (f"{stem(page)}.md", f"{stem(page)}/index.md".removeprefix("index/"))
-    for name in names if sources else ():
-        if (source := root / "docs" / name).is_file():
-            return sourced(html, source.read_text("utf-8").split("\n"), sources + name)
-    return html
+    source = source_file(page.name, root / "docs") if sources else None
+    if source is None:
+        return html
+    name = source.relative_to(root / "docs").as_posix()
+    return sourced(html, source.read_text("utf-8").split("\n"), sources + name)
 
 
 def take_along(site: Path, root: Path, page: Built, found: dict[str, Built], base: str) -> None:

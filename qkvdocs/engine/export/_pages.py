@@ -77,6 +77,21 @@ def _headings(tree: Tag) -> dict[str, str]:
     return found
 
 
+def source_file(page: str, docs: Path) -> Path | None:
+    """Find the Markdown file of a built page.
+
+    Args:
+        page: Path inside the built folder.
+        docs: Folder of the Markdown files.
+
+    Returns:
+        The file, or None for a page that no file was made into.
+    """
+    stem = re.sub(r"(^|/)index\.html$|\.html$", "", page)
+    candidates = [docs / f"{stem}.md", docs / stem / "index.md", docs / stem / "README.md"]
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def follow(link: str, page: Built, all_pages: dict[str, Built], base: str = "") -> str:
     """Say where a link of a page leads in its twin.
 
