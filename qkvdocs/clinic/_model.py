@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,9 @@ from qkvdocs.clinic._report import Report
 from qkvdocs.clinic._weights import weights_from
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError, QKVError
-from qkvdocs.wild._atlas import ATLAS
-from qkvdocs.wild._attentions import Attentions
+from qkvdocs.wild._attentions import Attentions, plan_modules
 from qkvdocs.wild._checkpoint import Checkpoint
-from qkvdocs.wild._config import Config
-from qkvdocs.wild._find import find_modules
-from qkvdocs.wild._plan import make_plan
+from qkvdocs.wild._sources import Source
 from qkvdocs.wild._tensor import Tensor
 
 PAIRS = (
@@ -59,37 +56,27 @@ ENCODERS = (
 )
 
 
-class Memory(Checkpoint):
-    """The tensors of a model that is loaded."""
+@dataclass(frozen=True)
+class Loaded(Tensor):
+    """A tensor of a model that is loaded."""
 
-    def __init__(self, state: Mapping[str, Any], config: dict[str, Any]) -> None:
-        self.config = config
-        self._known: Config | None = None
-        self._below = None
-        self.parts = frozenset()
-        self._state = {name: value for name, value in state.items() if hasattr(value, "shape")}
-        self._places = {
-            name: (None, Tensor("F32", tuple(value.shape), 0, 0))  # type: ignore[misc]
-            for name, value in self._state.items()
-        }
+    value: Any
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        return to_numpy(self._state[name])
+    def load(self, source: Source, name: str) -> np.ndarray:
+        """Give the values."""
+        return to_numpy(self.value)
 
 
 def attentions_of(model: Any) -> Attentions:
     """Find the attention modules of a loaded model."""
     config = getattr(model, "config", None)
     told = config.to_dict() if config is not None and hasattr(config, "to_dict") else {}
-    checkpoint = Memory(model.state_dict(), told)
-    found, refused = find_modules(checkpoint, ATLAS)
-    plans = {}
-    for path, row in found.items():
-        try:
-            plans[path] = make_plan(checkpoint, path, row, checkpoint.facts(path))
-        except QKVError as error:
-            refused[path] = error
-    return Attentions(checkpoint, plans, refused)
+    tensors = {
+        name: Loaded("F32", tuple(value.shape), 0, 0, value)
+        for name, value in model.state_dict().items()
+        if hasattr(value, "shape")
+    }
+    return plan_modules(Checkpoint.held(tensors, told))
 
 
 def examine_model(

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 
@@ -173,26 +173,47 @@ def look(
     checkpoint = address if isinstance(address, Checkpoint) else Checkpoint(address, progress)
     if adapter is not None:
         merge(checkpoint, Checkpoint(adapter, progress))
-    found, refused = find_modules(checkpoint, ATLAS if layout is None else (replace(layout, models=()),))
-    plans: dict[str, Plan] = {}
-    for path, row in found.items():
-        try:
-            known = _facts(checkpoint, path, n_heads, n_kv_heads)
-            plans[path] = make_plan(checkpoint, path, row, known)
-        except QKVError as error:
-            refused[path] = error
-    if not plans and not refused:
+    attentions = plan_modules(
+        checkpoint,
+        ATLAS if layout is None else (replace(layout, models=()),),
+        lambda path: _facts(checkpoint, path, n_heads, n_kv_heads),
+    )
+    if not attentions.plans and not attentions.refused:
         added = (what for name in checkpoint for end, what in ADDED.items() if name.endswith(f".{end}"))
         some = ", ".join(sorted(checkpoint)[:3]) or "none"
         raise LayoutError(
             f"{checkpoint.address} must hold an attention module that the atlas knows, "
             f"got {next(added, f'{len(checkpoint)} tensors')}: {some} …"
         )
-    order = {name: at for at, name in enumerate(sorted([*plans, *refused], key=_natural))}
+    return attentions
+
+
+def plan_modules(
+    checkpoint: Checkpoint,
+    layouts: Sequence[Layout] = ATLAS,
+    facts: Callable[[str], Facts] | None = None,
+) -> Attentions:
+    """Find the attention modules, and plan how each is read; none is no error.
+
+    Args:
+        checkpoint: Names and shapes, in a file or in memory.
+        layouts: The rows to try, in order.
+        facts: What is known of a module; None means what the checkpoint's config says.
+
+    Returns:
+        The modules in their natural order.
+    """
+    found, refused = find_modules(checkpoint, layouts)
+    plans: dict[str, Plan] = {}
+    for path, row in found.items():
+        try:
+            plans[path] = make_plan(checkpoint, path, row, (facts or checkpoint.facts)(path))
+        except QKVError as error:
+            refused[path] = error
     return Attentions(
         checkpoint,
-        dict(sorted(plans.items(), key=lambda item: order[item[0]])),
-        dict(sorted(refused.items(), key=lambda item: order[item[0]])),
+        {path: plans[path] for path in sorted(plans, key=_natural)},
+        {path: refused[path] for path in sorted(refused, key=_natural)},
     )
 
 

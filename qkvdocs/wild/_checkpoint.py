@@ -2,6 +2,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from os import PathLike, fspath
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from qkvdocs.wild._config import Config, Facts
 from qkvdocs.wild._folder import find_files
 from qkvdocs.wild._quantised import find_packed, parts_of
 from qkvdocs.wild._readers import read_contents
-from qkvdocs.wild._sources import Source
+from qkvdocs.wild._sources import NOWHERE, Source
 from qkvdocs.wild._tensor import Tensor
 
 DEEPEST = 4
@@ -54,15 +55,16 @@ class Checkpoint(Mapping[str, np.ndarray]):
         (16, 48)
     """
 
+    address: str
+    """What was opened."""
+    config: dict[str, Any]
+    """What the file says of its model, or config.json beside it; empty without both."""
+    parts: frozenset[str]
+    """Names of tensors that weights are packed into; the weights are here, too."""
+
     def __init__(self, address: str | PathLike[str], progress: Progress | None = None) -> None:
-        self.address = fspath(address)
-        """What was opened."""
-        files = find_files(self.address)
-        self.config = files.config
-        """What the file says of its model, or config.json beside it; empty without both."""
-        self._known: Config | None = None
-        self._places: dict[str, tuple[Source, Tensor]] = {}
-        self._below: defaultdict[str, list[str]] | None = None
+        files = find_files(fspath(address))
+        self._start(fspath(address), files.config)
         by_file = defaultdict(list)
         for tensor, name in (files.weight_map or {}).items():
             by_file[name].append(tensor)
@@ -78,9 +80,31 @@ class Checkpoint(Mapping[str, np.ndarray]):
                 self._add(tensor, source, tensors.get(tensor))
         packed = find_packed(self._places, self.config)
         self.parts = frozenset(parts_of(packed))
-        """Names of tensors that weights are packed into; the weights are here, too."""
         for name, weight in packed.items():
             self._places[name] = next(iter(weight.parts.values()))[0], weight
+
+    @classmethod
+    def held(cls, tensors: Mapping[str, Tensor], config: dict[str, Any]) -> Self:
+        """Take tensors that stand in no file: each loads itself.
+
+        Args:
+            tensors: Name -> what says the shape, and gives the values when they are asked for.
+            config: What config.json would say.
+
+        Returns:
+            A checkpoint of them.
+        """
+        made = cls.__new__(cls)
+        made._start("the model", config)
+        for name, tensor in tensors.items():
+            made._add(name, NOWHERE, tensor)
+        return made
+
+    def _start(self, address: str, config: dict[str, Any]) -> None:
+        self.address, self.config, self.parts = address, config, frozenset()
+        self._known: Config | None = None
+        self._places: dict[str, tuple[Source, Tensor]] = {}
+        self._below: defaultdict[str, list[str]] | None = None
 
     def _add(self, name: str, source: Source, tensor: Tensor | None) -> None:
         if tensor is None:

@@ -29,6 +29,24 @@ class Source(Protocol):
         """Give the values that begin at byte `start`, read-only."""
 
 
+class _Nowhere:
+    name, size = "memory", 0
+
+    def read(self, start: int, stop: int) -> bytes:
+        raise CheckpointError(
+            f"{self.name} must be a file to be read from, got bytes {start} to {stop} asked"
+        )
+
+    def array(self, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        raise CheckpointError(
+            f"{self.name} must be a file to be read from, got {dtype} {shape} asked at {start}"
+        )
+
+
+NOWHERE: Source = _Nowhere()
+"""What stands in for a file where tensors are held in memory."""
+
+
 class LocalFile:
     """A regular file on disk; `path` must not be a link."""
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from qkvdocs.clinic._model import Memory, attentions_of
-from qkvdocs.wild import Checkpoint
+from qkvdocs.clinic._model import attentions_of
+from qkvdocs.wild import Checkpoint, read
 from tests.wild.conftest import FIXTURES
 
 
@@ -24,10 +24,10 @@ class Model:
 
 
 def test_a_model_in_memory_is_found_as_its_file_is() -> None:
-    """The same modules, cut the same way; whatever a checkpoint knows, this stand-in knows."""
-    checkpoint = Checkpoint(FIXTURES / "bert")
-    model = Model(checkpoint)
-    found = attentions_of(model)
-    assert found.plans
-    assert not found.refused
-    assert set(vars(checkpoint)) - {"address"} <= set(vars(Memory(model.state_dict(), checkpoint.config)))
+    """The same modules, planned the same way, with the same weights."""
+    file = read(FIXTURES / "bert")
+    found = attentions_of(Model(file.checkpoint))
+    assert found.plans == file.plans
+    assert found.refused == file.refused == {}
+    for path in file:
+        assert (found[path].W_K == file[path].W_K).all()

@@ -12,11 +12,9 @@ from transformers.core_model_loading import revert_weight_conversion
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from qkvdocs import wild
-from qkvdocs.errors import QKVError
-from qkvdocs.wild._find import find_modules
-from qkvdocs.wild._header import Tensor
-from qkvdocs.wild._layers import count_layers
-from qkvdocs.wild._plan import Plan, make_plan
+from qkvdocs.wild._attentions import plan_modules
+from qkvdocs.wild._plan import Plan
+from qkvdocs.wild._tensor import Tensor
 
 ATTENTIVE = ("attn", "attention", "q_proj", "query", "qkv")
 """What a tensor name must contain for its model to count as one with attention."""
@@ -25,36 +23,27 @@ SQUEEZE = re.compile(r"\battention\.\d+\.")
 STATES = ("read", "in part", "refused", "not recognised", "no attention", "not built", "no model of its own")
 
 
-class Names(wild.Checkpoint):
-    """A checkpoint of which nothing but names and shapes exists."""
+def names_on_disk(model_type: str) -> tuple[wild.Checkpoint, dict[str, bool]]:
+    """Build the default model of a type without memory, and name its tensors as its file would.
 
-    def __init__(
-        self, config: dict[str, Any], shapes: dict[str, tuple[int, ...]], causal: dict[str, bool]
-    ) -> None:
-        self.config, self.causal = config, causal
-        self._below = self._known = None
-        self.parts = frozenset()
-        self._places = {name: (None, Tensor("F32", shape, 0, 0)) for name, shape in shapes.items()}
-
-
-def names_on_disk(model_type: str) -> Names:
-    """Build the default model of a type without memory, and name its tensors as its file would."""
+    Besides, say of each module whose class tells it whether it is causal.
+    """
     config = CONFIG_MAPPING[model_type]()
     with torch.device("meta"):
         model = transformers.AutoModel.from_config(config)
     state = revert_weight_conversion(model, model.state_dict())
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    shapes = {name: Tensor("F32", tuple(tensor.shape), 0, 0) for name, tensor in state.items()}
     causal = {
         name: bool(part.is_causal) for name, part in model.named_modules() if hasattr(part, "is_causal")
     }
-    return Names(json.loads(config.to_json_string()), shapes, causal)
+    return wild.Checkpoint.held(shapes, json.loads(config.to_json_string())), causal
 
 
-def count_kinds(checkpoint: Names, plans: dict[str, Plan]) -> Counter[str]:
+def count_kinds(causal: dict[str, bool], plans: dict[str, Plan]) -> Counter[str]:
     """Count the modules whose class says whether it is causal, and that this agrees with their kind."""
     found: Counter[str] = Counter()
     for path, plan in plans.items():
-        says = {causal for name, causal in checkpoint.causal.items() if f"{name}.".startswith(f"{path}.")}
+        says = {told for name, told in causal.items() if f"{name}.".startswith(f"{path}.")}
         if len(says) == 1:
             found["same" if (plan.kind == "self") in says else "differ"] += 1
     return found
@@ -65,7 +54,7 @@ def look(model_type: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            checkpoint = names_on_disk(model_type)
+            checkpoint, causal = names_on_disk(model_type)
     except Exception as error:  # a missing optional dependency, or a default config that cannot be built
         reason = (str(error).strip().splitlines() or [""])[0][:100]
         alone = "Unrecognized configuration class" in reason
@@ -73,28 +62,20 @@ def look(model_type: str) -> dict[str, Any]:
             "state": "no model of its own" if alone else "not built",
             "why": f"{type(error).__name__}: {reason}",
         }
-    found, refused = find_modules(checkpoint)
-    rows: Counter[str] = Counter()
-    plans: dict[str, Plan] = {}
-    for path, layout in found.items():
-        try:
-            plans[path] = make_plan(checkpoint, path, layout, checkpoint.facts(path))
-        except QKVError as error:
-            refused[path] = error
-        else:
-            rows[layout.family] += 1
+    attentions = plan_modules(checkpoint)
+    refused = attentions.refused
+    rows = Counter(plan.layout.family for plan in attentions.plans.values())
     attentive = any(word in SQUEEZE.sub("", name) for name in checkpoint for word in ATTENTIVE)
     seen = {(True, False): "read", (True, True): "in part", (False, True): "refused"}
     state = seen.get((bool(rows), bool(refused)), "not recognised" if attentive else "no attention")
     why = next((str(error) for error in refused.values()), "")
-    layers = count_layers(checkpoint, plans, refused)
-    kinds = count_kinds(checkpoint, plans)
+    kinds = count_kinds(causal, attentions.plans)
     return {
         "state": state,
         "modules": rows.total(),
         "refused": len(refused),
-        "other": sorted({found.what for found in layers if found.accounted}),
-        "not_counted": sum(found.count for found in layers if not found.accounted),
+        "other": sorted({found.what for found in attentions.layers if found.accounted}),
+        "not_counted": sum(found.count for found in attentions.layers if not found.accounted),
         "kinds": [kinds["same"], kinds["differ"]],
         "layouts": sorted(rows),
         "why": why,
