@@ -19,6 +19,7 @@ from qkvdocs.clinic._contracts import (
     Step,
 )
 from qkvdocs.clinic._examine import assert_healthy, examine
+from qkvdocs.clinic._latent import LatentWeights
 from qkvdocs.clinic._model import examine_model
 from qkvdocs.clinic._report import Finding, Report
 from qkvdocs.clinic._weights import weights_from
@@ -34,6 +35,7 @@ __all__ = [
     "Features",
     "Finding",
     "HeadWidth",
+    "LatentWeights",
     "Norm",
     "Project",
     "Report",

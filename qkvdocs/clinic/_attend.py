@@ -58,6 +58,9 @@ def examine_attend(contract: Attend, report: Report) -> None:
 def declared(contract: Any) -> list[str]:
     """Name what is declared beside the usual."""
     names = (
+        "relative",
+        "gate",
+        "clip",
         "softcap",
         "sinks",
         "window",

@@ -9,8 +9,11 @@ import numpy as np
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._attend import declared
 from qkvdocs.clinic._contracts import Attention, Step
+from qkvdocs.clinic._declared import gate_of
 from qkvdocs.clinic._explain import NUDGE, Evidence
 from qkvdocs.clinic._judge import Case, judge, length, spec_of, unseen, without
+from qkvdocs.clinic._known_rare import rare
+from qkvdocs.clinic._latent import LatentWeights
 from qkvdocs.clinic._layer import Fault, Rows, Spec, layer, prepared
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import TEXTS, Subject, distance, seen_by
@@ -92,7 +95,7 @@ def arguments(rows: Rows) -> tuple[str, tuple[Any, ...]]:
     return " ".join(named), tuple(named.values())
 
 
-def run(subject: Subject, rows: Rows, weights: QKVWeights | None = None) -> np.ndarray:
+def run(subject: Subject, rows: Rows, weights: QKVWeights | LatentWeights | None = None) -> np.ndarray:
     """Call a layer and hold it to its shape."""
     names, handed = arguments(rows)
     output = subject(names, *handed)
@@ -101,12 +104,13 @@ def run(subject: Subject, rows: Rows, weights: QKVWeights | None = None) -> np.n
 
 
 def check_rows(
-    name: str, output: np.ndarray, shape: tuple[int, ...], weights: QKVWeights | None = None
+    name: str, output: np.ndarray, shape: tuple[int, ...], weights: QKVWeights | LatentWeights | None = None
 ) -> None:
     """Hold an output to one row a token, of the width that the weights say."""
     symbols, width = "d_model", shape[-1]
     if weights is not None and weights.W_O is None:
-        symbols, width = "n_heads * d_head", weights.n_heads * weights.d_head
+        width = weights.n_heads * getattr(weights, "d_value", weights.d_head)
+        symbols = "n_heads * d_head"
     elif weights is None and output.ndim == 3:
         width = output.shape[-1]
     if output.shape != (wanted := (*shape[:2], width)):
@@ -115,21 +119,24 @@ def check_rows(
         )
 
 
-def layer_spec(contract: Attention | Step, weights: QKVWeights) -> Spec:
+def layer_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) -> Spec:
     """Describe a layer of known weights."""
-    return without(
-        spec_of(
-            contract, weights.n_heads, weights.d_head, rotary=contract.rotary, norm=contract.norm, weights=weights,
-            causal=isinstance(contract, Step) or bool(contract.causal),
-        )
+    spec = spec_of(
+        contract, weights.n_heads, weights.d_head, rotary=contract.rotary, norm=contract.norm, weights=weights,
+        causal=isinstance(contract, Step) or bool(contract.causal), clip=contract.clip,
     )  # fmt: skip
+    if contract.gate is not None:
+        spec = replace(spec, gate=gate_of(contract.gate, (weights.d_model, weights.n_heads * weights.d_head)))
+    if isinstance(weights, LatentWeights) and spec.rotary is not None:
+        spec = replace(spec, rotary=replace(spec.rotary, width=weights.d_rotary), part="last")
+    return without(spec)
 
 
 @np.errstate(all="ignore")
-def rows_for(contract: Attention | Step, weights: QKVWeights | None = None) -> list[Rows]:
+def rows_for(contract: Attention | Step) -> list[Rows]:
     """Make token rows that are large enough for scores to differ: two trials, and one token alone."""
     rng = np.random.default_rng(11)
-    weights = weights or contract.weights
+    weights = contract.weights
     d_model = contract.d_model if weights is None else weights.d_model
     assert d_model is not None  # noqa: S101  # the contract holds to it
     seq = length(contract, 6)
@@ -170,13 +177,12 @@ def blind_spots(contract: Attention | Step, spec: Spec) -> list[str]:
     weights = spec.weights
     assert weights is not None  # noqa: S101
     plain = spec.rotary is None and spec.norm is None and spec.softcap is None and spec.sinks is None
-    if plain and weights.b_K is not None:
+    biases = [getattr(weights, f"b_{role}", None) for role in "QKVO"]
+    if plain and spec.clip is None and spec.relative is None and biases[1] is not None:
         spots.append(
             "attention: the key bias, since no output of plain attention depends on it: compare keys with Project"
         )
-    if any(
-        bias is not None and not np.any(bias) for bias in (weights.b_Q, weights.b_K, weights.b_V, weights.b_O)
-    ):
+    if any(bias is not None and not np.any(bias) for bias in biases):
         spots.append(
             "attention: biases that are 0 here, for a lost one would not be seen: draw them at random first"
         )
@@ -195,10 +201,10 @@ def twin_of(contract: Attention | Step, trials: Sequence[Rows]) -> tuple[Evidenc
         for name, array in vars(weights).items()
         if isinstance(array, np.ndarray) and (name.startswith("W") or array.any())
     }
-    for a, b in (("W_Q", "W_K"), ("W_Q", "W_V"), ("W_K", "W_V")):
+    for a, b in (("W_Q", "W_K"), ("W_Q", "W_V"), ("W_K", "W_V")) if isinstance(weights, QKVWeights) else ():
         if np.array_equal(one := getattr(weights, a), getattr(weights, b)) and one.any() and not _simple(one):
             drawn[b] = drawn[a]
-    other = QKVWeights(**drawn, n_heads=weights.n_heads, n_kv_heads=weights.n_kv_heads)
+    other = replace(weights, **drawn)
     spec = layer_spec(contract, other)
     inputs = rows_for(replace(contract, weights=other, before=None))
     grown = [
@@ -221,31 +227,37 @@ def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
     weights = spec.weights
     assert weights is not None  # noqa: S101
     causal, n_heads, n_kv_heads, d_head = spec.causal, weights.n_heads, weights.n_kv_heads, weights.d_head
+    masks = _known.masks(causal) if causal else _known.undeclared()[:1]
+    others = []
+    if isinstance(contract, Attention):
+        others = _known.rows_read(contract.packed, bool(contract.padding), contract.memory)
+        masks = [] if contract.memory else masks  # a triangle is a bug there, and no question
+    width = d_head if isinstance(weights, QKVWeights) else weights.d_rotary
+    turnings = _known.turnings(spec.rotary, n_heads, n_kv_heads, width) if spec.rotary else []
+    return [
+        *_known.scales(n_heads, n_kv_heads, d_head, weights.d_model, spec.scale),
+        *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:],
+        *(_projections(contract, weights, turnings) if isinstance(weights, QKVWeights) else
+          [fault for fault in turnings if fault.field != "permuted"]),
+        *_known.caps(spec), *_known.sinks(spec), *_known.windows(spec, 64), *_known.biases(spec, n_heads),
+        *_known.norms(spec.norm), *rare(spec), *others,
+    ]  # fmt: skip
+
+
+def _projections(contract: Attention | Step, weights: QKVWeights, turnings: list[Fault]) -> list[Fault]:
+    """List what may be wrong with queries, keys and values that are each made by one matrix."""
     named = {"Q": weights.W_Q, "K": weights.W_K, "V": weights.W_V, "O": weights.W_O}
     square = "".join(
         role for role, weight in named.items() if weight is not None and weight.shape[0] == weight.shape[1]
     )
     biases = {"Q": weights.b_Q, "K": weights.b_K, "V": weights.b_V, "O": weights.b_O}
     biased = "".join(role for role, bias in biases.items() if bias is not None and np.any(bias))
-    masks = _known.masks(causal) if causal else _known.undeclared()[:1]
-    if isinstance(contract, Attention) and contract.memory:  # a triangle is a bug there, and no question
-        masks = []
-    others = (
-        _known.rows_read(contract.packed, bool(contract.padding), contract.memory)
-        if isinstance(contract, Attention)
-        else []
-    )
+    many = weights.n_heads > 1
     return [
-        *_known.scales(n_heads, n_kv_heads, d_head, weights.d_model, spec.scale),
-        *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:], *_known.sources(),
-        *_known.turns(square), *_known.losses(biased),
-        *(_known.views() if n_heads > 1 else ()),
-        *(_known.cuts(weights) if n_heads > 1 else ()),
-        *(_known.tiles() if n_kv_heads != n_heads else ()),
-        *(_known.turnings(contract.rotary, n_heads, n_kv_heads, d_head) if contract.rotary else ()),
-        *_known.caps(spec), *_known.sinks(spec), *_known.windows(spec, 64), *_known.biases(spec, n_heads),
-        *_known.norms(spec.norm), *_known.merges(weights, contract.before),
-        *others,
+        *_known.sources(), *_known.turns(square), *_known.losses(biased),
+        *(_known.views() if many else ()), *(_known.cuts(weights) if many else ()),
+        *(_known.tiles() if weights.n_kv_heads != weights.n_heads else ()),
+        *turnings, *_known.merges(weights, contract.before),
     ]  # fmt: skip
 
 

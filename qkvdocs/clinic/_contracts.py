@@ -20,10 +20,12 @@ from qkvdocs.clinic._declared import (
     check_rotary,
     check_rows,
     check_scale,
+    check_scaling,
     check_size,
     kv_heads,
     refuse,
 )
+from qkvdocs.clinic._latent import LatentWeights
 from qkvdocs.core import QKVWeights
 
 
@@ -52,8 +54,12 @@ class Rotary:
     """What positions are divided by: `factor` of linear scaling in a config."""
     offset: int = 0
     """Position of the first row; only `Project` can tell."""
+    rope_scaling: Mapping[str, Any] | None = None
+    """What a config calls `rope_scaling`, or `rope_parameters`: a `rope_type` (`linear`, `dynamic`, `yarn`,
+    `longrope`, `llama3` or `proportional`) with its numbers; None means none."""
 
     def __post_init__(self) -> None:
+        check_scaling(self.rope_scaling)
         check_choice("style", self.style, ("halves", "pairs"))
         for name in ("base", "scaling"):
             value = getattr(self, name)
@@ -90,6 +96,10 @@ class Norm:
     """The same for keys."""
     eps: float = 1e-6
     """What is added below the root."""
+    q_bias: Any = None
+    """What is added to queries after that; None means nothing."""
+    k_bias: Any = None
+    """The same for keys."""
 
     def __post_init__(self) -> None:
         check_norm(self)
@@ -117,6 +127,9 @@ class Features:
     score_bias: Any = None
     """Added to scaled scores: `alibi`, a slope a head, or a function of n queries and m keys that gives
     (heads, n, m); the queries are the last."""
+    relative: Any = None
+    """Added to scaled scores, too, where it depends on contents: a function of queries (batch, heads, n, d_head) and
+    keys (batch, heads, m, d_head) that gives (batch, heads, n, m), as DeBERTa and Transformer-XL have it."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +198,7 @@ class Attention(Features):
 
     function: Callable[..., Any]
     """Somebody's layer."""
-    weights: QKVWeights | None = None
+    weights: QKVWeights | LatentWeights | None = None
     """Its weights in the layout of `x @ W`; without them only its behaviour is tested."""
     d_model: int | None = None
     """Width of a row; needed only without weights."""
@@ -201,6 +214,11 @@ class Attention(Features):
     """How queries and keys are normed; None means not at all."""
     before: QKVWeights | None = field(default=None, kw_only=True)
     """The weights before an adapter was merged into them, where one was."""
+    gate: Any = field(default=None, kw_only=True)
+    """A weight (d_model, n_heads * d_head), or a pair of it and a bias: merged heads are multiplied by the sigmoid of
+    `x @ gate` before the output projection; None means no gate."""
+    clip: float | None = field(default=None, kw_only=True)
+    """Queries, keys and values are kept within ±clip (`clip_qkv` in a config); None means free."""
     padding: Literal["left", "right"] | None = field(default=None, kw_only=True)
     """Where shorter texts are filled up; None means that all are as long."""
     packed: bool = field(default=False, kw_only=True)
@@ -281,7 +299,7 @@ class Step(Features):
 
     function: Callable[..., Any]
     """Somebody's layer; takes one new row or several."""
-    weights: QKVWeights | None = None
+    weights: QKVWeights | LatentWeights | None = None
     """Its weights in the layout of `x @ W`."""
     uncached: Callable[..., Any] | None = None
     """The same layer without a cache, for where the weights are not known."""
@@ -299,6 +317,11 @@ class Step(Features):
     """How queries and keys are normed; None means not at all."""
     before: QKVWeights | None = field(default=None, kw_only=True)
     """The weights before an adapter was merged into them, where one was."""
+    gate: Any = field(default=None, kw_only=True)
+    """A weight (d_model, n_heads * d_head), or a pair of it and a bias: merged heads are multiplied by the sigmoid of
+    `x @ gate` before the output projection; None means no gate."""
+    clip: float | None = field(default=None, kw_only=True)
+    """Queries, keys and values are kept within ±clip (`clip_qkv` in a config); None means free."""
 
     def __post_init__(self) -> None:
         check_callables(self, "function", "start", *(() if self.uncached is None else ("uncached",)))

@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic._arrays import to_numpy
+from qkvdocs.clinic._latent import LatentWeights
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 
@@ -89,6 +90,36 @@ def check_rotary(rotary: Any, d_head: int | None, wanted: type) -> None:
         raise refuse("rotary.width", f"be at most d_head = {d_head}", rotary.width)  # type: ignore[attr-defined]
 
 
+KINDS: dict[str, tuple[str, ...]] = {
+    "default": (), "linear": ("factor",), "proportional": (),
+    "dynamic": ("factor", "original_max_position_embeddings"),
+    "yarn": ("factor", "original_max_position_embeddings"),
+    "longrope": ("short_factor", "long_factor", "original_max_position_embeddings"),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}  # fmt: skip
+"""Kinds of scaling -> the numbers that each needs."""
+
+
+def check_scaling(told: Any) -> None:
+    """Refuse a scaling that lacks a number."""
+    if told is None:
+        return
+    if not isinstance(told, Mapping):
+        raise refuse("rope_scaling", "be a mapping or None", told)
+    check_choice("rope_scaling['rope_type']", kind := scaling_kind(told), KINDS)
+    for name in KINDS[kind]:
+        value = told.get(name)
+        for number in value if isinstance(value, list | tuple) and "_factor" in name else [value]:
+            check_number(
+                f"rope_scaling[{name!r}]", number, f"be finite and above 0, as {kind} needs it", least=0
+            )
+
+
+def scaling_kind(told: Mapping[str, Any]) -> str:
+    """Name the kind of a scaling, under its new name or its old one."""
+    return str(told.get("rope_type") or told.get("type") or "default")
+
+
 def check_number(name: str, value: Any, rule: str, *, least: float = -math.inf) -> None:
     """Refuse all but finite numbers above a least one."""
     real = isinstance(value, Real) and not isinstance(value, bool)
@@ -119,6 +150,8 @@ def check_features(contract: Any, n_heads: int | None) -> None:
         if getattr(contract, name) is not None:
             check_size(name, getattr(contract, name), 1, 2**40)
     check_size("prefix", contract.prefix, 0, 2**40)
+    if contract.relative is not None:
+        check_callables(contract, "relative")
     for name in ("sinks", "score_bias"):
         value = getattr(contract, name)
         if value is None or (
@@ -137,7 +170,7 @@ def check_norm(norm: Any) -> None:
     check_choice("over", norm.over, ("head", "all"))
     check_choice("when", norm.when, ("before", "after"))
     check_number("eps", norm.eps, "be a finite number of at least 0", least=-1e-300)
-    for name in ("q", "k"):
+    for name in ("q", "k", "q_bias", "k_bias"):
         if (value := getattr(norm, name)) is not None:
             gains = numbers(name, value, range(1, WIDEST), "be a row of finite numbers, or None")
             object.__setattr__(norm, name, gains)
@@ -164,11 +197,15 @@ def check_layer(contract: Any, rotary: type, norm: type) -> None:
     """Refuse weights that are none, or of another width."""
     W, d_model = contract.weights, contract.d_model
     check_kind("norm", contract.norm, norm)
-    check_features(contract, W.n_heads if isinstance(W, QKVWeights) else None)
+    known = isinstance(W, QKVWeights | LatentWeights)
+    check_features(contract, W.n_heads if known else None)
     check_kind("before", contract.before, QKVWeights)
-    if W is not None and not isinstance(W, QKVWeights):
+    if W is not None and not known:
         raise refuse(
-            "weights", "be QKVWeights or None", W, ". Make them with weights_from(q, k, v, o, n_heads=…)"
+            "weights",
+            "be QKVWeights, LatentWeights or None",
+            W,
+            ". Make them with weights_from(q, k, v, o, n_heads=…)",
         )
     if W is not None:
         for name, array in vars(W).items():
@@ -181,16 +218,37 @@ def check_layer(contract: Any, rotary: type, norm: type) -> None:
     elif W is None:
         raise refuse("d_model", "be given where weights are not", None)
     check_scale(contract.scale)
-    check_rotary(contract.rotary, None if W is None else W.d_head, rotary)
+    latent = isinstance(W, LatentWeights)
+    check_rotary(contract.rotary, None if W is None else W.d_rotary if latent else W.d_head, rotary)
+    for name in ("norm", "before", "gate", "clip") if latent else ():
+        if getattr(contract, name) is not None:
+            raise refuse(name, "be None where weights are latent", getattr(contract, name))
+    if contract.clip is not None:
+        check_number("clip", contract.clip, "be a finite number above 0, or None", least=0)
+    if contract.gate is not None and W is not None:
+        gate_of(contract.gate, (W.d_model, W.n_heads * W.d_head))
     if contract.before is not None and W is not None and contract.before.W_Q.shape != W.W_Q.shape:
         raise refuse("before", f"have weights of shape {W.W_Q.shape}", contract.before.W_Q.shape)
     if W is not None and contract.norm is not None:
         check_gains(contract.norm, W.n_heads, W.n_kv_heads, W.d_head)
 
 
+def gate_of(gate: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Read a gate's weight and bias; a bias that is left out is 0."""
+    weight, bias = gate if isinstance(gate, tuple) and len(gate) == 2 else (gate, None)
+    try:
+        matrix = np.asarray(to_numpy(weight), np.float64)
+        row = np.zeros(shape[1]) if bias is None else np.asarray(to_numpy(bias), np.float64)
+    except Exception:  # what is no array may fail in any way
+        raise refuse("gate", "be a matrix, or a pair of it and a bias", gate) from None
+    if matrix.shape != shape or row.shape != shape[1:]:
+        raise ContractError(f"gate must have shape (d_model, n_heads * d_head) = {shape}, got {matrix.shape}")
+    return matrix, row
+
+
 def check_gains(norm: Any, n_heads: int, n_kv_heads: int, d_head: int) -> None:
     """Refuse gains that fit no head."""
-    for name, heads in (("q", n_heads), ("k", n_kv_heads)):
+    for name, heads in (("q", n_heads), ("k", n_kv_heads), ("q_bias", n_heads), ("k_bias", n_kv_heads)):
         gain = getattr(norm, name)
         if gain is not None and gain.size not in (1, d_head, heads * d_head):
             raise refuse(f"norm.{name}", f"have d_head = {d_head} or {heads * d_head} entries", gain.size)

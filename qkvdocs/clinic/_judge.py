@@ -149,7 +149,8 @@ def spec_of(contract: Any, n_heads: int, d_head: int, **more: Any) -> Spec:
     scale = float(d_head**-0.5 if contract.scale is None else contract.scale)
     return Spec(
         scale=scale, softcap=contract.softcap, sinks=sinks, window=contract.window, chunk=contract.chunk,
-        prefix=int(contract.prefix), bias=bias if bias is None else checked(bias, n_heads), **more,
+        prefix=int(contract.prefix), bias=bias if bias is None else checked(bias, n_heads),
+        relative=contract.relative, **more,
     )  # fmt: skip
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.clinic._contracts import Norm, Rotary
+from qkvdocs.clinic._latent import LatentWeights
 from qkvdocs.clinic._precision import Rounding, exact
+from qkvdocs.clinic._scaling import frequencies
 from qkvdocs.core import QKVWeights, rotate
 
 
@@ -29,7 +31,15 @@ class Spec:
     """What is added to the scores of n queries, the last of m keys: (heads, n, m)."""
     rotary: Rotary | None = None
     norm: Norm | None = None
-    weights: QKVWeights | None = None
+    weights: QKVWeights | LatentWeights | None = None
+    relative: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    """What is added to the scores besides, of queries and keys."""
+    gate: tuple[np.ndarray, np.ndarray] | None = None
+    """Weight and bias of what merged heads are multiplied by, once through a sigmoid."""
+    clip: float | None = None
+    """How far projections reach at most."""
+    latent: str = ""
+    """What is wrong with latent attention."""
     axis: str = "keys"
     """What softmax sums over."""
     mask: str = "given"
@@ -166,6 +176,8 @@ def mix(
         scores = rnd(_products(q, k, v, spec))
         if bias is None and spec.bias is not None:
             bias = spec.bias(scores.shape[-2], scores.shape[-1])
+        if spec.relative is not None:
+            bias = spec.relative(q, k) + (0.0 if bias is None else bias)
         scores = _capped(scores, bias, mask, spec, rnd)
         scores = _masked(scores, mask, spec)
         weights = rnd(_softmax(scores, spec, soft))
@@ -195,8 +207,8 @@ def _capped(
     if bias is not None:
         ways: dict[str, Callable[[Any], Any]] = {
             "negated": lambda b: -b,
-            "reversed": lambda b: b[::-1],
-            "one head": lambda b: b[:1],
+            "reversed": lambda b: b[..., ::-1, :, :],
+            "one head": lambda b: b[..., :1, :, :],
             "turned": lambda b: b.swapaxes(-1, -2) if b.shape[-1] == b.shape[-2] else b,
             "signed": lambda b: (
                 np.tril(b, b.shape[-1] - b.shape[-2]) - np.triu(b, b.shape[-1] - b.shape[-2] + 1)
@@ -269,20 +281,23 @@ def turned(
     if part == "last":
         front = x.shape[-1] - width
         return np.concatenate([x[..., :front], turned(x[..., front:], positions, rotary, rnd)], axis=-1)
-    frequencies = None
+    turns, factor = frequencies(rotary, width, int(np.max(positions, initial=0)) + rotary.offset + 1)
     if part == "frequencies of the head":
-        frequencies = rotary.base ** (-np.arange(0, width, 2) / x.shape[-1])
+        turns = rotary.base ** (-np.arange(0, width, 2) / x.shape[-1])
     how: dict[str, Any] = {
         "offset": rotary.offset, "style": rotary.style, "width": width, "base": rotary.base,
-        "scaling": rotary.scaling, "frequencies": frequencies,
+        "scaling": rotary.scaling, "frequencies": turns,
     }  # fmt: skip
     if rnd is exact:
-        return rotate(x, positions, **how)
+        made = rotate(x, positions, **how)
+        if factor != 1:
+            made[..., :width] *= factor
+        return made
     # Angles are rounded too, and each product: a vector of ones and zeros tells cosines and sines.
     pairs = slice(0, width, 2), slice(1, width, 2)
     first, second = pairs if rotary.style == "pairs" else (slice(width // 2), slice(width // 2, width))
     unit = np.zeros((*positions.shape, x.shape[-1]))
-    unit[..., first] = 1.0
+    unit[..., first] = factor
     angle = rnd(rotate(unit, positions, **how))
     cos, sin, a, b = angle[..., first], angle[..., second], x[..., first], x[..., second]
     made = x.copy()
@@ -300,21 +315,29 @@ def normed(rows: np.ndarray, role: str, norm: Norm, rnd: Rounding = exact) -> np
     made = rnd(rows / np.sqrt((rows * rows).mean(axis=over, keepdims=True) + norm.eps))
     if norm.kind == "unit":
         made = rows / np.sqrt((rows * rows).sum(axis=over, keepdims=True) + norm.eps)
-    if gain is None:
-        return made
+    added = norm.q_bias if role == "q" else norm.k_bias
+    made = made if gain is None else rnd(made * _by_head(gain, rows, norm))
+    return made if added is None else rnd(made + _by_head(added, rows, norm))
+
+
+def _by_head(row: Any, rows: np.ndarray, norm: Norm) -> np.ndarray:
+    """Lay the numbers of a norm beside heads at (batch, heads, seq, d_head)."""
     heads, d_head = rows.shape[1], rows.shape[3]
-    gain = np.asarray(gain, np.float64)
-    if norm.over == "all" and gain.size == heads * d_head:
-        return rnd(made * gain.reshape(heads, 1, d_head))
-    gain = np.resize(gain, (heads, d_head)) if gain.size != d_head else gain
-    return rnd(made * (gain[:, None] if gain.ndim == 2 else gain))
+    made: np.ndarray = np.asarray(row, np.float64)
+    if norm.over == "all" and made.size == heads * d_head:
+        return made.reshape(heads, 1, d_head)
+    made = np.resize(made, (heads, d_head)) if made.size != d_head else made
+    return made[:, None] if made.ndim == 2 else made
 
 
 def project(
-    x: np.ndarray, weights: QKVWeights, spec: Spec, memory: np.ndarray | None = None, rnd: Rounding = exact,
-    products: dict[Any, np.ndarray] | None = None,
+    x: np.ndarray, weights: QKVWeights | LatentWeights, spec: Spec, memory: np.ndarray | None = None,
+    rnd: Rounding = exact, products: dict[Any, np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Give queries, keys and values, heads cut."""
+    if isinstance(weights, LatentWeights):
+        yield from latent(x, weights, spec, rnd)
+        return
     if spec.recut:
         flat = [weights.W_Q, weights.W_K, weights.W_V]
         made = split(fuse(flat, spec.recut[0]), [part.shape[1] for part in flat], spec.recut[1])
@@ -339,8 +362,44 @@ def project(
             if plain:
                 products[key] = rows  # type: ignore[index]
         rows = rows if bias is None or source in spec.lost else rnd(rows + rnd(bias))
+        rows = rows if spec.clip is None else np.clip(rows, -spec.clip, spec.clip)
         part = cut(rows, heads, role.lower() in spec.viewed, role in spec.viewed)
         yield part[:, ::-1] if role in spec.reverse else part
+
+
+def latent(x: np.ndarray, W: LatentWeights, spec: Spec, rnd: Rounding = exact) -> Iterator[np.ndarray]:
+    """Give queries, keys and values of latent attention, decompressed."""
+    wrong = spec.latent
+
+    def norm(rows: np.ndarray, gain: np.ndarray | None, over: np.ndarray | None = None) -> np.ndarray:
+        if gain is None:
+            return rows
+        over = rows if over is None else over
+        return rnd(rnd(rows / np.sqrt((over * over).mean(-1, keepdims=True) + W.eps)) * rnd(gain))
+
+    short = x
+    if W.W_DQ is not None:
+        short = rnd(x @ rnd(W.W_DQ))
+        short = short if wrong == "queries not normed" else norm(short, W.q_norm)
+    q = cut(rnd(short @ rnd(W.W_UQ)), W.n_heads, fast=wrong == "queries by column")
+    if wrong == "rotated part first":
+        q = np.roll(q, -W.d_rotary, axis=-1)
+    down = rnd(x @ rnd(np.concatenate([W.W_DKV, W.W_KR], axis=1)))
+    rank = W.W_DKV.shape[1]
+    row, shared = down[..., :rank], down[..., rank:]
+    if wrong == "latent last":
+        shared, row = down[..., : W.d_rotary], down[..., W.d_rotary :]
+    if wrong != "latent not normed":
+        row = norm(row, W.kv_norm, down if wrong == "normed together" else None)
+    up = [rnd(W.W_UK), rnd(W.W_UV)]
+    if wrong == "in thirds":
+        up = split(fuse(up, W.n_heads), [part.shape[1] for part in up], 1)
+    if wrong == "swapped":
+        up = split(fuse(up[::-1], W.n_heads), [part.shape[1] for part in up], W.n_heads)
+    keys, values = (cut(rnd(row @ weight), W.n_heads) for weight in up)
+    yield q
+    yield np.concatenate([keys, np.broadcast_to(shared[:, None], (*keys.shape[:3], W.d_rotary))], axis=-1)
+    yield values
 
 
 def fuse(parts: Sequence[np.ndarray], blocks: int) -> np.ndarray:
@@ -465,9 +524,15 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
         merged = context.transpose(0, 2, 3, 1).reshape(*rows.x.shape[:2], -1)
     else:
         merged = context.swapaxes(1, 2).reshape(*rows.x.shape[:2], -1)
+    if spec.gate is not None:
+        weight, added = spec.gate
+        opened = 1 / (1 + np.exp(-rnd(rnd(rows.x @ rnd(weight)) + rnd(added))))
+        merged = rnd(merged * rnd(opened))
     if W.W_O is not None:
         merged = rnd(merged @ rnd(W.W_O.T if "O" in spec.turned else W.W_O))
-        merged = merged if W.b_O is None or "O" in spec.lost else rnd(merged + rnd(W.b_O))
+        merged = (
+            merged if (b := getattr(W, "b_O", None)) is None or "O" in spec.lost else rnd(merged + rnd(b))
+        )
     if rows.keep is not None:  # nobody reads what stands at padding
         merged = np.where(rows.keep[..., None], merged, 0.0)
     return merged

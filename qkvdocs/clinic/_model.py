@@ -1,5 +1,6 @@
 # A whole model: its attention modules are found by the atlas, and what its config declares is held to what it computes.
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -10,50 +11,21 @@ import numpy as np
 
 from qkvdocs.clinic._arrays import to_numpy
 from qkvdocs.clinic._attention import examine_attention
-from qkvdocs.clinic._contracts import Attention, Norm, Rotary
+from qkvdocs.clinic._config import Module, declared_by, latent_weights
+from qkvdocs.clinic._contracts import Attention
 from qkvdocs.clinic._declared import refuse
+from qkvdocs.clinic._latent import LatentWeights
 from qkvdocs.clinic._report import Report
 from qkvdocs.clinic._weights import weights_from
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError, QKVError
 from qkvdocs.wild._attentions import Attentions, plan_modules
 from qkvdocs.wild._checkpoint import Checkpoint
+from qkvdocs.wild._kinds import kind_of
 from qkvdocs.wild._sources import Source
 from qkvdocs.wild._tensor import Tensor
 
-PAIRS = (
-    "gptj", "codegen", "cohere", "cohere2", "glm", "glm4", "helium", "ernie4_5", "ernie4_5_moe",
-)  # fmt: skip
-"""Model types that rotate neighbours; the others that rotate take halves."""
-PLUS_ONE = ("gemma2", "gemma3", "gemma3_text", "qwen3_next")
-"""Model types whose norms multiply by one more than the file says."""
-PARTS = {
-    "phi": 0.5,
-    "stablelm": 0.25,
-    "nemotron": 0.5,
-    "glm": 0.5,
-    "glm4": 0.5,
-    "gpt_neox": 0.25,
-    "persimmon": 0.5,
-}
-"""The part of a head that is rotated, where a config leaves it out."""
-STRANGE = {
-    "falcon": "ALiBi and biases of its own", "t5": "relative positions", "deberta": "relative positions",
-    "deberta-v2": "relative positions", "xlnet": "relative positions", "bloom": "a residual inside",
-    "mpt": "positions of its own", "mpnet": "relative positions", "ctrl": "a mask of its own",
-    "albert": "a residual inside", "qwen3_next": "a gate",
-}  # fmt: skip
-ENCODERS = (
-    "bert",
-    "roberta",
-    "electra",
-    "distilbert",
-    "camembert",
-    "xlm-roberta",
-    "ernie",
-    "modernbert",
-    "esm",
-)
+Inputs = Callable[[int, int], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -79,9 +51,7 @@ def attentions_of(model: Any) -> Attentions:
     return plan_modules(Checkpoint.held(tensors, told))
 
 
-def examine_model(
-    model: Any, *, inputs: Callable[[int, int], Mapping[str, Any]] | None = None, most: int = 2
-) -> Report:
+def examine_model(model: Any, *, inputs: Inputs | None = None, most: int = 2) -> Report:
     """Examine the attention modules of a loaded model.
 
     A model of transformers is read by the atlas: weights by its `state_dict`, what it declares by its `config`, and
@@ -90,14 +60,15 @@ def examine_model(
 
     Args:
         model: A module of torch, or what behaves like one. It must be in evaluation mode.
-        inputs: Arguments of the whole model for so many texts of so many tokens; None means `input_ids`.
+        inputs: Arguments of the whole model for so many texts of so many tokens; None makes numbers of tokens, or
+            zeros for an image or a sound.
         most: How many modules of each kind are examined, the last ones among them.
 
     Returns:
         One report; each finding and each line names its module.
 
     Raises:
-        ContractError: If it is no such model, or has no attention module that can be examined.
+        ContractError: If it is no such model, or none of its attention modules can be examined.
 
     Examples:
         >>> examine_model(3)
@@ -112,11 +83,6 @@ def examine_model(
     contracts = {path: contract for path, module in model.named_modules() if (contract := _plain(module))}
     if not contracts:
         contracts = _by_atlas(model, inputs, report)
-    if not contracts:
-        raise ContractError(
-            "model must have an attention module that can be examined, got none"
-            + "".join(f". {line}" for line in report.untested[:3])
-        )
     by_kind: dict[str, list[str]] = {}
     for path in contracts:
         by_kind.setdefault(re.sub(r"\d+", "N", path) + str(_kind(contracts[path])), []).append(path)
@@ -129,16 +95,28 @@ def examine_model(
             try:
                 examine_attention(contracts[path], own)
             except ContractError as error:
-                own.untested.append(f"the call failed: {error}")
+                own = Report(untested=[f"the call failed: {error}"])
             named = path or type(model).__name__
             report.findings += [replace(finding, contract=named) for finding in own.findings]
             report.tried += [f"{named}: {line.removeprefix('attention: ')}" for line in own.tried]
             report.untested += [f"{named}: {line.removeprefix('attention: ')}" for line in own.untested]
+    if not report.tried:
+        raise ContractError(
+            "model must have an attention module that can be examined, got none"
+            + "".join(f". {line}" for line in report.untested[:3])
+        )
     return report
 
 
 def _kind(contract: Attention) -> tuple[Any, ...]:
-    return contract.causal, contract.window, contract.chunk, contract.rotary, contract.norm is None
+    return (
+        contract.causal,
+        contract.memory,
+        contract.window,
+        contract.chunk,
+        contract.rotary,
+        contract.norm is None,
+    )
 
 
 def _plain(module: Any) -> Attention | None:
@@ -173,160 +151,187 @@ def _plain(module: Any) -> Attention | None:
     return None
 
 
-def _by_atlas(
-    model: Any, inputs: Callable[[int, int], Mapping[str, Any]] | None, report: Report
-) -> dict[str, Attention]:
+def _by_atlas(model: Any, inputs: Inputs | None, report: Report) -> dict[str, Attention]:
     attentions = attentions_of(model)
-    report.untested += [f"{path}: {error}" for path, error in attentions.refused.items()]
     contracts = {}
-    for path in attentions:
-        facts = attentions.checkpoint.facts(path)
-        kind = next(iter(facts.model_types[::-1]), "")
-        if why := STRANGE.get(kind):
-            report.untested.append(f"{path}: {kind} has {why}, which no contract declares")
-            continue
+    for path in [*attentions, *attentions.refused]:
         try:
-            module, weights = model.get_submodule(path), attentions[path]
-            if weights.W_G is not None:
-                raise ContractError("it has a gate on its output, which no contract declares")
-            plain: QKVWeights = QKVWeights(
-                **{name: getattr(weights, name) for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")},
-                n_heads=weights.n_heads, n_kv_heads=weights.n_kv_heads,
-            )  # fmt: skip
-            if (inner := getattr(module, "self", None)) is not None:  # its output is projected by a neighbour
-                module, plain = inner, replace(plain, W_O=None, b_O=None)
-            elif plain.W_O is None and "attention" in dict(module.named_children()):
-                module = module.attention
-            extra = {
-                name.removeprefix(f"{path}."): attentions.checkpoint[name]
-                for name in attentions.checkpoint.under(path)
-                if "norm" in name or name.endswith("sinks")
-            }
-            features = declared_by(kind, facts.values, path, module, plain, extra)
-            contracts[path] = Attention(Calls(model, module, inputs), plain, like=module, **features)
-        except (QKVError, AttributeError) as error:
+            contracts[path] = _contract(model, inputs, attentions, path)
+        except (QKVError, AttributeError, KeyError, TypeError) as error:
             report.untested.append(f"{path}: {error}")
     return contracts
 
 
-def declared_by(
-    kind: str,
-    config: Mapping[str, Any],
-    path: str,
-    module: Any,
-    W: QKVWeights,
-    extra: Mapping[str, np.ndarray],
-) -> dict[str, Any]:
-    """Read what a config declares of one layer."""
-    at = int(found[-1]) if (found := re.findall(r"\d+", path)) else 0
-    types = config.get("layer_types") or []
-    layer = types[at] if at < len(types) else ""
-    features: dict[str, Any] = {"causal": bool(getattr(module, "is_causal", kind not in ENCODERS))}
-    if kind in ENCODERS:
-        features["causal"] = bool(config.get("is_decoder"))
-    if kind == "clip_text_model":
-        features["causal"] = True
-    told = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    told = told.get(layer, told) or {}
-    base = told.get("rope_theta") or config.get("rope_theta")
-    rotates = base or "rotary_dim" in config or config.get("rope_parameters")
-    skipped = (kind == "cohere2" and layer == "full_attention") or (
-        config.get("no_rope_layers") or [1] * (at + 1)
-    )[at] == 0
-    if rotates and not skipped:
-        if told.get("rope_type", told.get("type", "default")) not in ("default", "linear"):
-            raise ContractError(f"rotation of type {told.get('rope_type')}, which no contract declares")
-        part = (
-            told.get("partial_rotary_factor") or config.get("partial_rotary_factor") or PARTS.get(kind, 1.0)
-        )
-        width = int(config.get("rotary_dim") or part * W.d_head)
-        scaling = float(told.get("factor") or 1.0)
-        style = "pairs" if kind in PAIRS else "halves"
-        features["rotary"] = Rotary(style, float(base or 1e4), width if width < W.d_head else None, scaling)  # type: ignore[arg-type]
-    scale = config.get("attention_multiplier")
-    if (scalar := config.get("query_pre_attn_scalar")) is not None:
-        scale = scalar**-0.5
-    if kind == "gpt_neo":
-        scale = 1.0
-    features["scale"] = scale
-    features["softcap"] = config.get("attn_logit_softcapping")
-    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
-    if window and (
-        layer == "sliding_attention" or (not types and kind in ("mistral", "mixtral", "phi3", "starcoder2"))
-    ):
-        features["window"] = int(window)
-    if (sinks := extra.get("sinks")) is not None:
-        features["sinks"] = sinks
-    gains = {
-        role: gain
-        for role in "qk"
-        for name, gain in extra.items()
-        if re.fullmatch(rf"{role}_(layer)?norm\.weight", name)
-    }
-    if len(gains) == 2:
-        layered = any(
-            name.startswith("q_") and name.endswith("norm.bias") for name in extra
-        ) or kind.startswith("cohere")
-        if layered and any(name.endswith("norm.bias") for name in extra):
-            raise ContractError("its norms have biases, which no contract declares")
-        plus = 1.0 if kind in PLUS_ONE else 0.0
-        wide = gains["q"].size == W.n_heads * W.d_head and gains["q"].ndim == 1 and W.n_heads > 1
-        eps = (
-            config.get("rms_norm_eps")
-            or config.get("layer_norm_eps")
-            or config.get("layernorm_epsilon")
-            or 1e-6
-        )
-        features["norm"] = Norm(
-            "layer" if layered else "rms", "all" if wide else "head", "before", gains["q"] + plus, gains["k"] + plus,
-            float(eps),
+def _contract(model: Any, inputs: Inputs | None, attentions: Attentions, path: str) -> Attention:
+    """Declare one module as the model's config does."""
+    checkpoint, refused = attentions.checkpoint, attentions.refused.get(path)
+    latent = refused is not None and "latent attention" in str(refused)
+    if refused is not None and not latent:
+        raise refused
+    facts, module = checkpoint.facts(path), model.get_submodule(path)
+    plan = attentions.plans.get(path)
+    it = Module(
+        next(iter(facts.model_types[::-1]), ""), facts.values, path, kind_of(path, facts),
+        plan.rotary if plan else "", module, checkpoint.get,
+        [name.removeprefix(f"{path}.") for name in checkpoint.under(path)],
+    )  # fmt: skip
+    weights: QKVWeights | LatentWeights
+    gate = None
+    if latent:
+        weights = latent_weights(it)
+    else:
+        found = attentions[path]
+        gate = None if found.W_G is None else (found.W_G, found.b_G)
+        weights = QKVWeights(
+            **{name: getattr(found, name) for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")},
+            n_heads=found.n_heads, n_kv_heads=found.n_kv_heads,
         )  # fmt: skip
-    elif config.get("use_qk_norm"):
-        raise ContractError("its norms are of a kind that no contract declares")
-    return features
+        children = dict(module.named_children())
+        if "self" in children:  # its output is projected by a neighbour
+            it.module, weights = module.self, replace(weights, W_O=None, b_O=None)
+        elif weights.W_O is None and "attention" in children:
+            it.module = module.attention
+    features = declared_by(it, weights)
+    calls = Calls(model, it.module, inputs, memory=features["memory"])
+    return Attention(calls, weights, like=it.module, gate=gate, **features)
+
+
+RESIDUAL = ("LayerNorm", "layer_norm")
+"""Norms that some modules hold: they norm the sum of rows and output, and that sum is what is looked at."""
+CACHES = ("past_key_value", "past_key_values", "layer_past", "mems", "cache")
+MEMORIES = ("key_value_states", "encoder_hidden_states")
 
 
 class Calls:
     """One module, called with what the whole model hands it for texts of that shape."""
 
     def __init__(
-        self, model: Any, module: Any, inputs: Callable[[int, int], Mapping[str, Any]] | None = None
+        self, model: Any, module: Any, inputs: Inputs | None = None, *, memory: bool = False
     ) -> None:
-        self.model, self.module, self.inputs = model, module, inputs
-        self.seen: dict[tuple[int, int], tuple[list[Any], dict[str, Any]]] = {}
+        self.model, self.module, self.inputs, self.memory = model, module, inputs, memory
+        self.seen: dict[tuple[int, ...], dict[str, Any]] = {}
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any, memory: Any = None) -> Any:
         """Run the module on other rows."""
-        args, kwargs = self.arguments(int(x.shape[0]), int(x.shape[1]))
-        if "hidden_states" in kwargs:
-            result = self.module(*args, **{**kwargs, "hidden_states": x})
-        else:
-            result = self.module(x, *args[1:], **kwargs)
-        return result[0] if isinstance(result, tuple | list) else result
+        batch, seq = int(x.shape[0]), int(x.shape[1])
+        handed = self.arguments(batch, seq, seq if memory is None else int(memory.shape[1]))
+        first = next(iter(handed))
+        rows = "hidden_states" if "hidden_states" in handed else first
+        was = handed[rows]
+        turned = tuple(was.shape[:2]) == (seq, batch) != (batch, seq)
+        if not turned and tuple(was.shape[:2]) != (
+            batch,
+            seq,
+        ):  # rows that no text made: nothing else may know them
+            self._check_free(handed, rows, was)
+        new = {rows: x.swapaxes(0, 1) if turned else x}
+        for name, value in handed.items():
+            if value is was:  # the same rows for queries, keys and values
+                new[name] = new[rows]
+            elif name == "residual":
+                new[name] = 0 * x
+            elif name in MEMORIES and memory is not None:
+                new[name] = memory
+        if self.memory and memory is not None and not set(MEMORIES) & set(new):
+            raise ContractError("the module must take the memory by name, as key_value_states, got none")
+        made, inner = self._run({**handed, **new})
+        made = made if inner is None else inner - new[rows]
+        return made.swapaxes(0, 1) if turned else made
 
-    def arguments(self, batch: int, seq: int) -> tuple[list[Any], dict[str, Any]]:
-        """Give what the model hands to the module for so many texts of so many tokens."""
-        if (batch, seq) not in self.seen:
+    def _run(self, handed: dict[str, Any]) -> tuple[Any, Any]:
+        """Give what the module returns, and what a norm at its end was given."""
+        norm = next(
+            (child for name in RESIDUAL if (child := getattr(self.module, name, None)) is not None), None
+        )
+        caught: list[Any] = []
+        hook = (
+            None if norm is None else norm.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
+        )
+        try:
+            result = _call(self.module, handed)
+        finally:
+            if hook:
+                hook.remove()
+        return result[0] if isinstance(result, tuple | list) else result, caught[0] if caught else None
+
+    def _check_free(self, handed: dict[str, Any], rows: str, was: Any) -> None:
+        tied = [name for name, value in handed.items() if value is not was and hasattr(value, "shape")
+                and name not in MEMORIES and was.shape[1] in value.shape]  # fmt: skip
+        if tied:
+            raise ContractError(
+                f"inputs must make as many rows as tokens are asked for, got {tuple(was.shape)} and {', '.join(tied)} "
+                f"for them. Say inputs=lambda batch, seq: …"
+            )
+
+    def arguments(self, batch: int, seq: int, other: int) -> dict[str, Any]:
+        """Give what the model hands to the module for so many texts of so many tokens, by name."""
+        key = batch, seq, other
+        if key not in self.seen:
             caught: list[tuple[Any, Any]] = []
             hook = self.module.register_forward_pre_hook(
                 lambda module, args, kwargs: caught.append((args, kwargs)), with_kwargs=True
             )
             try:
-                self.model(**(self.inputs or self.ids)(batch, seq))
+                self.model(**(self.inputs(batch, seq) if self.inputs else self.make(batch, seq, other)))
             finally:
                 hook.remove()
             if not caught:
                 raise ContractError("inputs must reach the module, it was never called")
-            args, kwargs = caught[0]
-            empty = dict.fromkeys(kwargs.keys() & {"past_key_value", "past_key_values", "layer_past"})
-            self.seen[batch, seq] = list(args), {**kwargs, **empty}
-        return self.seen[batch, seq]
+            named = _named(self.module.forward, *caught[0])
+            self.seen[key] = {name: None if name in CACHES else value for name, value in named.items()}
+        return self.seen[key]
 
-    def ids(self, batch: int, seq: int) -> dict[str, Any]:
-        """Make token numbers."""
+    def make(self, batch: int, seq: int, other: int) -> dict[str, Any]:
+        """Make token numbers, or an image or a sound that says nothing; an encoder reads `other` tokens."""
         torch: Any = sys.modules.get("torch")
         if torch is None:
             raise ContractError("inputs must be given where torch is not loaded, got None")
-        size = int(getattr(self.model.config, "vocab_size", 0) or 16)
-        numbers = torch.arange(batch * seq).reshape(batch, seq) % max(1, size - 3) + min(3, size - 1)
-        return {"input_ids": numbers.to(next(iter(self.model.parameters())).device)}
+        config, like = self.model.config, next(iter(self.model.parameters()))
+
+        def told(*names: str, usual: int = 0) -> int:
+            parts: list[Any] = [
+                config,
+                *(getattr(config, f"{part}_config", None) for part in ("vision", "text", "audio")),
+            ]
+            values = (getattr(part, name, None) for name in names for part in parts)
+            found = next((value for value in values if value), usual)
+            return int(found[0] if isinstance(found, list | tuple) else found)
+
+        def ids(length: int) -> Any:
+            size = told("vocab_size", usual=16)
+            numbers = torch.arange(batch * length).reshape(batch, length) % max(1, size - 3) + min(
+                3, size - 1
+            )
+            return numbers.to(like.device)
+
+        def zeros(*shape: int) -> Any:
+            return torch.zeros(batch, *shape, dtype=like.dtype, device=like.device)
+
+        taken = getattr(self.model, "main_input_name", "input_ids")
+        side = told("image_size", usual=224)
+        made = {
+            "pixel_values": lambda: zeros(told("num_channels", usual=3), side, side),
+            "input_features": lambda: zeros(
+                told("num_mel_bins", usual=80), 2 * told("max_source_positions", usual=1500)
+            ),
+            "input_values": lambda: zeros(1600),
+        }.get(taken, lambda: ids(other if getattr(config, "is_encoder_decoder", False) else seq))()
+        more = {"decoder_input_ids": ids(seq)} if getattr(config, "is_encoder_decoder", False) else {}
+        return {taken: made, **more}
+
+
+def _named(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """Name arguments as the function does."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        named |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+    return named
+
+
+def _call(module: Any, handed: dict[str, Any]) -> Any:
+    places = inspect.signature(module.forward).parameters
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in places.values()):
+        raise ContractError("the module must name its arguments, got *args")
+    return module(**handed)

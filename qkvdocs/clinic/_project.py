@@ -152,7 +152,7 @@ def _simulate(trial: tuple[Rows, str], spec: Spec, rnd: Rounding, soft: Rounding
 def _faults(contract: Project, spec: Spec) -> list[Fault]:
     """List what the numbers of a projection may come from."""
     W = spec.weights
-    assert W is not None  # noqa: S101
+    assert isinstance(W, QKVWeights)  # noqa: S101  # it was made here
     square = "".join(
         role for role in "QKV" if getattr(W, f"W_{role}").shape[0] == getattr(W, f"W_{role}").shape[1]
     )

@@ -52,7 +52,7 @@ def right(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None) 
         (lambda: Attend(right, scale=float("nan")), "scale must be a finite number other than 0, or None "),
         (lambda: Attend(right, scale="1"), "scale must be a finite number other than 0, or None "),
         (lambda: Attention(right), "d_model must be given where weights are not, got None"),
-        (lambda: Attention(right, "W"), "weights must be QKVWeights or None, got 'W'. Make them with weights_from"),
+        (lambda: Attention(right, "W"), "weights must be QKVWeights, LatentWeights or None, got 'W'. Make them"),
         (lambda: Attention(right, HOLLOW), "weights must be finite, got NaN or inf in W_Q"),
         (lambda: Attention(right, W, d_model=9), "d_model must be that of the weights = 8, got 9"),
         (lambda: Attention(right, W, rotary="halves"), "rotary must be a Rotary or None, got 'halves'. Say Rotary("),
