@@ -35,7 +35,7 @@ def examine_attention(contract: Attention, report: Report) -> None:
     subject = Subject("attention", contract.function, contract.like, arguments(trials[0])[1], first)
     trials = [rounded(subject, rows) for rows in trials]
     spec = None if contract.weights is None else layer_spec(contract, contract.weights)
-    plain = "causality" if contract.causal else "equivariance" if contract.rotary is None else ""
+    plain = "causality" if contract.causal else "equivariance" if orderless(contract) else ""
     tried = [
         "the batch",
         plain,
@@ -74,6 +74,12 @@ def examine_attention(contract: Attention, report: Report) -> None:
         ),
         report,
     )  # fmt: skip
+
+
+def orderless(contract: Attention) -> bool:
+    """Say whether tokens in another order must give the same outputs in that order."""
+    ordered = contract.rotary, contract.score_bias, contract.relative, contract.window, contract.chunk
+    return not contract.causal and all(feature is None for feature in ordered)
 
 
 def rounded(subject: Subject, rows: Rows) -> Rows:
@@ -306,12 +312,7 @@ def _behaviour(contract: Attention, subject: Subject, rows: Rows, base: np.ndarr
         if not contract.causal and moved(earlier, (slice(None), slice(1, None))) > subject.limit:
             yield Finding("equivariance", subject.name, _known.undeclared()[0].says)
             return
-    if (
-        not contract.causal
-        and contract.rotary is None
-        and contract.score_bias is None
-        and not contract.window
-    ):
+    if orderless(contract):
         order = np.random.default_rng(3).permutation(x.shape[1])
         if (by := distance(run(subject, replace(rows, x=x[:, order])), base[:, order])) > subject.limit:
             said = f"the tokens in another order give other outputs: off by {fmt(by)} of the largest entry"

@@ -159,6 +159,7 @@ def _by_atlas(model: Any, inputs: Inputs | None, report: Report) -> dict[str, At
             contracts[path] = _contract(model, inputs, attentions, path)
         except (QKVError, AttributeError, KeyError, TypeError) as error:
             report.untested.append(f"{path}: {error}")
+    report.untested += [f"{layers.text}, and no contract declares that" for layers in attentions.layers]
     return contracts
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from qkvdocs.core import rotate
+
 Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -113,8 +115,8 @@ def transformer_xl(W: dict[str, np.ndarray], scale: float) -> Scores:
         n, m = q.shape[-2], k.shape[-2]
         apart = np.arange(m - n, m)[:, None] - np.arange(m)
         width = W["r"].shape[0]
-        angles = apart[..., None] / 10000 ** (np.arange(0, width, 2) / width)
-        waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+        unit = np.broadcast_to(np.arange(width) < width // 2, (*apart.shape, width)).astype(np.float64)
+        waves = np.roll(rotate(unit, apart), width // 2, axis=-1)  # sines first, then cosines
         keys = np.einsum("nmw,whd->hnmd", waves, W["r"])
         met: np.ndarray = np.einsum("bhnd,hnmd->bhnm", q + W["r_r_bias"][:, None], keys)
         met = scale * (met + np.einsum("hd,bhmd->bhm", W["r_w_bias"], k)[:, :, None])
