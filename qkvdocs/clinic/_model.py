@@ -159,7 +159,10 @@ def _by_atlas(model: Any, inputs: Inputs | None, report: Report) -> dict[str, At
             contracts[path] = _contract(model, inputs, attentions, path)
         except (QKVError, AttributeError, KeyError, TypeError) as error:
             report.untested.append(f"{path}: {error}")
-    report.untested += [f"{layers.text}, and no contract declares that" for layers in attentions.layers]
+    report.untested += [
+        f"{layers.text}. No contract declares that: compare it with another implementation"
+        for layers in attentions.layers
+    ]
     return contracts
 
 
