@@ -30,10 +30,12 @@ def finish(site: Path, docs: Path) -> None:
     pages = {path.relative_to(site).as_posix(): path.read_text("utf-8") for path in paths}
     assets = site / "assets"
     assets.mkdir(exist_ok=True)
-    (assets / "maths.woff2").write_bytes(subset(set().union(*map(glyphs_in, pages.values()))))
+    cache = docs.parent / ".cache" / "fonts"
+    (assets / "maths.woff2").write_bytes(subset(set().union(*map(glyphs_in, pages.values())), cache))
     used = PRINTABLE | set().union(*(map(ord, set(page)) for page in pages.values()))
     for font in settings.fonts:
-        made = cut(font["source"], font["family"], used, features=font.get("features", FEATURES))
+        features = font.get("features", FEATURES)
+        made = cut(font["source"], font["family"], used, features=features, cache=cache)
         (assets / font["file"]).write_bytes(made)
     (assets / Path(RUN).name).write_bytes(files("qkvdocs.engine").joinpath(RUN).read_bytes())
     for name in settings.assets:

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
-import numpy as np
-
 OWN, ABOVE = "this block", "a block above"
 OUTPUT = 100_000
 
 
 def settle() -> None:
     """Make numpy print, and complain, as on every page: both where a page is built and where it is read."""
+    import numpy as np  # not at the top: the builder, which runs nothing, needs `tidy`
+
     np.set_printoptions(precision=4, suppress=True, linewidth=88)
     np.seterr(all="raise", under="ignore")
     warnings.simplefilter("error")
@@ -52,6 +52,8 @@ def run_fence(fences: Sequence[Mapping[str, str]], number: int, code: str) -> di
     Returns:
         The `text` to show, and the `error` that ended it, empty if none did.
     """
+    import numpy as np
+
     fence = fences[number]
     module = sys.modules["__lesson__"] = types.ModuleType("__lesson__")  # dataclasses look it up
     output = Output()

@@ -1,15 +1,15 @@
 """Fonts, cut down to the characters that the pages show."""
 
 import functools
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Sequence
 from html import unescape
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
 
-from fontTools import subset as fonttools
-from fontTools.ttLib import TTFont
-
+from qkvdocs.engine.typeset._kept import kept
 from qkvdocs.errors import QKVError
 
 __all__ = ["FAMILY", "cut", "glyphs_in", "subset"]
@@ -59,11 +59,12 @@ def glyphs_in(html: str) -> set[int]:
     return {ord(char) for char in drawn if not char.isspace()} | ({0x20} if drawn else set())
 
 
-def subset(codepoints: Iterable[int]) -> bytes:
+def subset(codepoints: Iterable[int], cache: Path | None = None) -> bytes:
     """Cut STIX Two Math down to some characters, with what stretches them.
 
     Args:
         codepoints: The characters to keep, as `glyphs_in` collects them.
+        cache: As for `cut`.
 
     Returns:
         A woff2 file, called `FAMILY` inside. The MATH table, which makes brackets and roots grow, stays; second
@@ -74,9 +75,8 @@ def subset(codepoints: Iterable[int]) -> bytes:
         >>> subset({ord("√")})[:4]
         b'wOF2'
     """
-    return cut(
-        "ziamath/ziamath/fonts/STIXTwoMath-Regular.ttf", FAMILY, codepoints, drop=("GDEF", "GPOS", "gasp")
-    )
+    source, drop = "ziamath/ziamath/fonts/STIXTwoMath-Regular.ttf", ("GDEF", "GPOS", "gasp")
+    return cut(source, FAMILY, codepoints, drop=drop, cache=cache)
 
 
 def cut(
@@ -86,6 +86,7 @@ def cut(
     *,
     features: Sequence[str] = (),
     drop: Sequence[str] = (),
+    cache: Path | None = None,
 ) -> bytes:
     """Cut a font down to some characters.
 
@@ -95,6 +96,7 @@ def cut(
         codepoints: The characters to keep.
         features: OpenType features to keep.
         drop: Tables to leave out.
+        cache: Where cut fonts are kept by content, or None to cut anew. Warm equals cold byte for byte.
 
     Returns:
         A woff2 file whose bytes depend on the arguments alone; copyright and licence (OFL 1.1) stay in it.
@@ -102,14 +104,30 @@ def cut(
     Raises:
         QKVError: If there is no such package, or no such file in it.
     """
-    return _cut(source, family, frozenset(codepoints), tuple(features), tuple(drop))
-
-
-@functools.lru_cache(maxsize=16)  # the dev server cuts them after each edit
-def _cut(
-    source: str, family: str, codepoints: frozenset[int], features: tuple[str, ...], drop: tuple[str, ...]
-) -> bytes:
     package, _, inside = source.partition("/")
+    try:
+        original = Path(str(distribution(package).locate_file(inside))).read_bytes()
+    except (PackageNotFoundError, FileNotFoundError) as error:
+        raise QKVError(
+            f"a font must be package/path of an installed package, got {source!r}: {error}"
+        ) from None
+    asked = family, tuple(sorted(set(codepoints))), tuple(features), tuple(drop)
+    makers = [version("fonttools"), version("brotli"), Path(__file__).read_text("utf-8")]
+    digest = hashlib.sha256(original).hexdigest()
+    return kept(cache, [*makers, digest, *asked], lambda: _cut(original, *asked))
+
+
+@functools.lru_cache(maxsize=16)  # where nothing is kept
+def _cut(
+    original: bytes,
+    family: str,
+    codepoints: tuple[int, ...],
+    features: tuple[str, ...],
+    drop: tuple[str, ...],
+) -> bytes:
+    from fontTools import subset as fonttools  # slow to load, and not needed while the cache answers
+    from fontTools.ttLib import TTFont
+
     options = fonttools.Options()
     options.set(
         layout_features=[*features],
@@ -119,15 +137,9 @@ def _cut(
         name_IDs=[0, 1, 2, 4, 6, 7, 13, 14],
     )
     options.drop_tables += ["DSIG", *drop]
-    try:
-        font = TTFont(str(distribution(package).locate_file(inside)), recalcTimestamp=False)
-    except (PackageNotFoundError, FileNotFoundError) as error:
-        raise QKVError(
-            f"a font must be package/path of an installed package, got {source!r}: {error}"
-        ) from None
-    with font:
+    with TTFont(io.BytesIO(original), recalcTimestamp=False) as font:
         cutter = fonttools.Subsetter(options)
-        cutter.populate(unicodes=sorted(codepoints))
+        cutter.populate(unicodes=codepoints)
         cutter.subset(font)
         for name_id, name in {1: family, 4: family, 6: family.replace(" ", "")}.items():
             font["name"].setName(name, name_id, 3, 1, 0x409)

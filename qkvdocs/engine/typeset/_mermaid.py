@@ -4,9 +4,7 @@ Mermaid itself checks and lays out the source. What it draws (a stylesheet and i
 sketched outlines) suits neither a dark scheme nor a printer, so the shapes are drawn anew from its geometry.
 """
 
-import hashlib
 import re
-import tempfile
 from collections.abc import Callable
 from html import escape
 from importlib.metadata import version
@@ -16,6 +14,7 @@ from xml.etree import ElementTree  # reads nothing but what mermaid printed in t
 
 from qkvdocs.engine.typeset import _flowchart
 from qkvdocs.engine.typeset._flowchart import Flowchart, MermaidError, in_short, in_words, marked, parse
+from qkvdocs.engine.typeset._kept import kept
 
 __all__ = ["MermaidError", "diagram"]
 
@@ -51,25 +50,19 @@ def diagram(source: str, *, cache: Path | None, role: Callable[[str], str] = lam
     """
     chart = parse(source)
     roles = {name: role(node.label) for name, node in chart.nodes.items()}
-    kept = cache / f"{_address(source, roles)}.html" if cache else None
-    if kept and kept.exists():
-        return kept.read_bytes().decode()
-    html = (
-        f'<figure class="diagram"><div class="diagram-box" tabindex="0">{_draw(source, chart, roles)}</div>'
-        f"<details><summary>This diagram in words</summary>{in_words(chart)}</details></figure>"
-    )
-    if cache and kept:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as part:
-            part.write(html.encode())
-        Path(part.name).replace(kept)
-    return html
+
+    def made() -> bytes:
+        return (
+            f'<figure class="diagram"><div class="diagram-box" tabindex="0">{_draw(source, chart, roles)}</div>'
+            f"<details><summary>This diagram in words</summary>{in_words(chart)}</details></figure>"
+        ).encode()
+
+    return kept(cache, [*_makers(), source, roles], made).decode()
 
 
-def _address(source: str, roles: dict[str, str]) -> str:
-    parts = [version(name) for name in ("mermaidx", "novasvg", "quickjs-ng")]
-    parts += [Path(module).read_text(encoding="utf-8") for module in (__file__, _flowchart.__file__)]
-    return hashlib.sha256(repr([*parts, source, roles]).encode()).hexdigest()
+def _makers() -> list[str]:
+    versions = [version(name) for name in ("mermaidx", "novasvg", "quickjs-ng")]
+    return versions + [Path(module).read_text("utf-8") for module in (__file__, _flowchart.__file__)]
 
 
 def _ask_mermaid(source: str) -> ElementTree.Element:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from qkvdocs.engine.checks._noise import at_risk
-from qkvdocs.engine.pages import Mode
 from qkvdocs.engine.pages._disturb import disturb
 from tests.project import Project, fence
 
@@ -42,15 +41,11 @@ def test_a_safe_digit_is_not(project: Project, kind: str) -> None:
     assert not list(at_risk(project.write(SAFE[kind]), project.root))
 
 
-def test_kernels_of_the_linear_algebra_differ(project: Project) -> None:
-    """The other kernel is really another: the last place of a long sum shows it."""
+def test_a_digit_that_hangs_on_the_kernel_is_named(project: Project) -> None:
+    """The last place of a long sum shows that another kernel is really another."""
     code = "import numpy as np\na = np.random.default_rng(0).normal(size=(200, 200))\nprint(repr(float((a @ a).sum())))"
-    kernels = ("Prescott", "Haswell")
-    texts = {
-        project.run(fence(code), Mode(environment={"OPENBLAS_CORETYPE": k})).entries[0].text for k in kernels
-    }
 
-    assert len(texts) == 2
+    assert "DigitAtRisk" in next(at_risk(project.write(fence(code)), project.root, runs=0))
 
 
 def test_noise_is_at_most_one_unit_in_the_last_place() -> None:
