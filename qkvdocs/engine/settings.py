@@ -59,8 +59,13 @@ class Settings:
             QKVError: If the file is no TOML, or an entry is unknown or of the wrong kind.
         """
         path = docs / "site.toml"
+        return cls._read(path.read_text("utf-8") if path.exists() else "")
+
+    @classmethod
+    @functools.lru_cache(maxsize=16)  # asked for again by each page
+    def _read(cls, text: str) -> "Settings":
         try:
-            table = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+            table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise QKVError(f"docs/site.toml must be TOML, got {error}") from None
         known = sorted(cls.__dataclass_fields__)

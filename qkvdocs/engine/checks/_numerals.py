@@ -96,10 +96,10 @@ def typed_in_code(code: str, allowed: Allowed) -> Iterator[tuple[int, str]]:
     """
     comments = (token for token in generate_tokens(StringIO(code).readline) if token.type == COMMENT)
     texts = [(token.start[0], token.string) for token in comments]
-    tree = ast.parse(code)
-    specs = {part for node in ast.walk(tree) if isinstance(node, ast.FormattedValue) and node.format_spec
+    nodes = [*ast.walk(ast.parse(code))]
+    specs = {part for node in nodes if isinstance(node, ast.FormattedValue) and node.format_spec
              for part in ast.walk(node.format_spec)}  # fmt: skip
-    texts += [(node.lineno, node.value) for node in ast.walk(tree)
+    texts += [(node.lineno, node.value) for node in nodes
               if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in specs]  # fmt: skip
     for line, text in texts:
         if IDENTIFIER.match(text):
@@ -187,15 +187,15 @@ def _code_errors(source: Path, docs: Path, allowed: Allowed) -> list[LessonError
 
 
 def _bad_citation(words: Words, source: Path, docs: Path) -> list[LessonError]:
-    line = find_line(source, words.text.strip(), words.attributes.get("href", ""))
     link, title = words.attributes.get("href", ""), words.attributes.get("title", "")
     if not link.startswith(("https://", "http://")) or not DATE.search(title):
         message = f"a cited fact must have a link and a title with a date, got {link!r} and {title!r}"
-        return [LessonError(_name(source, docs), line, "CitationError", message)]
-    if words.worked:
+    elif words.worked:
         message = "a cited fact must not stand in a worked section"
-        return [LessonError(_name(source, docs), line, "CitationError", message)]
-    return []
+    else:
+        return []
+    line = find_line(source, words.text.strip(), link)
+    return [LessonError(_name(source, docs), line, "CitationError", message)]
 
 
 def _name(source: Path, docs: Path) -> str:

@@ -1,7 +1,7 @@
 """A built article as Markdown: what a reader of text wants of it, and nothing that only a browser could use."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
@@ -38,7 +38,7 @@ def article(html: str, settings: Settings) -> Tag | None:
     tree = BeautifulSoup(text, "html.parser").select_one("article, [role=main]")
     if tree is None:
         return None
-    for part in tree.find_all(_for_browsers):
+    for part in [part for part in _elements(tree) if _for_browsers(part)]:
         part.decompose()
     for part in _chosen(tree, settings.controls):
         part.decompose()
@@ -52,12 +52,16 @@ def article(html: str, settings: Settings) -> Tag | None:
 
 
 def _for_browsers(part: Tag) -> bool:
-    return part.name in CONTROLS or not MARKS.isdisjoint(part.get_attribute_list("class"))
+    return part.name in CONTROLS or not MARKS.isdisjoint(part.get("class") or ())
+
+
+def _elements(tree: Tag) -> Iterator[Tag]:
+    return (part for part in tree.descendants if isinstance(part, Tag))
 
 
 def _chosen(tree: Tag, selectors: Sequence[str]) -> Sequence[Tag]:
     """Select, but ask for no class that is not there: most selectors of most pages, and each costs a walk."""
-    there = {name for part in tree.find_all(class_=True) for name in part.get_attribute_list("class")}
+    there = {name for part in _elements(tree) for name in part.get("class") or ()}
     asked = [selector for selector in selectors if there >= {*re.findall(r"\.([\w-]+)", selector)}]
     return tree.select(", ".join(asked)) if asked else ()
 
@@ -74,8 +78,9 @@ def markdown(tree: Tag, follow: Callable[[str], str]) -> str:
     """
     links = [
         (element, name, str(element[name]))
+        for element in _elements(tree)
         for name in ("href", "src")
-        for element in tree.find_all(lambda part, name=name: name in part.attrs)
+        if name in element.attrs
     ]
     for element, name, link in links:
         element[name] = follow(link)

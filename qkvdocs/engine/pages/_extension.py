@@ -50,12 +50,6 @@ class Lessons(Extension):
         self.role = Settings.of(Path.cwd() / "docs").role
         warm(Path.cwd())
 
-    @property
-    def limits(self) -> Limits:
-        """What one page may use."""
-        get = self.getConfig
-        return Limits(float(get("seconds")), int(get("memory")), int(get("output")))
-
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""
         md.preprocessors.register(RunPage(md, self), "qkvdocs", 26)
@@ -88,7 +82,7 @@ class RunPage(Preprocessor):
     def __init__(self, md: Markdown, extension: Lessons) -> None:
         super().__init__(md)
         cache = extension.getConfig("cache")
-        self.limits, self.cache = extension.limits, Path(cache) if cache else None
+        self.limits, self.cache = Limits.of(extension.getConfigs()), Path(cache) if cache else None
         self.role, self.blank = extension.role, os.environ.get("QKVDOCS_BLANK", "")
         self.page: Page | None = None
 
@@ -200,6 +194,8 @@ def runner_of(md: Markdown) -> RunPage:
 
 def source_of(md: Markdown) -> tuple[Path, Path] | None:
     """Find the file that is being converted and the folder of all pages; None for a docstring."""
+    if "mkdocstrings_headings" in md.treeprocessors:
+        return None
     if "relpath" in md.treeprocessors:  # MkDocs
         processor: Any = md.treeprocessors["relpath"]
         file = processor.file

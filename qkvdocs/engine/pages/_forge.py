@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +36,12 @@ class Limits:
     """Bytes of memory of the whole page, beyond what it starts with."""
     output: int = 100_000
     """Bytes that one fence may print."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Limits":
+        """Read them off the extension's settings."""
+        own = ((name, type(value)) for name, value in asdict(cls()).items())
+        return cls(**{name: kind(given[name]) for name, kind in own if name in given})
 
 
 @dataclass(frozen=True)
@@ -255,7 +261,7 @@ def start(file: str, root: Path, limits: Limits, mode: Mode) -> Kernel:
 
 def _stamp(name: str) -> Stamp:
     try:
-        status = Path(name).stat()
+        status = os.stat(name)  # noqa: PTH116
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size

@@ -19,8 +19,8 @@ from mkdocs.exceptions import Abort
 from mkdocs.utils.meta import get_data
 
 from qkvdocs.engine.pages._errors import read_utf8
-from qkvdocs.engine.pages._extension import Lessons, asked_by
-from qkvdocs.engine.pages._forge import PACKAGE_ROOT
+from qkvdocs.engine.pages._extension import asked_by
+from qkvdocs.engine.pages._forge import PACKAGE_ROOT, Limits
 from qkvdocs.engine.pages._recall import Asked, Recall, stamps
 
 ENGINE = PACKAGE_ROOT / "qkvdocs" / "engine"
@@ -34,7 +34,7 @@ def asked_in(path: Path, config: Any) -> Asked:
     docs = Path(config.docs_dir)
     body, _ = get_data(read_utf8(path, docs.parent))
     lines = NormalizeWhitespace(Markdown()).run(body.split("\n"))
-    return asked_by(path, docs, lines, Lessons(**config.mdx_configs.get("qkvdocs.engine.pages", {})).limits)
+    return asked_by(path, docs, lines, Limits.of(config.mdx_configs.get("qkvdocs.engine.pages", {})))
 
 
 def held_free(host: str, port: int) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
 
 import tinycss2
@@ -32,18 +32,9 @@ UNSEEN = re.compile(
 """The source of a formula, which the checks have read; who built the page; and what only a file of its own needs."""
 
 
-class Names(HTMLParser):
-    """Every class, id and value by which a style sheet could choose an element of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect."""
-        for name, value in attrs:
-            if name in {"class", "id", "dir", "role"} or name.startswith("data-"):
-                self.found.update((value or "").split())
+TAG = re.compile(r"""<[a-zA-Z](?:[^<>"']|"[^"]*"|'[^']*')*>""")
+CHOSEN = re.compile(r"""\s(?:class|id|dir|role|data-[\w-]+)=(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""")
+"""An attribute by whose value a style sheet could choose an element."""
 
 
 def slim(site: Path) -> None:
@@ -105,15 +96,15 @@ def _tighten(sheet: str) -> str:
 
 
 def _names(pages: Collection[str], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:
-    names = Names()
-    for text in pages:
-        names.feed(text)
-        names.reset()
-    absent = tuple(block for block in BLOCKS if not any(name.startswith(block) for name in names.found))
+    tags = {tag for text in pages for tag in TAG.findall(text)}
+    found = {
+        name for tag in tags for value in CHOSEN.findall(tag) for name in unescape("".join(value)).split()
+    }
+    absent = tuple(block for block in BLOCKS if not any(name.startswith(block) for name in found))
     if not any(TOOLTIPS in text for text in pages):
         absent += ("md-tooltip",)
     written = {word for text in scripts for word in _strings(text) if not word.startswith(absent)}
-    return names.found | written, tuple(word for word in written if len(word) > 4 and word[-1] in "-_")
+    return found | written, tuple(word for word in written if len(word) > 4 and word[-1] in "-_")
 
 
 def _strings(text: str) -> Iterator[str]:
