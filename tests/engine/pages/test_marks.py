@@ -84,12 +84,13 @@ def render(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_blank_page_has_what_was_typed(render: Callable[[str], Rendered], place: str) -> None:
-    """Nothing of a value, in whatever place it stands; but a digit that is typed there."""
+    """Nothing of a value, which readers have in whatever place it stands; but a digit that is typed there."""
     text, expected = PLACES[place]
     assert "{python}" in text
 
     page = render(f"# Page\n\n{START}\n{text}\n")
     assert expected in page.html
+    assert "{python}" not in page.html
     assert page.typed == []
     assert page.blank.count("<figure") == page.blank.count("</figure>") == page.html.count("<figure")
 

@@ -1,7 +1,5 @@
 """Inline values stand wherever text stands, in the order in which the page runs."""
 
-import pytest
-
 from tests.project import Project, fence
 
 PLACES = {
@@ -26,18 +24,6 @@ PLACES = {
     "array": ("`{python} [x, x / 2]`", "<p>[7, 3.5]</p>"),
     "string": ("`{python} word(x)`", "<p>seven</p>"),
 }
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_value_stands_in(project: Project, place: str) -> None:
-    """Each place gets the value and nothing of its expression."""
-    text, expected = PLACES[place]
-    project.write(f"# Page\n\n{fence('from qkvdocs.numbers import tex, word; x = 7')}\n{text}\n")
-
-    html = project.html()
-
-    assert expected in html
-    assert "{python}" not in html
 
 
 def test_values_follow_the_order_of_the_page(project: Project) -> None:
