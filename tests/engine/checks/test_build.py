@@ -18,59 +18,36 @@ from qkvdocs.engine.checks._build import _failure, _replace
 from qkvdocs.errors import WAYS
 from tests.project import ROOT, Project, fence
 
+# fmt: off
 WRONG = {
-    "broken link": (
-        "[a](nowhere.md)",
-        r"docs/index\.md:3: LinkError: 'nowhere\.md' leads to nowhere\.md, which.*",
-    ),
-    "broken anchor": (
-        "[a](other.md#gone)",
-        r"docs/index\.md:3: LinkError: '.*' must name an anchor of .* no #gone",
-    ),
-    "own anchor": (
-        "text [a](#gone)",
-        r"docs/index\.md:3: LinkError: '#gone' must name an anchor of index\.html.*",
-    ),
-    "link printed by a fence": (
-        fence("print('[a](nowhere.md)')"),
-        r"docs/index\.md:5?4?: LinkError: 'nowhere\.md' leads to nowhere\.md.*",
-    ),
+    "broken link": ("[a](nowhere.md)",
+        r"docs/index\.md:3: LinkError: 'nowhere\.md' leads to nowhere\.md, which.*"),
+    "broken anchor": ("[a](other.md#gone)",
+        r"docs/index\.md:3: LinkError: '.*' must name an anchor of .* no #gone"),
+    "own anchor": ("text [a](#gone)",
+        r"docs/index\.md:3: LinkError: '#gone' must name an anchor of index\.html.*"),
+    "link printed by a fence": (fence("print('[a](nowhere.md)')"),
+        r"docs/index\.md:5?4?: LinkError: 'nowhere\.md' leads to nowhere\.md.*"),
     "link in HTML": ('<a href="gone/">a</a>', r"docs/index\.md:3: LinkError: 'gone/' leads to gone, which.*"),
-    "absolute link": (
-        '<a href="/other/">a</a>',
-        r"docs/index\.md:3: LinkError: '/other/' must be relative.*",
-    ),
-    "missing picture": (
-        "![a](gone.png)",
-        r"docs/index\.md:3: LinkError: 'gone\.png' leads to gone\.png, which.*",
-    ),
+    "absolute link": ('<a href="/other/">a</a>',
+        r"docs/index\.md:3: LinkError: '/other/' must be relative.*"),
+    "missing picture": ("![a](gone.png)",
+        r"docs/index\.md:3: LinkError: 'gone\.png' leads to gone\.png, which.*"),
     "typed number": ("It is 15.", r"docs/index\.md:3: TypedNumber: '15' is typed in “It is 15\.”: .*"),
-    "bad citation": (
-        "[9](https://example.org){.cited}",
-        r"docs/index\.md:3: CitationError: .* a title with a date, got 'https://example\.org' and ''",
-    ),
-    "cited in worked section": (
-        '## By hand {.worked}\n\n[9](https://example.org "seen 2026-11-21"){.cited}',
-        r"docs/index\.md:5: CitationError: a cited fact must not stand in a worked section",
-    ),
-    "two typed numbers": (
-        "It is `{python} 15` and\n15 or\n15 again.",
-        r"docs/index\.md:4: TypedNumber: '15' is typed in .*\n"
-        r"docs/index\.md:5: TypedNumber: '15' is typed in .*",
-    ),
-    "typed beside code": (
-        fence("x = 15", 'exec="on" source="above"') + "\nIt is 15.",
-        r"docs/index\.md:7: TypedNumber: '15' is typed in “It is 15\.”: .*",
-    ),
-    "typed in a diagram": (
-        "```mermaid\nflowchart LR\n  a[15 rows] -->|16| b[17]\n```",
-        r"docs/index\.md:5: TypedNumber: ('1[567]'(, )?){3} typed in a drawing: .*",
-    ),
-    "page outside the navigation is fine, its error is not": (
-        fence("1 / 0"),
-        r"(?s)docs/index\.md:4: ZeroDivisionError.*",
-    ),
+    "bad citation": ("[9](https://example.org){.cited}",
+        r"docs/index\.md:3: CitationError: .* a title with a date, got 'https://example\.org' and ''"),
+    "cited in worked section": ('## By hand {.worked}\n\n[9](https://example.org "seen 2026-11-21"){.cited}',
+        r"docs/index\.md:5: CitationError: a cited fact must not stand in a worked section"),
+    "two typed numbers": ("It is `{python} 15` and\n15 or\n15 again.",
+        r"docs/index\.md:4: TypedNumber: '15' is typed in .*\n" r"docs/index\.md:5: TypedNumber: '15' is typed in .*"),
+    "typed beside code": (fence("x = 15", 'exec="on" source="above"') + "\nIt is 15.",
+        r"docs/index\.md:7: TypedNumber: '15' is typed in “It is 15\.”: .*"),
+    "typed in a diagram": ("```mermaid\nflowchart LR\n  a[15 rows] -->|16| b[17]\n```",
+        r"docs/index\.md:5: TypedNumber: ('1[567]'(, )?){3} typed in a drawing: .*"),
+    "page outside the navigation is fine, its error is not": (fence("1 / 0"),
+        r"(?s)docs/index\.md:4: ZeroDivisionError.*"),
 }
+# fmt: on
 
 
 def published(project: Project) -> str:

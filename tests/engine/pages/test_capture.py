@@ -49,36 +49,26 @@ def test_no_output_leaves_nothing_behind(project: Project) -> None:
     assert "<p></p>" not in html
 
 
+# fmt: off
 LOST = {
     "fork": ("import os\nos.fork()", r":4: OutputError: a page must not fork"),
-    "closed stream": (
-        "import sys\nsys.stdout.close()",
-        r":2: OutputError: .*leave sys.stdout and descriptor 1",
-    ),
+    "closed stream": ("import sys\nsys.stdout.close()",
+        r":2: OutputError: .*leave sys.stdout and descriptor 1"),
     "closed descriptor": ("import os\nos.close(2)", r":2: OutputError: .*leave sys.stderr and descriptor 2"),
-    "other descriptor": (
-        "import os\nos.dup2(os.open(os.devnull, os.O_WRONLY), 1)",
-        r":2: OutputError: .*leave sys.stdout",
-    ),
+    "other descriptor": ("import os\nos.dup2(os.open(os.devnull, os.O_WRONLY), 1)",
+        r":2: OutputError: .*leave sys.stdout"),
     "other stream": ("import io, sys\nsys.stdout = io.StringIO()", r":2: OutputError: .*leave sys.stdout"),
-    "thread": (
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(1,), daemon=True).start()",
-        r":2: OutputError: .*wait for the threads that it starts, got Thread-",
-    ),
-    "process": (
-        "import subprocess\nsubprocess.Popen(['sleep', '9'])",
-        r":2: OutputError: .*wait for the processes",
-    ),
-    "orphan": (
-        "import subprocess\nsubprocess.run('sleep 9 & echo', shell=True)",
-        r":2: OutputError: .*wait for the processes",
-    ),
-    "NUL": (
-        "print('a\\0b')",
-        r":2: OutputError: .*no control or private character but tab and newline, got '.x00'",
-    ),
+    "thread": ("import threading, time\nthreading.Thread(target=time.sleep, args=(1,), daemon=True).start()",
+        r":2: OutputError: .*wait for the threads that it starts, got Thread-"),
+    "process": ("import subprocess\nsubprocess.Popen(['sleep', '9'])",
+        r":2: OutputError: .*wait for the processes"),
+    "orphan": ("import subprocess\nsubprocess.run('sleep 9 & echo', shell=True)",
+        r":2: OutputError: .*wait for the processes"),
+    "NUL": ("print('a\\0b')",
+        r":2: OutputError: .*no control or private character but tab and newline, got '.x00'"),
     "escape": ("print('\\33[2J')", r":2: OutputError: .*got '.x1b'"),
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("way", LOST)

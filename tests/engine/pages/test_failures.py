@@ -9,134 +9,82 @@ from qkvdocs.engine.pages import LessonError, Page
 from qkvdocs.engine.pages._page import run as run_parts
 from tests.project import ROOT, Project, fence
 
+# fmt: off
 PAGES = {
     "syntax error": (fence("x = = 1"), r"docs/index\.md:4: SyntaxError: invalid syntax"),
     "name error": (fence("x = 1\ny"), r"docs/index\.md:5: NameError: name 'y' is not defined"),
     "false claim": (fence("assert 1 == 2, 'one is two'"), r"docs/index\.md:4: AssertionError: one is two"),
     "error inside the package": (
         fence("from qkvdocs.core import split_heads\nimport numpy as np\nsplit_heads(np.ones((2, 3)), 2)"),
-        r"docs/index\.md:6: ShapeError: .*",
-    ),
-    "value": (
-        "some text\n\n`{python} nothing`\n",
-        r"docs/index\.md:5: NameError: name 'nothing' is not defined",
-    ),
-    "value of no kind": (
-        "`{python} None`\n",
-        r"docs/index\.md:3: QKVError: value must be a number.*got None",
-    ),
+        r"docs/index\.md:6: ShapeError: .*"),
+    "value": ("some text\n\n`{python} nothing`\n",
+        r"docs/index\.md:5: NameError: name 'nothing' is not defined"),
+    "value of no kind": ("`{python} None`\n",
+        r"docs/index\.md:3: QKVError: value must be a number.*got None"),
     "warning": (fence("import warnings\nwarnings.warn('beware')"), r"docs/index\.md:5: UserWarning: beware"),
-    "floating point": (
-        fence("import numpy as np\nnp.ones(1) / np.zeros(1)"),
-        r"docs/index\.md:5: FloatingPointError: divide by zero.*",
-    ),
-    "exit": (
-        fence("import sys\nsys.exit(0)"),
-        r"docs/index\.md:5: SystemExit: a lesson must not end.*exit\(0\).*",
-    ),
+    "floating point": (fence("import numpy as np\nnp.ones(1) / np.zeros(1)"),
+        r"docs/index\.md:5: FloatingPointError: divide by zero.*"),
+    "exit": (fence("import sys\nsys.exit(0)"),
+        r"docs/index\.md:5: SystemExit: a lesson must not end.*exit\(0\).*"),
     "hard exit": (fence("import os\nos._exit(0)"), r"docs/index\.md:3: KernelDied: .*"),
-    "endless loop": (
-        fence("while True: pass"),
-        r"docs/index\.md:3: TimeLimit: a fence or value may take 2 s",
-    ),
-    "output flood": (
-        fence("while True: print('x' * 99)"),
-        r"docs/index\.md:\d: OutputLimit: .* may print 2000 bytes",
-    ),
-    "memory flood": (
-        fence("x = [0]\nwhile True: x += x"),
-        r"docs/index\.md:5: MemoryError: .*may use 190 MB.*",
-    ),
+    "endless loop": (fence("while True: pass"),
+        r"docs/index\.md:3: TimeLimit: a fence or value may take 2 s"),
+    "output flood": (fence("while True: print('x' * 99)"),
+        r"docs/index\.md:\d: OutputLimit: .* may print 2000 bytes"),
+    "memory flood": (fence("x = [0]\nwhile True: x += x"),
+        r"docs/index\.md:5: MemoryError: .*may use 190 MB.*"),
     "stderr": (fence("import sys\nprint('oh', file=sys.stderr)"), r"docs/index\.md:3: StderrError: .*'oh'"),
-    "bare scalar": (
-        fence("import numpy as np\nprint([np.float64(1)])"),
-        r"docs/index\.md:3: OutputError: .*fmt\(\)",
-    ),
-    "misspelt option": (
-        fence("x", 'exec="on" sesion="a"'),
-        r"docs/index\.md:3: FenceError: .*one of .*got 'sesion'",
-    ),
+    "bare scalar": (fence("import numpy as np\nprint([np.float64(1)])"),
+        r"docs/index\.md:3: OutputError: .*fmt\(\)"),
+    "misspelt option": (fence("x", 'exec="on" sesion="a"'),
+        r"docs/index\.md:3: FenceError: .*one of .*got 'sesion'"),
     "misspelt exec": (fence("x", 'exce="on"'), r"docs/index\.md:3: FenceError: .*got 'exce'"),
-    "misspelt yes": (
-        fence("x", 'exec="onn"'),
-        r"docs/index\.md:3: FenceError: exec must be one of on, got 'onn'",
-    ),
-    "bad source": (
-        fence("x", 'exec="on" source="bogus"'),
-        r"docs/index\.md:3: FenceError: source must be one of.*",
-    ),
-    "unquoted option": (
-        fence("x", "exec=on"),
-        r"docs/index\.md:3: FenceError: .*must read: language option=.*",
-    ),
+    "misspelt yes": (fence("x", 'exec="onn"'),
+        r"docs/index\.md:3: FenceError: exec must be one of on, got 'onn'"),
+    "bad source": (fence("x", 'exec="on" source="bogus"'),
+        r"docs/index\.md:3: FenceError: source must be one of.*"),
+    "unquoted option": (fence("x", "exec=on"),
+        r"docs/index\.md:3: FenceError: .*must read: language option=.*"),
     "bare option": (fence("x", "exec"), r"docs/index\.md:3: FenceError: .*must read: language option=.*"),
     "braces": (fence("x", '{ .python exec="on" }', ""), r"docs/index\.md:3: FenceError: .*must read.*"),
-    "unknown language": (
-        fence("x", language="pyhton"),
-        r"docs/index\.md:3: FenceError: only python fences run.*",
-    ),
+    "unknown language": (fence("x", language="pyhton"),
+        r"docs/index\.md:3: FenceError: only python fences run.*"),
     "unmarked python": (fence("x", ""), r"docs/index\.md:3: FenceError: a python fence must say exec.*"),
-    "comment": (
-        f"<!--\n\n{fence('x = 1')}\n-->\n",
-        r"docs/index\.md:5: FenceError: a fence inside a comment.*",
-    ),
-    "indented code": (
-        'text\n\n    ```python exec="on"\n    x = 1\n    ```\n',
-        r"docs/index\.md:5: FenceError: .*",
-    ),
-    "fence within a line": (
-        '- ```python exec="on"\n  x = 1\n  ```\n',
-        r"docs/index\.md:3: FenceError: .*its line",
-    ),
+    "comment": (f"<!--\n\n{fence('x = 1')}\n-->\n",
+        r"docs/index\.md:5: FenceError: a fence inside a comment.*"),
+    "indented code": ('text\n\n    ```python exec="on"\n    x = 1\n    ```\n',
+        r"docs/index\.md:5: FenceError: .*"),
+    "fence within a line": ('- ```python exec="on"\n  x = 1\n  ```\n',
+        r"docs/index\.md:3: FenceError: .*its line"),
     "never closed": ('```python exec="on"\nx = 1\n', r"docs/index\.md:3: FenceError: .*must end.*"),
-    "printed fence": (
-        fence("print('````python exec=\"on\"\\nx = 1\\n````')"),
-        r"docs/index\.md:3: FenceError: a fence must not print a fence that runs",
-    ),
-    "forgotten exec": (
-        fence("x", 'session="a"'),
-        r"docs/index\.md:3: FenceError: session must stand with exec=\"on\", got a fence that does not run",
-    ),
+    "printed fence": (fence("print('````python exec=\"on\"\\nx = 1\\n````')"),
+        r"docs/index\.md:3: FenceError: a fence must not print a fence that runs"),
+    "forgotten exec": (fence("x", 'session="a"'),
+        r"docs/index\.md:3: FenceError: session must stand with exec=\"on\", got a fence that does not run"),
     "name of another session": (
         fence("y = 1", 'exec="on" session="a"') + fence("y", 'exec="on" session="b"'),
-        r"docs/index\.md:7: NameError: name 'y' is not defined\. Session 'a' has it: .*",
-    ),
-    "value before its fence": (
-        "`{python} y`\n\n" + fence("y = 1"),
-        r"docs/index\.md:3: NameError: .*The fence on line 5 sets it, below: .*",
-    ),
-    "name of a fence that does not run": (
-        fence("y = 1", 'exec="no"') + fence("y"),
-        r"docs/index\.md:7: NameError: .*The fence on line 3 sets it, and does not run: let it say exec=.*",
-    ),
-    "name of a fence without a session": (
-        fence("y = 1") + fence("y"),
-        r"docs/index\.md:7: NameError: .*The fence on line 3 sets it, and has no session: .*",
-    ),
-    "missing error": (
-        fence("x = 1", 'exec="on" raises="ValueError"'),
-        r"docs/index\.md:3: FenceError: must raise.*",
-    ),
-    "other error": (
-        fence("1 / 0", 'exec="on" raises="ValueError"'),
-        r".*:4: .*got ZeroDivisionError: division.*",
-    ),
+        r"docs/index\.md:7: NameError: name 'y' is not defined\. Session 'a' has it: .*"),
+    "value before its fence": ("`{python} y`\n\n" + fence("y = 1"),
+        r"docs/index\.md:3: NameError: .*The fence on line 5 sets it, below: .*"),
+    "name of a fence that does not run": (fence("y = 1", 'exec="no"') + fence("y"),
+        r"docs/index\.md:7: NameError: .*The fence on line 3 sets it, and does not run: let it say exec=.*"),
+    "name of a fence without a session": (fence("y = 1") + fence("y"),
+        r"docs/index\.md:7: NameError: .*The fence on line 3 sets it, and has no session: .*"),
+    "missing error": (fence("x = 1", 'exec="on" raises="ValueError"'),
+        r"docs/index\.md:3: FenceError: must raise.*"),
+    "other error": (fence("1 / 0", 'exec="on" raises="ValueError"'),
+        r".*:4: .*got ZeroDivisionError: division.*"),
     "broken mermaid": ("```mermaid\nflowchart LR\n  A[x --> B\n```\n", r"docs/index\.md:5: MermaidError: .*"),
     "broken TeX": ("text\n\nand \\(\\nosuch{x}\\) here\n", r"docs/index\.md:5: TeXError: .*nosuch.*"),
-    "open value": (
-        "`{python} 1 +\n2`\n",
-        r"docs/index\.md:3: ValueError: an inline value must end on its line",
-    ),
-    "printed mark": (
-        fence("print('larger `{check} 1 > 2`')"),
-        r"docs/index\.md:3: FenceError: a fence must not print a value or a mark: nobody reads it",
-    ),
-    "other value": (
-        "`{r} x`\n",
-        r"docs/index\.md:3: ValueError: an inline value must begin \{python\}.* or \{unfolded\}, got \{r\}",
-    ),
+    "open value": ("`{python} 1 +\n2`\n",
+        r"docs/index\.md:3: ValueError: an inline value must end on its line"),
+    "printed mark": (fence("print('larger `{check} 1 > 2`')"),
+        r"docs/index\.md:3: FenceError: a fence must not print a value or a mark: nobody reads it"),
+    "other value": ("`{r} x`\n",
+        r"docs/index\.md:3: ValueError: an inline value must begin \{python\}.* or \{unfolded\}, got \{r\}"),
     "value in a heading": ("## Head `{python} 1`\n", r"docs/index\.md:3: ValueError: .*anchor.*"),
 }
+# fmt: on
 FLAGS = ((), ("--strict",), ("-q",))
 
 
