@@ -13,10 +13,16 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from qkvdocs.clinic import Attention, Rotary, examine
+from qkvdocs.core import QKVWeights, attend, causal_mask, merge_heads, rotate, split_heads
 from qkvdocs.errors import ContractError
 from tests.clinic import bugs_hard, bugs_held_out, bugs_open, bugs_reports, right, right_features
 from tests.clinic.cases import Case
@@ -48,6 +54,38 @@ def line(label: str, cases: Sequence[Case], *, every: bool) -> None:
     print(f"{counts} {middle:9.1f} {max(seconds) * 1e3:9.0f}")
 
 
+def large(n_heads: int = 8, n_kv_heads: int = 4, d_head: int = 64) -> None:
+    """Print what one layer of a real size costs: right, with one to three bugs, and wrong in no known way."""
+    rng, counts = np.random.default_rng(0), {"Q": n_heads, "K": n_kv_heads, "V": n_kv_heads}
+    d_model = n_heads * d_head
+    drawn = {
+        f"W_{role}": rng.standard_normal((d_model, n * d_head)) / d_model**0.5 for role, n in counts.items()
+    }
+    out = rng.standard_normal((d_model, d_model)) / d_model**0.5
+    W = QKVWeights(**drawn, W_O=out, n_heads=n_heads, n_kv_heads=n_kv_heads)
+
+    def layer(
+        x: np.ndarray, style: Any = "halves", scale: Any = None, tiled: bool = False, bent: float = 0.0
+    ) -> Any:
+        q, k, v = (split_heads(x @ drawn[f"W_{role}"], n) for role, n in counts.items())
+        q, k = rotate(q, style=style), rotate(k, style=style)
+        k, v = (np.tile(a, (1, n_heads // n_kv_heads, 1, 1)) if tiled else a for a in (k, v))
+        seen = attend(q + bent * np.sin(q), k, v, causal_mask(x.shape[1], x.shape[1]), scale)
+        return (merge_heads(seen.context) @ out).astype(np.float32)
+
+    ways: dict[str, dict[str, Any]] = {
+        "right": {}, "one bug": {"scale": 1.0}, "two": {"scale": 1.0, "tiled": True}, "unknown": {"bent": 0.5},
+        "three": {"scale": 1.0, "tiled": True, "style": "pairs"},
+    }  # fmt: skip
+    print(f"\nOne layer of d_model={d_model} in float32, seconds of one core:")
+    for name, way in ways.items():
+        start = time.process_time()
+        examine(
+            Attention(partial(layer, **way), W, causal=True, rotary=Rotary(), like=np.zeros(1, np.float32))
+        )
+        print(f"  {name:8} {time.process_time() - start:.2f}")
+
+
 def main() -> None:
     """Print one line a set; below it, with `!`, each case in which a name is wrong or missing."""
     parser = argparse.ArgumentParser(
@@ -64,6 +102,7 @@ def main() -> None:
     }  # fmt: skip
     for label, module in sets.items():
         line(label, module.CASES, every=every)
+    large()
 
 
 if __name__ == "__main__":

@@ -127,6 +127,12 @@ def check_rows(
 
 def layer_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) -> Spec:
     """Describe a layer of known weights."""
+    wide: dict[str, Any] = {
+        name: array.astype(np.float64, copy=False)
+        for name, array in vars(weights).items()
+        if isinstance(array, np.ndarray)
+    }
+    weights = replace(weights, **wide)  # once, and not in each of thousands of products
     spec = spec_of(
         contract, weights.n_heads, weights.d_head, rotary=contract.rotary, norm=contract.norm, weights=weights,
         causal=isinstance(contract, Step) or bool(contract.causal), clip=contract.clip,

@@ -131,8 +131,16 @@ class Rows:
     """To which of the packed texts each token belongs: (seq,)."""
     memory: np.ndarray | None = None
     """What keys and values are made of in cross-attention."""
+    through: np.ndarray | None = None
+    """What the output is multiplied by where a few sums of its columns are enough; None means nothing."""
+    sums: dict[Any, tuple[Any, np.ndarray, np.ndarray | None]] = field(init=False, default_factory=dict)
+    """By weights, which it keeps alive: output weights and bias times that."""
     products: dict[Any, np.ndarray] = field(init=False, default_factory=dict)
     """Rows times weights, which most faults leave alone: computed once."""
+    parts: dict[Any, tuple[Spec, tuple[np.ndarray, np.ndarray, np.ndarray]]] = field(
+        init=False, default_factory=dict
+    )
+    """Queries, keys and values by what they depend on: a spec, which keeps its arrays alive, and what it gave."""
 
 
 Arguments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -438,6 +446,31 @@ def cut(rows: np.ndarray, heads: int, viewed: bool = False, fast: bool = False) 
 
 def prepared(rows: Rows, spec: Spec, rnd: Rounding = exact) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give queries, keys and values as they meet: projected, normed, rotated."""
+    if rnd is not exact:
+        return _prepared(rows, spec, rnd)
+    key = tuple(_hashable(value) for name, value in vars(spec).items() if name not in AFTER)
+    if key not in rows.parts:
+        made = _prepared(rows, spec, rnd)
+        if len(rows.parts) * sum(part.nbytes for part in made) > LARGEST:
+            rows.parts.clear()
+        rows.parts[key] = spec, made
+    return rows.parts[key][1]
+
+
+AFTER = frozenset((
+    "scale", "causal", "softcap", "sinks", "window", "chunk", "prefix", "bias", "relative", "gate", "axis", "mask",
+    "fill", "tiled", "match", "capped", "sunk", "biased", "corner", "ring", "later", "texts",
+))  # fmt: skip
+"""What queries, keys and values do not depend on."""
+LARGEST = 2**26
+"""Bytes of queries, keys and values that are kept."""
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else id(value)
+
+
+def _prepared(rows: Rows, spec: Spec, rnd: Rounding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     W = spec.weights
     assert W is not None  # noqa: S101  # only layers of known weights come here
     parts = dict(zip("qkv", project(rows.x, W, spec, rows.memory, rnd, rows.products), strict=True))
@@ -529,13 +562,26 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
         opened = 1 / (1 + np.exp(-rnd(rnd(rows.x @ rnd(weight)) + rnd(added))))
         merged = rnd(merged * rnd(opened))
     if W.W_O is not None:
-        merged = rnd(merged @ rnd(W.W_O.T if "O" in spec.turned else W.W_O))
-        merged = (
-            merged if (b := getattr(W, "b_O", None)) is None or "O" in spec.lost else rnd(merged + rnd(b))
-        )
+        out, bias = _out(rows, W, spec)
+        merged = rnd(merged @ rnd(out))
+        merged = merged if bias is None else rnd(merged + rnd(bias))
     if rows.keep is not None:  # nobody reads what stands at padding
         merged = np.where(rows.keep[..., None], merged, 0.0)
     return merged
+
+
+def _out(rows: Rows, W: QKVWeights | LatentWeights, spec: Spec) -> tuple[np.ndarray, np.ndarray | None]:
+    """Give the output projection and its bias, or what a few sums of their columns are."""
+    key = id(W), "O" in spec.turned
+    if key not in rows.sums:
+        assert W.W_O is not None  # noqa: S101  # it was asked for
+        out = W.W_O.T if "O" in spec.turned else W.W_O
+        added: np.ndarray | None = getattr(W, "b_O", None)
+        if rows.through is not None:
+            out, added = out @ rows.through, None if added is None else added @ rows.through
+        rows.sums[key] = W, out, added
+    _, out, bias = rows.sums[key]
+    return out, None if "O" in spec.lost else bias
 
 
 def attend(arguments: Arguments, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact) -> np.ndarray:
