@@ -1,11 +1,9 @@
 // Tables that sort and filter, and the page that opens a checkpoint. Without script both stay readable.
-import { findModules, owner, printable, readConfig, readHeader, sample } from './reader.js'
 const $ = (tag, props = {}, ...kids) => {
-  const e = Object.assign(document.createElement(tag), props, props.textContent == null ? {} : { textContent: printable(props.textContent) })
+  const e = Object.assign(document.createElement(tag), props)
   e.append(...kids)
   return e
 }
-const MOST = 300
 
 for (const table of document.querySelectorAll('table[id]')) for (const [at, th] of [...table.tHead.rows[0].cells].entries()) {
   const button = $('button', { type: 'button', textContent: th.textContent, title: 'Sort' })
@@ -33,85 +31,103 @@ for (const field of document.querySelectorAll('[data-grid]')) {
 
 const form = document.getElementById('wild-open')
 if (form) {
-  const atlas = JSON.parse(document.getElementById('wild-atlas').textContent), report = form.querySelector('output')
-  const colours = { q: '--qkv-q', k: '--qkv-k', v: '--qkv-v', g: '--md-default-fg-color', o: '--md-default-fg-color' }
-  const field = name => form.elements[name]
-  const say = (...lines) => report.replaceChildren(...lines)
-  let run = 0
-  const open = async files => {
-    const mine = ++run
-    say($('p', { textContent: 'Reading the header …' }))
+  const status = form.querySelector('[role=status]'), answer = form.querySelector('.wild-answer'), found = form.querySelector('.wild-found')
+  const choice = form.elements.module, colours = { q: '--qkv-q', k: '--qkv-k', v: '--qkv-v' }
+  let worker, given, waiting = 0, turn = 0
+  // Python answers, in a worker. What is asked anew while it is busy begins anew.
+  const ask = request => new Promise(done => {
+    if (waiting && request.files) { worker.terminate(); worker = null; waiting = 0 }
+    const { port1, port2 } = new MessageChannel()
+    port1.onmessage = ({ data }) => {
+      if (data.said != null) { status.textContent = data.said; return }
+      waiting--
+      done(data)
+    }
     try {
-      const file = files.find(f => !f.name.endsWith('.json')), json = files.find(f => f.name.endsWith('.json'))
-      if (!file) throw new Error('choose a .safetensors file')
-      const config = json ? await readConfig(json, atlas) : {}
-      const tensors = await readHeader(file, atlas)
-      const given = +field('heads').value ? { q: +field('heads').value, kv: +field('kv').value || 0, models: [] } : null
-      const found = await findModules(tensors, config, atlas, given)
-      if (mine === run) show(file, found, tensors.size, [...tensors.keys()])
-    } catch (error) {
-      if (mine === run) say($('p', { className: 'wild-error', textContent: `Refused: ${error.message}` }))
+      worker ??= Object.assign(new Worker(new URL('open-worker.mjs', import.meta.url), { type: 'module' }), { onerror: () => end('Python could not be loaded, or has stopped: are you offline, or was this site made without it? Choose again to retry.') })
+      worker.postMessage(request, [port2])
+      waiting++
+    } catch { end('A page opened as a file cannot run Python: it needs a server.') }
+  })
+  const end = why => {
+    worker?.terminate()
+    worker = null
+    waiting = 0
+    status.textContent = `${why} The command reads the same files: qkvdocs wild FILE`
+    form.ariaBusy = false
+  }
+  // A single file is meant itself, whatever its name; of several, their folder.
+  const open = async files => {
+    const mine = ++turn, names = files.map(([name]) => name), tops = new Set(names.map(name => name.split('/')[0]))
+    const single = names.filter(name => !name.endsWith('.json'))
+    given = files
+    form.ariaBusy = true
+    status.textContent = worker ? 'Reading …' : 'Loading Python …'
+    const path = names.some(name => name.includes('/')) ? tops.size === 1 ? [...tops][0] : '' : single.length === 1 ? single[0] : ''
+    const reply = await ask({ files, path, options: form.elements.options.value })
+    if (mine === turn) await show(reply, number => ask({ number }))
+    if (mine === turn) form.ariaBusy = false
+  }
+  const show = async ({ text, modules }, pictures) => {
+    const mine = turn
+    answer.textContent = text
+    status.textContent = ''
+    choice.replaceChildren(...modules.map((textContent, value) => $('option', { value, textContent })))
+    choice.closest('p').hidden = !modules.length
+    found.replaceChildren()
+    choice.onchange = async () => {
+      const drawn = await pictures(+choice.value)
+      if (mine === turn) found.replaceChildren(...drawn.map(draw))
     }
+    if (modules.length) await choice.onchange()
   }
-  const show = (file, { plans, refused, layers }, count, names) => {
-    const few = plans.slice(0, MOST), choice = $('select', { name: 'module' }, ...few.map((p, n) => $('option', { value: n, textContent: p.path })))
-    const body = $('div'), sum = key => plans.reduce((n, p) => n + p[key], 0), source = sum('source')
-    choice.onchange = () => detail(file, plans[choice.value], body)
-    say($('p', { textContent: `${file.name}: ${count} tensors, ${plans.length} attention modules read, ${refused.size} refused; ${sum('cache')} cache bytes a token in ${refused.size || layers.some(l => !l.accounted) ? 'the modules read' : 'all'}${source ? `, and ${source} once a text for each of its rows` : ''}.`, className: 'wild-sum' }))
-    if (!plans.length) report.append($('p', { textContent: `No attention was found in it. ${refused.size ? 'The reasons stand below.' : `Its first tensors are ${names.slice(0, 3).join(', ')}. A shard may hold other layers: try the next one. An adapter or a quantised file has names of its own: the command line says what it sees, qkvdocs wild FILE.`}` }))
-    if (layers.length) report.append($('ul', {}, ...layers.slice(0, MOST).map(l => $('li', { textContent: `${l.stem}${l.numbers.length ? `.{${l.numbers.slice(0, 12).join(', ')}${l.numbers.length > 12 ? ', …' : ''}}` : ''}: ${l.what}` }))))
-    if (plans.length) { report.append($('label', {}, 'Module ', choice, plans.length > few.length ? ` and ${plans.length - few.length} more` : ''), body); choice.onchange() }
-    const why = [...refused].slice(0, MOST).map(([path, reason]) => $('li', { textContent: `${path}: ${reason}` }))
-    if (refused.size > MOST) why.push($('li', { textContent: `and ${refused.size - MOST} more` }))
-    if (refused.size) report.append($('details', { open: !plans.length }, $('summary', { textContent: 'Refused' }), $('ul', {}, ...why)))
-  }
-  const detail = async (file, plan, body) => {
-    const rows = [['layout', plan.row.family], ['heads', `${plan.n_heads} query, ${plan.n_kv_heads} key and value, d_head ${plan.d_head}`],
-      ...Object.entries(plan.widths).map(([r, w]) => [`W_${r.toUpperCase()}`, `${plan.rows[r]} × ${w}`]),
-      ['biases', [...plan.biases].map(r => `b_${r.toUpperCase()}`).join(' ') || 'none'], ['cache', { encoder: 'none: an encoder sees all positions at once', cross: `${plan.source} bytes for each row that it looks at, kept once a text`, self: `${plan.cache} bytes a token` }[plan.kind]]]
-    const table = $('table', {}, ...rows.map(([a, b]) => $('tr', {}, $('th', { textContent: a, scope: 'row' }), $('td', { textContent: b }))))
-    const box = $('div', { className: 'wild-pictures' })
-    body.className = 'wild-found'
-    body.replaceChildren(box, table)
-    for (const piece of plan.pieces) {
-      const line = `${piece.name}, ${piece.shape.join(' × ')} ${piece.columns ? '(in, out)' : '(out, in)'}, ${piece.dtype}: ${[...piece.roles].join(' ').toUpperCase()}`
-      const canvas = $('canvas', { role: 'img' })
-      canvas.setAttribute('aria-label', printable(line))
-      box.append($('figure', {}, canvas, $('figcaption', {}, ...[...piece.roles].flatMap(r => [$('b', { className: r, textContent: r.toUpperCase() }), ' ']), printable(line.replace(/: [A-Z ]+$/, '')))))
-      try { paint(canvas, plan, piece, await sample(file, piece, atlas.bits[piece.dtype])) } catch { canvas.replaceWith('The file has changed. Choose it again.') }
-    }
-  }
-  const paint = (canvas, plan, piece, { rows, width }) => {
-    const step = Math.ceil(width / 96), columns = Math.ceil(width / step), cell = Math.max(1, Math.min(6, Math.floor(576 / Math.max(columns, rows.length))))
-    canvas.width = columns * cell; canvas.height = rows.length * cell
+  const draw = ({ line, roles, why, cells, owners, columns }) => {
+    const caption = $('figcaption', {}, ...[...roles].flatMap(r => [$('b', { className: r, textContent: r.toUpperCase() }), ' ']), line)
+    if (why) return $('figure', {}, $('p', { textContent: why }), caption)
+    const height = cells.length, width = cells[0].length, cell = Math.max(1, Math.min(6, Math.floor(576 / Math.max(width, height))))
+    const canvas = $('canvas', { role: 'img', ariaLabel: `${line}: ${[...roles].join(' ').toUpperCase()}`, width: width * cell, height: height * cell })
     const pen = canvas.getContext('2d'), style = getComputedStyle(document.body)
-    const largest = rows.reduce((m, [, v]) => v.reduce((a, b) => Math.max(a, Math.abs(b) || 0), m), 0) || 1
-    for (const [y, [at, values]] of rows.entries()) for (let x = 0; x < columns; x++) {
-      const role = owner(piece, plan.widths, piece.columns ? x * step : Math.floor(at * piece.total / piece.shape[0]))
-      pen.fillStyle = style.getPropertyValue(colours[role]) || 'gray'
-      pen.globalAlpha = .15 + .85 * Math.min(1, Math.abs(values[x * step]) / largest)
+    for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
+      pen.fillStyle = style.getPropertyValue(colours[owners[columns ? x : y]] ?? '--md-default-fg-color') || 'gray'
+      pen.globalAlpha = .15 + .85 * cells[y][x] / 255
       pen.fillRect(x * cell, y * cell, cell, cell)
     }
+    return $('figure', {}, canvas, caption)
   }
-  const files = () => [...field('file').files, ...field('config').files]
-  form.onchange = event => { if (event.target.name !== 'module' && files().length) open(files()) }
-  // Files of one layer, made here, in the layouts of two families: waves and noise for weights.
-  const made = {
-    gpt2: [{ model_type: 'gpt2', n_head: 4, n_embd: 48 }, { 'h.0.attn.c_attn.weight': [48, 144], 'h.0.attn.c_attn.bias': [144], 'h.0.attn.c_proj.weight': [48, 48], 'h.0.attn.c_proj.bias': [48] }],
-    llama: [{ model_type: 'llama', num_attention_heads: 6, num_key_value_heads: 2, hidden_size: 48 }, Object.fromEntries(Object.entries({ q: 48, k: 16, v: 16, o: 48 }).map(([r, n]) => [`model.layers.0.self_attn.${r}_proj.weight`, [n, 48]]))],
+  // A folder's files, and those of the folders in it.
+  const within = async (entry, depth = 2) => {
+    if (entry.isFile) return [[entry.fullPath.slice(1), await new Promise((done, failed) => entry.file(done, failed))]]
+    if (!depth) return []
+    const reader = entry.createReader(), files = []
+    for (let some = [0]; some.length;) {
+      some = await new Promise((done, failed) => reader.readEntries(done, failed))
+      for (const one of some) files.push(...await within(one, depth - 1))
+    }
+    return files
   }
-  for (const [name, [config, shapes]] of Object.entries(made)) form.elements[name].onclick = () => {
-    let end = 0, seed = 7
-    const header = {}, noise = () => (seed = seed * 16807 % 2147483647) / 2147483647 - .5
-    for (const [tensor, shape] of Object.entries(shapes)) header[tensor] = { dtype: 'F32', shape, data_offsets: [end, end += 4 * shape.reduce((a, b) => a * b)] }
-    const text = new TextEncoder().encode(JSON.stringify(header)), length = new BigUint64Array([BigInt(text.length)])
-    const values = Float32Array.from({ length: end / 4 }, (_, n) => Math.sin(n * n / 4e3) * Math.cos(n / 31) + noise())
-    return open([new File([length, text, values], `${name}-sample.safetensors`), new File([JSON.stringify(config)], 'config.json')])
+  const plain = list => [...list].map(file => [file.webkitRelativePath || file.name, file]).filter(([name]) => name.split('/').length <= 3)
+  form.onchange = ({ target }) => {
+    if (target.type === 'file' && target.files.length) open(plain(target.files))
+    if (target.name === 'options' && given) open(given)
   }
   form.onsubmit = event => event.preventDefault()
   form.ondragover = event => { event.preventDefault(); form.classList.add('over') }
   form.ondragleave = () => form.classList.remove('over')
-  form.ondrop = event => { event.preventDefault(); form.classList.remove('over'); open([...event.dataTransfer.files]) }
-  await form.elements.gpt2.onclick() // so that there is something to see
+  form.ondrop = async event => {
+    event.preventDefault()
+    form.classList.remove('over')
+    const { items, files } = event.dataTransfer, entries = [...items].map(item => item.webkitGetAsEntry?.())
+    const list = plain(files)
+    open(entries.every(Boolean) ? (await Promise.all(entries.map(entry => within(entry)))).flat() : list)
+  }
+  // Answers that were given when this page was made, so that there is something to see.
+  const samples = JSON.parse(document.getElementById('wild-samples').textContent)
+  for (const [name, { reply, pictures }] of Object.entries(samples)) form.elements[name].onclick = () => {
+    turn++
+    given = null
+    form.ariaBusy = false
+    return show(reply, number => pictures[number])
+  }
+  await form.elements[Object.keys(samples)[0]].onclick()
   form.hidden = false
 }

@@ -10,9 +10,9 @@ from qkvdocs.wild._atlas import ATLAS, BREAKS
 from qkvdocs.wild._attentions import Attentions, Projections, read
 from qkvdocs.wild._checkpoint import Checkpoint
 from qkvdocs.wild._compare import Compared, differences
-from qkvdocs.wild._data import atlas_json
 from qkvdocs.wild._fuse import fuse
 from qkvdocs.wild._layout import Layout, read_layout
+from qkvdocs.wild._opened import Opened
 from qkvdocs.wild._plan import Plan
 from qkvdocs.wild._rotary import halves_to_pairs, pairs_to_halves
 from qkvdocs.wild._shards import Shard, shards
@@ -27,10 +27,10 @@ __all__ = [
     "Checkpoint",
     "Compared",
     "Layout",
+    "Opened",
     "Plan",
     "Projections",
     "Shard",
-    "atlas_json",
     "differences",
     "fuse",
     "halves_to_pairs",

@@ -3,7 +3,9 @@
 import argparse
 import json
 import sys
+import threading
 import time
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -40,6 +42,11 @@ def main(arguments: list[str]) -> int:
     Returns:
         0 if every layer is accounted for, 1 if the file, a module or a layer is not, 2 for a wrong call.
     """
+    return run(arguments, Progress())[0]
+
+
+def run(arguments: list[str], progress: "Progress") -> tuple[int, Attentions | None]:
+    """Do so, and give what was found beside the exit code; None where nothing was."""
     parser = argparse.ArgumentParser(
         prog="qkvdocs wild", description="Show where a checkpoint keeps its projections."
     )
@@ -76,14 +83,13 @@ def main(arguments: list[str]) -> int:
     try:
         wanted = parser.parse_args(arguments)
     except SystemExit as stop:
-        return int(stop.code or 0)
-    progress = Progress()
+        return int(stop.code or 0), None
     try:
         checkpoint = Checkpoint(wanted.path, progress)
         if wanted.adapter is None and (told := adapters(checkpoint, wanted)):
             progress.clear()
             write(told)
-            return 0
+            return 0, None
         attentions = look(
             checkpoint,
             n_heads=wanted.n_heads,
@@ -93,7 +99,7 @@ def main(arguments: list[str]) -> int:
             progress=progress,
         )
         if wanted.against is not None:
-            return against(attentions, wanted, progress)
+            return against(attentions, wanted, progress), attentions
         found = report(attentions)
         if wanted.tokens is not None:
             found["cache"] = cache_of(attentions, wanted.tokens, wanted.batch, wanted.dtype)
@@ -108,10 +114,10 @@ def main(arguments: list[str]) -> int:
     except (QKVError, OSError, MemoryError) as error:
         progress.clear()
         sys.stderr.write(f"qkvdocs wild: {printable(str(error) or type(error).__name__)}\n")
-        return 1
+        return 1, None
     except KeyboardInterrupt:
         progress.clear()
-        return 130
+        return 130, None
     progress.clear()
     text = (
         json.dumps(found, indent=1, allow_nan=False)
@@ -120,7 +126,7 @@ def main(arguments: list[str]) -> int:
     )
     write(text)
     whole = all(layers["accounted_for"] for layers in found["other_layers"])
-    return 0 if found["modules"] and not found["refused"] and whole else 1
+    return 0 if found["modules"] and not found["refused"] and whole else 1, attentions
 
 
 def shard_rows(attentions: Attentions, found: dict[str, Any], ranks: int) -> list[dict[str, Any]]:
@@ -192,20 +198,39 @@ def _largest(array: np.ndarray) -> float:
 
 
 class Progress:
-    """One line on the terminal, rewritten, once something has taken a while."""
+    """One line, rewritten, once something has taken a while.
 
-    def __init__(self) -> None:
-        self.since, self.shown = time.monotonic(), False
+    Args:
+        tell: Given each line; without it, they are written on the terminal, if there is one.
+    """
+
+    def __init__(self, tell: Callable[[str], object] | None = None) -> None:
+        self.tell, self.line, self.shown = tell, "", False
+        self.next = time.monotonic() + PATIENCE
+        self.timer = threading.Timer(PATIENCE, self._show)  # one step may take long
+        if tell is None and sys.stderr.isatty():
+            self.tell, self.timer.daemon = _rewrite, True
+            self.timer.start()
 
     def __call__(self, done: int, total: int, name: str) -> None:
-        """Say how far it is."""
-        if sys.stderr.isatty() and time.monotonic() - self.since > PATIENCE:
-            sys.stderr.write(f"\r\x1b[K{done} of {total}: {printable(name)[-60:]}")
-            sys.stderr.flush()
-            self.shown = True
+        """Say how far it is, a few times a second."""
+        self.line = f"{done} of {total}: {printable(name)[-60:]}"
+        if time.monotonic() > self.next:
+            self._show()
 
     def clear(self) -> None:
         """Take the line away."""
-        if self.shown:
-            sys.stderr.write("\r\x1b[K")
-            self.shown = False
+        self.timer.cancel()
+        if self.tell and self.shown:
+            self.tell("")
+        self.line, self.shown = "", False
+
+    def _show(self) -> None:
+        if self.tell and self.line:
+            self.tell(self.line)
+            self.next, self.shown = time.monotonic() + PATIENCE / 5, True
+
+
+def _rewrite(line: str) -> None:
+    sys.stderr.write(f"\r\x1b[K{line}")
+    sys.stderr.flush()

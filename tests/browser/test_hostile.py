@@ -104,7 +104,7 @@ def test_a_diagram_refuses_it(project: Project) -> None:
     assert "docs/index.md:5: MermaidError: box A must show <img" in done.stderr
 
 
-def test_the_checkpoint_page(browser: Browser, address: str, tmp_path: Path) -> None:
+def test_the_checkpoint_page(browser: Browser, address: str, tmp_path: Path, fetched: Path) -> None:
     """Names of files, tensors and model types, read and refused alike."""
     names = [f"{UNQUOTED.replace('/', '')}.attn.{role}_proj.weight" for role in "qkvo"]
     header, begin = {}, 0
@@ -119,12 +119,10 @@ def test_the_checkpoint_page(browser: Browser, address: str, tmp_path: Path) -> 
     context = browser.new_context(bypass_csp=True)
     page = context.new_page()
     page.goto(f"{address}wild/open/")
-    page.locator("input[name=config]").set_input_files(str(config))
-    page.locator("input[name=file]").set_input_files(str(path))
-    output = page.locator("#wild-open output")
-    output.get_by_text("tensors,").or_(output.get_by_text("Refused")).first.wait_for()
-    page.wait_for_timeout(100)
-    assert UNQUOTED in output.evaluate("e => e.textContent")
+    page.locator("input[name=files]").set_input_files([str(config), str(path)])
+    shown = page.locator("#wild-open .wild-found canvas").nth(3)
+    shown.wait_for(timeout=60_000)
+    assert UNQUOTED.replace("/", "") in page.locator("#wild-open").evaluate("e => e.textContent")
     assert page.evaluate("window.struck ?? null") is None
     assert page.locator("article img").count() == 0
     context.close()

@@ -3,6 +3,7 @@
 # one case a line
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,6 +118,45 @@ def test_progress_shows_on_a_terminal_when_it_takes_long(
     assert "0 of 1: model.safetensors" in shown
     assert "0 of 1: h.0.attn" in shown
     assert shown.endswith("\r\x1b[K")
+
+
+def test_one_long_step_is_told_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it goes on, without a second step; and what has ended says nothing more."""
+    monkeypatch.setattr(_command, "PATIENCE", 0.05)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = _command.Progress()
+    progress(0, 1, "a large file")
+    progress.timer.join(5)
+    assert capsys.readouterr().err == "\r\x1b[K0 of 1: a large file"
+    progress.clear()
+    assert capsys.readouterr().err == "\r\x1b[K"
+    later = _command.Progress()
+    later(0, 1, "a small file")
+    later.clear()
+    later.timer.join(5)
+    assert capsys.readouterr().err == ""
+
+
+def keys(value: object) -> set[str]:
+    """Collect the names of all facts; the names of matrices and modules are none."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    if not isinstance(value, dict):
+        return set()
+    names = {name for name in value if not re.match(r"[Wb]_[A-Z]$|(en|de)coder\.", name)}
+    return names.union(*map(keys, value.values()))
+
+
+def test_every_fact_of_the_json_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the page, each by its name."""
+    page = (Path(__file__).parents[2] / "docs" / "wild" / "command.md").read_text("utf-8")
+    documented = set(re.findall(r"`(\w+)`", page.partition("{#json}")[2]))
+    whisper = str(FIXTURES / "whisper")
+    for words in (["--tokens", "9", "--shards", "1", "--values"], ["--against", whisper]):
+        assert run(whisper, "--json", *words) == 0
+        assert keys(json.loads(capsys.readouterr().out)) <= documented
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,9 +128,7 @@ def test_no_two_rows_claim_the_same_file() -> None:
 
 
 def test_the_atlas_is_data() -> None:
-    """It survives JSON, so that the browser page reads the same rows; a page may hold the text as it is."""
-    assert wild.atlas_json().isprintable()
-    assert "<" not in wild.atlas_json()
+    """It survives JSON, so that any program can read the rows."""
     rows = json.loads(json.dumps([asdict(row) for row in ATLAS]))
     as_tuples = ("out", "columns", "models")
     assert (

@@ -63,7 +63,9 @@ def test_modules_run(page: Page, folder: Path) -> None:
     page.goto((folder / "wild" / "atlas" / "index.html").as_uri())
     page.wait_for_selector("th button")
     page.goto((folder / "wild" / "open" / "index.html").as_uri())
-    page.wait_for_selector("#wild-open:visible")
+    page.wait_for_selector("#wild-open .wild-found canvas:visible")
+    page.locator("input[name=files]").set_input_files(str(folder / "index.html"))
+    page.get_by_text("needs a server. The command reads the same files").wait_for()
 
 
 def test_nothing_is_offered_that_needs_a_server(page: Page, folder: Path) -> None:
