@@ -170,6 +170,11 @@ PACKED = "a weight quantised {}: it means nothing without its scales. Use the ch
 ADDED: dict[str, str] = {
     "qweight": PACKED.format("by GPTQ or AWQ"),
     "weight_packed": PACKED.format("by compressed-tensors"),
+    "W_q": PACKED.format("by HQQ"),
+    "codebooks": PACKED.format("by AQLM"),
+    "weight._data": PACKED.format("by quanto"),
+    "q_weight": PACKED.format("by ExLlamaV2"),
+    "trellis": PACKED.format("by ExLlamaV3"),
     "lora_A.weight": ADAPTER,
     "lora_A.default.weight": ADAPTER,
     "lora_down.weight": ADAPTER,

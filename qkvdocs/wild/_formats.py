@@ -15,13 +15,23 @@ OLD = (
     "AutoModel.from_pretrained('FOLDER', {}=True).save_pretrained('NEW')\""
 )
 EXPORTED = "Use the checkpoint it was exported from"
+ONNX = (
+    f"ONNX, a graph. {EXPORTED}, or take its arrays: python -c \"import numpy, onnx; numpy.savez('model.npz', "
+    "**{t.name: onnx.numpy_helper.to_array(t) for t in onnx.load('FILE').graph.initializer})\""
+)
+KERAS = (
+    "weights of Keras. Take its arrays: python -c \"import h5py, numpy; held = {}; h5py.File('FILE').visititems(lambda "
+    "name, a: held.update({name.replace('/', '.'): a[()]}) if hasattr(a, 'shape') else None); "
+    "numpy.savez('model.npz', **held)\""
+)
 SUFFIXES = {
     ".distcp": "a part of a torch distributed checkpoint. Join it: "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt",
+    ".weights.h5": KERAS,
     ".h5": f"HDF5. {OLD.format('from_tf')}",
     ".keras": "a Keras archive. Load it with keras.saving.load_model and store its weights with qkvdocs.wild.save",
     ".msgpack": f"flax's msgpack. {OLD.format('from_flax')}",
-    ".onnx": f"ONNX, a graph. {EXPORTED}",
+    ".onnx": ONNX,
     ".pte": f"ExecuTorch, a program. {EXPORTED}",
     ".tflite": f"TensorFlow Lite, a graph. {EXPORTED}",
 }
@@ -30,7 +40,7 @@ STARTS = {
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19": f"what torch.save wrote before 1.6, {PICKLE}",
     b"\x80": PICKLE,
     b"\x89HDF": SUFFIXES[".h5"],
-    b"tar": "a tar archive, as torch.save once wrote, which only old versions of torch read",
+    b"tar": f"a tar archive, as torch.save once wrote, {PICKLE.replace('True', 'False')}",
     b"<": "a page of HTML. Check the address",
 }
 SNIFF = 262
@@ -38,8 +48,8 @@ SNIFF = 262
 LOOKS = {
     re.compile(rb"....TFL3", re.S): SUFFIXES[".tflite"],
     re.compile(rb"....ET\d\d", re.S): SUFFIXES[".pte"],
-    re.compile(rb"[\x81-\x8f][\xa1-\xbf]|[\x81-\x8f]\xd9.[a-zA-Z_]", re.S): SUFFIXES[".msgpack"],
-    re.compile(rb"\x08[\x01-\x1f]\x12"): SUFFIXES[".onnx"],
+    re.compile(rb"(?:[\x81-\x8f]|\xde..)(?:[\xa1-\xbf]|\xd9.)[a-zA-Z_\d]", re.S): SUFFIXES[".msgpack"],
+    re.compile(rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]"): ONNX,
 }
 """How files of further formats begin, where they cannot be told by a few fixed bytes."""
 READ = {

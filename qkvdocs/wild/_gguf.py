@@ -30,8 +30,8 @@ NUMBERS = {
     12: "<d",
 }
 TEXT, ARRAY = 8, 9
-LISTED, DEEPEST, LONGEST = 4096, 4, 1 << 16
-"""Numbers of an array, arrays within arrays, and bytes of a text that are kept."""
+LISTED, DEEPEST, LONGEST, MOST = 4096, 4, 1 << 16, 1 << 16
+"""Numbers of an array, arrays within arrays, and bytes of a text that are kept; and entries of the metadata."""
 MOST_AXES = 4
 PLAIN = {
     0: ("F32", 4), 1: ("F16", 2), 24: ("I8", 1), 25: ("I16", 2), 26: ("I32", 4), 27: ("I64", 8),
@@ -60,8 +60,14 @@ NAMES = {
     "block_count": "num_hidden_layers",
     "attention.causal": "causal",
     "rope.freq_base": "rope_theta",
+    "attention.sliding_window": "sliding_window",
+    "attention.sliding_window_pattern": "sliding_window_pattern",
 }
 """What a fact is called behind the architecture's name, and in config.json."""
+PATTERN = {
+    "gemma2": 2, "gpt-oss": 2, "cohere2": 4, "exaone4": 4, "olmo2": 4, "gemma3n": 5, "gemma3": 6,
+}  # fmt: skip
+"""One layer of so many sees all, the last of them, where older files of an architecture do not say it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Packed(Tensor):
             from gguf.quants import dequantize
         except ModuleNotFoundError:
             raise DTypeError(
-                f"{name} is packed as {self.dtype} and needs gguf: pip install 'qkvdocs[gguf]'"
+                f"{name} is packed as {self.dtype} and needs gguf: pip install 'gguf>=0.19.0'"
             ) from None
         rows = prod(self.shape[:-1])
         if 0 in self.shape:
@@ -121,6 +127,8 @@ def read_gguf(source: Source) -> Contents:
             "Convert the original checkpoint again with a current llama.cpp"
         )
     count, facts = cursor.number("<Q"), cursor.number("<Q")
+    if facts > MOST:
+        raise CheckpointError(f"the metadata of {source.name} must have at most {MOST} entries, got {facts}")
     values: dict[str, Any] = {}
     for _ in range(facts):
         key = cursor.text()
@@ -211,6 +219,10 @@ class _Cursor:
             return [self.number(NUMBERS[kind]) for _ in range(count)]
         if kind == TEXT:
             return self._skip_texts(count)
+        if count > LISTED:
+            raise CheckpointError(
+                f"an array of arrays in {self.source.name} must have at most {LISTED}, got {count}"
+            )
         for _ in range(count):
             self.value(kind, depth - 1)
         return None
@@ -270,5 +282,9 @@ def _config(values: dict[str, Any]) -> dict[str, Any]:
         if (value := values.get(f"{prefix}.{theirs}")) is not None
     }
     pixtral = kind == "clip" and values.get("clip.projector_type") == "pixtral"
+    if kind in PATTERN:
+        found.setdefault("sliding_window_pattern", PATTERN[kind])
+    if isinstance(kinds := found.get("sliding_window_pattern"), list):
+        found["layer_types"] = ["sliding_attention" if slides else "full_attention" for slides in kinds]
     rows = {"rows": "pairs"} if kind in PERMUTED or pixtral else {}
     return {"model_type": kind, **found, **rows}

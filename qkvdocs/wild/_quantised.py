@@ -3,6 +3,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,10 @@ Place = tuple[Source, Tensor]
 Arrays = Mapping[str, np.ndarray]
 BITS = (2, 4, 8)
 """Bits of a weight that fill a word without a rest."""
+CROSSING = (2, 3, 4, 5, 6, 8)
+"""Those of formats whose entries may lie across two words."""
+FOUR = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], "f4")
+"""What the 16 patterns of a float of four bits stand for: a sign, two bits of exponent, one of mantissa."""
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """In which order AWQ lays eight columns into one word, from its lowest bits on."""
 LARGEST_STATE = 10_000
@@ -51,7 +56,8 @@ class Unpacked(Tensor):
             else place[1].load(*place[:1], name)
             for key, place in self.parts.items()
         }
-        found = np.ascontiguousarray(self.by(arrays), "<f4")
+        with np.errstate(all="ignore"):  # a scale may be zero or no number: then so is what it scales
+            found = np.ascontiguousarray(self.by(arrays), "<f4")
         if found.shape != self.shape:
             raise CheckpointError(f"{name} must unpack to {self.shape}, got {found.shape}")
         found.flags.writeable = False
@@ -68,27 +74,30 @@ def find_packed(places: Mapping[str, Place], config: Mapping[str, Any]) -> dict[
     Returns:
         The weight's name -> what gives it.
     """
+    held: defaultdict[str, dict[str, Place]] = defaultdict(dict)
+    for name, place in places.items():
+        at = f".{name}".rfind(".weight.")  # what bitsandbytes lays beside a weight hangs below its name
+        stem, _, key = name.rpartition(".") if at < 0 else (name[: max(at - 1, 0)], ".", name[at:])
+        if key in PARTS:
+            held[stem][key] = place
     found: dict[str, Unpacked] = {}
-    for name in places:
-        stem, _, last = name.rpartition(".")
-        if last not in ("qweight", "weight_packed", "weight"):
-            continue
-        parts = {key: places[part] for key in PARTS if (part := f"{stem}.{key}" if stem else key) in places}
+    for stem, parts in held.items():
         if len(parts) > 1 and (weight := _recognise(stem, parts, config)):
-            found[f"{stem}.weight"] = weight
+            found[f"{stem}.weight" if stem else "weight"] = weight
     return found
 
 
 PARTS = (
     "qweight", "qzeros", "scales", "g_idx", "biases", "weight", "weight_packed", "weight_scale", "weight_scale_inv",
-    "weight_shape", "SCB", "weight.absmax", "weight.quant_map", "weight.nested_absmax", "weight.nested_quant_map",
+    "weight_shape", "weight_zero_point", "weight_g_idx", "weight_global_scale", "weight_scale_2", "SCB",
+    "weight.absmax", "weight.quant_map", "weight.nested_absmax", "weight.nested_quant_map",
     "weight.quant_state.bitsandbytes__nf4", "weight.quant_state.bitsandbytes__fp4",
 )  # fmt: skip
 
 
 STORED_AS = {
-    **dict.fromkeys(("qweight", "qzeros"), ("I32",)),
-    **dict.fromkeys(("g_idx", "weight_shape"), ("I32", "I64")),
+    **dict.fromkeys(("qweight", "qzeros", "weight_zero_point"), ("I32",)),
+    **dict.fromkeys(("g_idx", "weight_g_idx", "weight_shape"), ("I32", "I64")),
     **dict.fromkeys(("scales", "biases", "SCB", "weight_scale", "weight_scale_inv"), FLOATS),
     "weight_packed": ("I32", "U8"),
 }
@@ -100,6 +109,8 @@ def _recognise(stem: str, parts: dict[str, Place], config: Mapping[str, Any]) ->
     told = told if isinstance(told, dict) else {}
     shapes = {key: place[1].shape for key, place in parts.items()}
     kinds = {key: place[1].dtype for key, place in parts.items()}
+    if weight := _floats_of_four(stem, parts, shapes, kinds, told):
+        return weight
     if any(kind not in STORED_AS.get(key, (*FLOATS, "U8")) for key, kind in kinds.items() if key != "weight"):
         return None
     for reader in (_gptq, _awq, _bnb_four, _bnb_eight, _compressed, _mlx, _scaled):
@@ -129,7 +140,7 @@ def _gptq(
     (words, out), (groups, zeros) = shapes["qweight"], shapes["qzeros"]
     bits, rest = divmod(32 * zeros, out)
     rows = words * 32 // max(bits, 1)
-    if rest or bits not in BITS or shapes["scales"] != (groups, out) or rows % groups:
+    if rest or bits not in CROSSING or shapes["scales"] != (groups, out) or rows % groups:
         return None
     if "g_idx" in shapes and shapes["g_idx"] != (rows,):
         return None
@@ -138,11 +149,7 @@ def _gptq(
     )  # the first version stores zero points less one
 
     def unpack(arrays: Arrays) -> np.ndarray:
-        group = arrays["g_idx"] if "g_idx" in arrays else np.arange(rows) // (rows // groups)
-        if group.min() < 0 or group.max() >= groups:
-            raise CheckpointError(
-                f"{stem}.g_idx must be from 0 to {groups - 1}, got {group.min()} to {group.max()}"
-            )
+        group = _groups(stem, arrays, "g_idx", rows, groups)
         values = _spread(arrays["qweight"].T, bits).T.astype("f4")
         points = _spread(arrays["qzeros"], bits).astype("f4") + one
         scales = arrays["scales"].astype("f4")
@@ -187,7 +194,10 @@ def _bnb_four(
     if prod(tensor.shape) > LARGEST_STATE:
         return None
     try:
-        says = json.loads(bytes(tensor.load(source, stem)).decode())
+        text = bytes(tensor.load(source, stem)).decode()
+        if text.count("[") + text.count("{") > 2:  # no nest that some machines could not follow
+            raise ValueError("another form")
+        says = json.loads(text)
         shape, block = tuple(says["shape"]), says["blocksize"]
         offset, nested = says.get("nested_offset", 0.0), says.get("nested_blocksize", 1)
         sizes = (*shape, block, nested)
@@ -197,7 +207,7 @@ def _bnb_four(
             or type(offset) not in (int, float)
         ):
             raise ValueError("another form")
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise CheckpointError(
             f"{stem}.{state} must say shape and blocksize, as bitsandbytes writes it, got another form"
         ) from None
@@ -257,10 +267,21 @@ def _compressed(
     rows, width = (int(size) for size in tensor.load(source, stem))
     if rows != out or not 0 < width <= words * 32 // bits or width % groups:
         return None
+    if shapes.get("weight_g_idx", (width,)) != (width,):
+        return None
+    if shapes.get("weight_zero_point", (-(-out * bits // 32), groups)) != (-(-out * bits // 32), groups):
+        return None
 
     def unpack(arrays: Arrays) -> np.ndarray:
-        values = _spread(arrays["weight_packed"], bits)[:, :width].astype("f4") - 2 ** (bits - 1)
-        return np.asarray(values * np.repeat(arrays["weight_scale"].astype("f4"), width // groups, 1))
+        group = _groups(stem, arrays, "weight_g_idx", width, groups)
+        values, scales = (
+            _spread(arrays["weight_packed"], bits)[:, :width].astype("f4"),
+            arrays["weight_scale"],
+        )
+        points: Any = 2 ** (bits - 1)
+        if "weight_zero_point" in arrays:
+            points = _spread(arrays["weight_zero_point"].T, bits).T[:out, group].astype("f4")
+        return np.asarray((values - points) * scales.astype("f4")[:, group])
 
     return _weight(f"compressed-tensors {bits} bits", (out, width), parts, unpack)
 
@@ -270,10 +291,10 @@ def _mlx(
 ) -> Unpacked | None:
     if kinds.get("weight") != "U32" or not _matrices(shapes, "weight", "scales", "biases"):
         return None
-    own = {**told, **(told[stem] if isinstance(told.get(stem), dict) else {})}
+    own = _own(stem, told)
     bits, size = own.get("bits"), own.get("group_size")
     (out, words), groups = shapes["weight"], shapes["scales"][1]
-    if bits not in BITS or type(size) is not int or 32 * words != groups * size * bits:
+    if bits not in CROSSING or type(size) is not int or 32 * words != groups * size * bits:
         return None
     if shapes["scales"] != (out, groups) or shapes["biases"] != (out, groups):
         return None
@@ -289,6 +310,8 @@ def _scaled(
     stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
 ) -> Unpacked | None:
     """Numbers of eight bits with a scale: one, one a row, or one a block."""
+    if "weight_zero_point" in parts:
+        return None
     key = next((key for key in ("weight_scale_inv", "weight_scale") if key in parts), "")
     if kinds.get("weight") not in ("F8_E4M3", "F8_E5M2", "I8") or not key or not _matrices(shapes, "weight"):
         return None
@@ -314,8 +337,61 @@ def _scaled(
     )
 
 
+def _floats_of_four(
+    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
+) -> Unpacked | None:
+    """Floats of four bits: NVFP4 with an eight-bit scale for 16 and one for all, MXFP4 with a power of two for 32."""
+    key = next((key for key in ("weight_packed", "weight") if kinds.get(key) in ("U8", "U32")), "")
+    scale = next((name for name in ("weight_scale", "scales") if name in parts), "")
+    if not key or not scale or not _matrices(shapes, key, scale) or "weight_zero_point" in parts:
+        return None
+    out, width = shapes[key][0], shapes[key][1] * (2 if kinds[key] == "U8" else 8)
+    size, kind = width // shapes[scale][1], kinds[scale]
+    if kind == "U8":
+        kind = "F8_E4M3" if _own(stem, told).get("mode") == "nvfp4" else "F8_E8M0"
+    if kind != {16: "F8_E4M3", 32: "F8_E8M0"}.get(size) or shapes[scale] != (out, width // size):
+        return None
+    held = {
+        name: parts[name] for name in (key, scale, "weight_global_scale", "weight_scale_2") if name in parts
+    }
+    if any(prod(shapes[name]) != 1 or kinds[name] not in FLOATS for name in held.keys() - {key, scale}):
+        return None
+
+    def unpack(arrays: Arrays) -> np.ndarray:
+        stored = np.ascontiguousarray(arrays[key]).view("u1")
+        values = FOUR[np.stack([stored & 15, stored >> 4], -1)].reshape(out, width)
+        scales = arrays[scale]
+        scales = eight_bit_values(kind)[scales] if scales.dtype == "u1" else scales
+        if "weight_global_scale" in arrays:
+            scales = scales / arrays["weight_global_scale"].astype("f4").reshape(())
+        if "weight_scale_2" in arrays:
+            scales = scales * arrays["weight_scale_2"].astype("f4").reshape(())
+        return np.asarray(values * np.repeat(scales, size, 1))
+
+    return _weight("NVFP4" if size == 16 else "MXFP4", (out, width), held, unpack)
+
+
+def _own(stem: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Say what MLX tells of one weight: its own facts, before those of all."""
+    return {**told, **(told[stem] if isinstance(told.get(stem), dict) else {})}
+
+
+def _groups(stem: str, arrays: Arrays, key: str, entries: int, groups: int) -> np.ndarray:
+    """Say to which group of a scale each entry belongs: as the file says, or side by side."""
+    found = arrays.get(key, np.arange(entries) // (entries // groups))
+    if found.min() < 0 or found.max() >= groups:
+        raise CheckpointError(
+            f"{stem}.{key} must be from 0 to {groups - 1}, got {found.min()} to {found.max()}"
+        )
+    return found
+
+
 def _spread(words: np.ndarray, bits: int) -> np.ndarray:
     """Take words of 32 bits apart, the lowest bits first: shape `(rows, words)` to `(rows, entries)`."""
+    if 32 % bits:
+        one = np.unpackbits(np.ascontiguousarray(words).view("u1"), axis=1, bitorder="little")
+        entries = one[:, : one.shape[1] // bits * bits].reshape(len(words), -1, bits)
+        return np.asarray(np.packbits(entries, axis=-1, bitorder="little")[..., 0])
     shifts = np.arange(0, 32, bits, dtype="u4")
     apart = np.ascontiguousarray(words).view("u4")[..., None] >> shifts & np.uint32(2**bits - 1)
     return np.asarray(apart.reshape(len(words), -1))
@@ -328,7 +404,9 @@ def _eight_bits(place: Place, name: str) -> np.ndarray:
 
 @cache
 def eight_bit_values(dtype: str) -> np.ndarray:
-    """List what the 256 patterns of F8_E4M3 or F8_E5M2 stand for, shape `(256,)`."""
+    """List what the 256 patterns of F8_E4M3, F8_E5M2 or F8_E8M0 stand for, shape `(256,)`."""
+    if dtype == "F8_E8M0":
+        return np.append(2.0 ** (np.arange(255) - 127), np.nan).astype("<f4")
     mantissa, bias = (3, 7) if dtype == "F8_E4M3" else (2, 15)
     patterns = np.arange(256)
     exponent, rest = patterns >> mantissa & (2 ** (7 - mantissa) - 1), patterns & (2**mantissa - 1)

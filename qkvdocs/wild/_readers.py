@@ -44,6 +44,11 @@ def _archive(source: Source) -> Contents:
         return read_npz(source, members)
     if "model.weights.h5" in last:
         refuse_suffix("model.keras")
+    if "archive_format" in last:
+        raise CheckpointError(
+            f"{source.name} must be a state dict, got what torch.export wrote, a program. Store its weights: "
+            "python -c \"import torch; torch.save(torch.export.load('FILE').state_dict, 'model.pt')\""
+        )
     got = ", ".join(sorted(last)[:3])[:100]
     raise CheckpointError(
         f"{source.name} must hold a data.pkl, as torch.save writes it, or arrays of numpy, got {got}"

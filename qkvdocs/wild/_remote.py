@@ -192,7 +192,7 @@ def _filesystem(address: str) -> Any:
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
     except ModuleNotFoundError:
-        raise CheckpointError(f"{address} needs fsspec: pip install fsspec") from None
+        raise CheckpointError(f"{address} needs fsspec: pip install 'fsspec>=2025.1'") from None
     try:
         return url_to_fs(address)[0]
     except (ImportError, ValueError) as error:

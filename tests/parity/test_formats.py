@@ -261,13 +261,65 @@ def test_words_as_compressed_tensors_unpacks_them(tmp_path: Path, bits: int) -> 
     assert np.array_equal(ours, (values.float() * scale.repeat_interleave(12, 1)).numpy())
 
 
-@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_zero_points_as_compressed_tensors_unpacks_them(tmp_path: Path) -> None:
+    """Packed down the outputs, a group a column."""
+    from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
+
+    values, points = (torch.randint(-8, 8, shape, dtype=torch.int8) for shape in ((16, 32), (16, 4)))
+    stored = {
+        "weight_packed": pack_to_int32(values, 4), "weight_zero_point": pack_to_int32(points, 4, packed_dim=0),
+        "weight_scale": torch.rand(16, 4), "weight_shape": torch.tensor([16, 32]),
+    }  # fmt: skip
+    wide = (part.repeat_interleave(8, 1) for part in (points.float(), stored["weight_scale"]))
+    ours = packed_file(tmp_path, stored)["a.weight"]
+    assert np.allclose(ours, ((values.float() - next(wide)) * next(wide)).numpy())
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_floats_of_four_bits_as_compressed_tensors_unpacks_them(tmp_path: Path, size: int) -> None:
+    """NVFP4 and MXFP4, by the library's own packing of both."""
+    from compressed_tensors.compressors.mxfp4.base import MXFP4PackedCompressor
+    from compressed_tensors.compressors.nvfp4.base import NVFP4PackedCompressor
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+
+    library = NVFP4PackedCompressor if size == 16 else MXFP4PackedCompressor
+    strategy = "tensor_group" if size == 16 else "group"
+    weights = QuantizationArgs(num_bits=4, type="float", strategy=strategy, group_size=size)
+    scheme = QuantizationScheme(targets=["Linear"], weights=weights)
+    whole = {"weight_global_scale": torch.tensor([3.0])} if size == 16 else {}
+    scale = torch.rand(16, 64 // size) + 0.5 if size == 16 else 2.0 ** torch.randint(-3, 3, (16, 64 // size))
+    stored = library.compress({"weight": torch.randn(16, 64), "weight_scale": scale, **whole}, scheme)
+    theirs = library.decompress(stored, scheme)["weight"].float().numpy()
+    ours = packed_file(tmp_path, stored)["a.weight"]
+    assert np.abs(theirs).max() > 0
+    assert np.allclose(ours, theirs, rtol=2**-7)  # theirs are rounded to bfloat16
+
+
+@pytest.mark.parametrize(
+    ("bits", "size", "mode"),
+    [*((bits, 64, "affine") for bits in (2, 3, 4, 5, 6, 8)), (4, 32, "mxfp4"), (4, 16, "nvfp4")],
+)
+def test_what_mlx_packs_is_unpacked_as_mlx_does(tmp_path: Path, bits: int, size: int, mode: str) -> None:
+    """To the bit, out of the file that it writes."""
+    mx = pytest.importorskip("mlx.core")
+    parts = mx.quantize(mx.random.normal((32, 128)), group_size=size, bits=bits, mode=mode)
+    theirs = mx.dequantize(*parts, group_size=size, bits=bits, mode=mode).astype(mx.float32)
+    named = dict(zip(("a.weight", "a.scales", "a.biases"), parts, strict=False))
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), named)
+    told = {"quantization": {"bits": bits, "group_size": size, "mode": mode}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    assert np.array_equal(wild.Checkpoint(tmp_path)["a.weight"], np.array(theirs))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu])
 def test_all_patterns_of_eight_bits_are_those_of_torch(dtype: torch.dtype) -> None:
     """Infinities and no-numbers too."""
     from qkvdocs.wild._quantised import eight_bit_values
 
     theirs = torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy()
-    name = {torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2"}[dtype]
+    name = {torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2", torch.float8_e8m0fnu: "F8_E8M0"}[
+        dtype
+    ]
     assert np.array_equal(eight_bit_values(name), theirs, equal_nan=True)
 
 

@@ -148,7 +148,8 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("flax_model.msgpack", "from_flax"), ("tf_model.h5", "HDF5"), ("model.onnx", "ONNX"), ("model.keras", "Keras"),
+        ("flax_model.msgpack", "from_flax"), ("tf_model.h5", "HDF5"), ("a.weights.h5", "of Keras. Take its arrays"),
+        ("model.onnx", "ONNX"), ("model.keras", "Keras"),
     ],
 )  # fmt: skip
 def test_other_formats_are_refused_by_name(tmp_path: Path, name: str, match: str) -> None:
@@ -161,7 +162,8 @@ def test_other_formats_are_refused_by_name(tmp_path: Path, name: str, match: str
     ("start", "match"),
     [
         (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\x1c\0\0\0TFL3", "TensorFlow Lite"), (b"\x1c\0\0\0ET12", "ExecuTorch"),
-        (b"\x81\xa5model\x80", "flax's msgpack"), (b"\x08\x09\x12\x07pytorch", "ONNX, a graph"),
+        (b"\x81\xa5model\x80", "flax's msgpack"), (b"\xde\x00\x14\xa2l0\x81", "flax's msgpack"),
+        (b"\x08\x09\x12\x07pytorch", "ONNX, a graph"), (b"\x08\x0e:\x8d\x01\n", "ONNX, .* numpy.savez"),
         (b"<!DOCTYPE html>", "a page of HTML"), (b"version https://git-lfs.github.com", "git lfs pull"),
         (b"\x88\xa1\0\0\0\0\0\0{\"a\":", "at least as long as its header"),
     ],

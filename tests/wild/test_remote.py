@@ -291,7 +291,7 @@ def test_other_file_systems_of_fsspec(make: Make) -> None:
 def test_the_message_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra: the base install says how to get it."""
     monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
-    with pytest.raises(CheckpointError, match=r"needs fsspec: pip install fsspec"):
+    with pytest.raises(CheckpointError, match=r"needs fsspec: pip install 'fsspec>=2025\.1'"):
         wild.read("s3://example/model.safetensors")
 
 
