@@ -4,13 +4,14 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qkvdocs.errors import CheckpointError
 from qkvdocs.wild._atlas import ATLAS
+from qkvdocs.wild._dtypes import FLOATS
 from qkvdocs.wild._sources import Source
 from qkvdocs.wild._tensor import Tensor
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 NAME = re.compile(
     r"(?:base_model\.model\.)?(.+)\.(?:lora_|lora\.)(A|B|down|up|magnitude_vector)(?:\.default)?(?:\.weight)?\Z"
 )
+LARGEST = 1e9
+"""Of lora_alpha: far beyond what anybody trains with."""
 PART = {"A": "A", "down": "A", "B": "B", "up": "B", "magnitude_vector": "magnitude"}
 PLAIN = [row for row in ATLAS if not row.gated]
 ROLES = {name.removesuffix(".{}"): roles for row in reversed(PLAIN) for name, roles in row.tensors.items()}
@@ -65,8 +68,9 @@ class Adapter:
         """Add it to a weight, shape (out, in); DoRA then sets the rows' lengths."""
         whole = weight.astype("f4") + self.delta()
         if "magnitude" in self.parts:
-            lengths = np.sqrt((whole * whole).sum(1, keepdims=True))
-            whole = whole * (self._array("magnitude").astype("f4").reshape(-1, 1) / lengths)
+            with np.errstate(all="ignore"):  # a row of zeros has no direction
+                lengths = np.sqrt((whole * whole).sum(1, keepdims=True))
+                whole = whole * (self._array("magnitude").astype("f4").reshape(-1, 1) / lengths)
         return np.asarray(whole)
 
     def _array(self, part: str) -> np.ndarray:
@@ -131,11 +135,23 @@ def find_adapters(checkpoint: "Checkpoint") -> dict[str, Adapter]:
                 f"the adapter of {target} must have A (rank, in) and B (out, rank), got {got}"
             )
         [rank] = ranks
-        alpha = float(checkpoint[alphas[target]].reshape(-1)[0]) if target in alphas else None
+        magnitude = parts["magnitude"][1].shape if "magnitude" in parts else ()
+        if magnitude and prod(magnitude) != parts["B"][1].shape[0]:
+            raise CheckpointError(
+                f"the magnitudes of {target} must be one a row of B {parts['B'][1].shape}, got shape {magnitude}"
+            )
+        alpha = _number(checkpoint, alphas[target]) if target in alphas else None
         last = target.rpartition(".")[2]
         roles = ROLES.get(".".join(target.split(".")[-2:]), ROLES.get(last, ""))
         adapters[target] = Adapter(target, roles, rank, _scale(checkpoint.config, target, rank, alpha), parts)
     return adapters
+
+
+def _number(checkpoint: "Checkpoint", name: str) -> float:
+    tensor = checkpoint.tensor(name)
+    if prod(tensor.shape) != 1 or tensor.dtype not in (*FLOATS, "I64", "I32"):
+        raise CheckpointError(f"{name} must be one number, got {tensor.dtype} of shape {tensor.shape}")
+    return float(checkpoint[name].reshape(()))
 
 
 def _scale(config: Mapping[str, Any], target: str, rank: int, alpha: float | None) -> float:
@@ -146,7 +162,7 @@ def _scale(config: Mapping[str, Any], target: str, rank: int, alpha: float | Non
             told = value if f".{target}".endswith(f".{name}") else told
         if told is None:
             return 1.0
-        if type(told) not in (int, float):
+        if type(told) not in (int, float) or not abs(told) <= LARGEST:
             raise CheckpointError(f"lora_alpha in adapter_config.json must be a number, got {str(told)[:60]}")
         alpha = float(told)
     return alpha / (sqrt(rank) if config.get("use_rslora") is True else rank)

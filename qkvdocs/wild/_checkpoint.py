@@ -17,6 +17,8 @@ from qkvdocs.wild._tensor import Tensor
 
 DEEPEST = 4
 """Names below a module that count as its own; no layout declares longer ones."""
+LONGEST = 10_000
+"""Characters of a tensor's name, which messages repeat."""
 
 
 def endings(name: str) -> Iterator[tuple[str, str]]:
@@ -109,6 +111,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def _add(self, name: str, source: Source, tensor: Tensor | None) -> None:
         if tensor is None:
             raise CheckpointError(f"{source.name} must hold {name}, as the index says, got no such tensor")
+        if len(name) > LONGEST:
+            raise CheckpointError(
+                f"a tensor of {source.name} must have a name of at most {LONGEST} characters, got {len(name)}"
+            )
         if name in self._places:
             first = self._places[name][0].name
             raise CheckpointError(

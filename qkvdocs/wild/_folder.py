@@ -33,6 +33,9 @@ CONFIGS = ("config.json", "params.json", "adapter_config.json", "open_clip_confi
 OTHERS = ("tf_model.h5", "flax_model.msgpack", "adapter_model.safetensors")
 LARGEST_JSON = 32_000_000
 """Bytes of config.json or of the index; the largest published index is a third of that."""
+DEEPEST = 100
+NESTS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.S)
+"""A text in JSON, which hides the brackets in it, or a bracket."""
 
 
 @dataclass(frozen=True)
@@ -270,12 +273,23 @@ def read_json(source: Source, name: str) -> dict[str, Any]:
         raise CheckpointError(f"{name} must be at most {LARGEST_JSON} bytes long, got {source.size}")
     text = source.read(0, source.size)
     try:
-        content = json.loads(text.decode(), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        content = json.loads(_flat(text.decode()), parse_constant=_no_constant)
+    except ValueError as error:
         raise CheckpointError(f"{name} must be JSON in UTF-8, got: {str(error)[:100]}") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{name} must hold a JSON object, got {type(content).__name__}")
     return content
+
+
+def _flat(text: str) -> str:
+    """Refuse a nest that is deeper than some machines can follow."""
+    if text.count("[") + text.count("{") > DEEPEST:
+        depth = 0
+        for mark in NESTS.finditer(text):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(mark[0], 0)
+            if depth > DEEPEST:
+                raise ValueError(f"more than {DEEPEST} brackets within brackets")
+    return text
 
 
 def _no_constant(text: str) -> None:

@@ -18,7 +18,13 @@ STRING = rb'"[^"\\\x00-\x1f]*+(?:' + ESCAPE + rb'[^"\\\x00-\x1f]*+)*+"'
 PAIR = SPACE + STRING + SPACE + b":" + SPACE + STRING + SPACE
 NAME = re.compile(SPACE + b"(" + STRING + b")" + SPACE + b":" + SPACE)
 ENTRY = re.compile(rb"\{[^{}]{0,4096}+\}")
-METADATA = re.compile(rb"\{(?:" + PAIR + b"(?:," + PAIR + b")*+)?+" + SPACE + rb"\}")
+SIZE = rb"(?:0|[1-9]\d{0,18})"
+USUAL = re.compile(
+    rb'\{"dtype": ?"([A-Z\d_]+)", ?"shape": ?\[((?:' + SIZE + rb"(?:, ?" + SIZE + rb"){0,31})?)\], "
+    rb'?"data_offsets": ?\[(' + SIZE + rb"), ?(" + SIZE + rb")\]\}"
+)
+METADATA = re.compile(rb"null|\{(?:" + PAIR + b"(?:," + PAIR + b")*+)?+" + SPACE + rb"\}")
+"""MLX writes null where there is nothing to say."""
 WHOLE = re.compile(rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u(?=[dD][c-fC-F]))*+", re.S)
 """Escapes of characters, where each half of a surrogate pair has its other half."""
 MARK = re.compile(SPACE + b"([,}])")
@@ -83,7 +89,7 @@ def _parse(file: str, text: bytes) -> dict[str, bytes]:
 
 def _decode(file: str, literal: bytes) -> str:
     try:
-        name = json.loads(literal.decode())
+        name = json.loads(literal.decode()) if b"\\" in literal else literal[1:-1].decode()
         name.encode()
     except (UnicodeError, ValueError):
         raise CheckpointError(f"the header of {file} must be UTF-8, got the name {literal[:60]!r}") from None
@@ -123,18 +129,27 @@ def _natural(values: object, most: int) -> bool:
     return isinstance(values, list) and len(values) <= most and all(type(n) is int and n >= 0 for n in values)
 
 
-def _check(file: str, name: str, entry: bytes, start: int, size: int) -> Tensor:
+def _described(file: str, name: str, entry: bytes) -> tuple[str, list[int], int, int]:
+    if usual := USUAL.fullmatch(entry):  # as every writer writes it: in a fraction of the time
+        sizes = [int(size) for size in usual[2].split(b",") if size]
+        return usual[1].decode(), sizes, int(usual[3]), int(usual[4])
     try:
+        if entry.count(b"[") > 2:  # a nest of thousands is more than some machines can follow
+            raise ValueError("another form")
         match json.loads(entry.decode(), object_pairs_hook=_once, parse_int=_unsigned):
             case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end], **rest} if (
                 not rest and _natural(shape, 32) and _natural([begin, end], 2)
             ):
-                pass
+                return dtype, shape, begin, end
             case _:
                 raise ValueError("another form")
-    except (ValueError, RecursionError):
+    except ValueError:
         form = '{"dtype": …, "shape": […], "data_offsets": [begin, end]} with sizes from 0'
         raise CheckpointError(f"{name} in {file} must be described as {form}, got {entry[:120]!r}") from None
+
+
+def _check(file: str, name: str, entry: bytes, start: int, size: int) -> Tensor:
+    dtype, shape, begin, end = _described(file, name, entry)
     if dtype not in BITS:
         raise CheckpointError(
             f"{name} in {file} must have a dtype out of {', '.join(BITS)}, got {dtype[:40]!r}"

@@ -3,6 +3,7 @@
 # looked up or called, whatever the file says.
 
 import pickletools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from qkvdocs.errors import CheckpointError
 
 MOST = 5_000_000
 """Steps that are followed, some forty a tensor."""
+DEEPEST = 100
+"""Values within values; a nest of thousands is more than some machines can take down again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +67,10 @@ def follow(file: str, data: bytes) -> Any:
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
-    except (
-        _BrokenError,
-        ValueError,
-        IndexError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise CheckpointError(
-            f"the pickle in {file} must be whole, got: {type(error).__name__} {str(error)[:80]}"
-        ) from None
+    except _BrokenError as error:
+        raise CheckpointError(f"the pickle in {file} must be whole, got {error}") from None
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError):
+        raise CheckpointError(f"the pickle in {file} must be whole, got steps that make no value") from None
     raise CheckpointError(f"the pickle in {file} must end, got none of that")
 
 
@@ -94,6 +89,20 @@ class _Machine:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.deep: dict[int, int] = {}
+        self.held: list[Any] = []  # while all live, no two have the same id
+        self.inside: set[int] = set()
+
+    def hold(self, value: Any, within: Iterable[Any] = ()) -> Any:
+        """Note how deep a value nests others. What stands in one is finished, or its depth would be unknown."""
+        nested = [id(one) for one in within if id(one) in self.deep]
+        depth = max([self.deep.get(id(value), 1), *(1 + self.deep[one] for one in nested)])
+        if depth > DEEPEST or (nested and id(value) in self.inside):
+            raise _BrokenError(f"more than {DEEPEST} values within values")
+        self.deep[id(value)] = depth
+        self.inside.update(nested)
+        self.held.append(value)
+        return value
 
     def pop(self) -> Any:
         value = self.stack.pop()
@@ -117,7 +126,8 @@ class _Machine:
             push(CONSTANTS[name])
         elif name in TUPLES:
             count = TUPLES[name]
-            push(tuple([self.pop() for _ in range(count)][::-1]))
+            values = tuple([self.pop() for _ in range(count)][::-1])
+            push(self.hold(values, values) if values else values)
         elif name in ("GET", "BINGET", "LONG_BINGET"):
             push(self.memo[int(argument)])
         elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
@@ -141,13 +151,15 @@ class _Machine:
         self.stack.append(self.stack[-1])
 
     def do_tuple(self, argument: object) -> None:
-        self.stack.append(tuple(self.since_mark()))
+        values = tuple(self.since_mark())
+        self.stack.append(self.hold(values, values) if values else values)
 
     def do_empty_list(self, argument: object) -> None:
-        self.stack.append([])
+        self.stack.append(self.hold([]))
 
     def do_list(self, argument: object) -> None:
-        self.stack.append(self.since_mark())
+        values = self.since_mark()
+        self.stack.append(self.hold(values, values))
 
     def do_append(self, argument: object) -> None:
         value = self.pop()
@@ -158,14 +170,14 @@ class _Machine:
 
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
-            self.stack[-1].extend(values)
+            self.hold(self.stack[-1], values).extend(values)
 
     def do_empty_dict(self, argument: object) -> None:
-        self.stack.append({})
+        self.stack.append(self.hold({}))
 
     def do_dict(self, argument: object) -> None:
         values = self.since_mark()
-        self.stack.append({})
+        self.do_empty_dict(argument)
         self._set(values)
 
     def do_setitem(self, argument: object) -> None:
@@ -179,7 +191,9 @@ class _Machine:
         """Only names count; hashing a nest of tuples could take for ever."""
         held = self.stack[-1]
         if isinstance(held, dict):
-            held.update((k, v) for k, v in zip(values[::2], values[1::2], strict=True) if type(k) is str)
+            self.hold(held, values[1::2]).update(
+                (k, v) for k, v in zip(values[::2], values[1::2], strict=True) if type(k) is str
+            )
 
     def do_empty_set(self, argument: object) -> None:
         self.stack.append(Made(Name("set"), ()))
@@ -201,22 +215,27 @@ class _Machine:
         self.stack.append(Name(f"{module}.{name}"))
 
     def do_inst(self, argument: str) -> None:
-        values = tuple(self.since_mark())
-        self.stack.append(Made(Name(argument.replace(" ", ".", 1)), values))
+        self._make(Name(argument.replace(" ", ".", 1)), tuple(self.since_mark()))
 
     def do_obj(self, argument: object) -> None:
         values = self.since_mark()
-        self.stack.append(Made(values[0], tuple(values[1:])))
+        self._make(values[0], tuple(values[1:]))
 
     def do_reduce(self, argument: object) -> None:
         given, by = self.pop(), self.pop()
         # An ordered dict is told as a call without arguments, whose items follow.
         plain = isinstance(by, Name) and by.text == "collections.OrderedDict" and given in ((), ([],))
-        self.stack.append({} if plain else Made(by, given))
+        if plain:
+            self.do_empty_dict(argument)
+        else:
+            self._make(by, given)
+
+    def _make(self, by: object, given: object) -> None:
+        self.stack.append(self.hold(Made(by, given), (by, *(given if type(given) is tuple else (given,)))))
 
     def do_newobj(self, argument: object) -> None:
         given, by = self.pop(), self.pop()
-        self.stack.append(Made(by, given))
+        self._make(by, given)
 
     def do_newobj_ex(self, argument: object) -> None:
         self.pop()
@@ -227,4 +246,5 @@ class _Machine:
         self.pop()
 
     def do_binpersid(self, argument: object) -> None:
-        self.stack.append(Stored(self.pop()))
+        told = self.pop()
+        self.stack.append(self.hold(Stored(told), (told,)))

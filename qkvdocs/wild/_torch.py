@@ -91,7 +91,9 @@ def read_torch(source: Source, members: Mapping[str, Member]) -> Contents:
     Raises:
         CheckpointError: If it is no state dict, or a tensor does not lie in its storage.
     """
-    pickle = next(name for name in members if name.rpartition("/")[2] == "data.pkl")
+    pickle, *more = (name for name in members if name.rpartition("/")[2] == "data.pkl")
+    if more:
+        raise CheckpointError(f"{source.name} must hold one data.pkl, got {pickle[:60]} and {more[0][:60]}")
     root = pickle.removesuffix("data.pkl")
     if f"{root}constants.pkl" in members or any(name.startswith(f"{root}code/") for name in members):
         raise CheckpointError(

@@ -145,6 +145,12 @@ def test_what_the_format_allows_is_read(tmp_path: Path) -> None:
     assert checkpoint["empty"].shape == (0, 3)
 
 
+def test_metadata_may_be_nothing(tmp_path: Path) -> None:
+    """As MLX writes it."""
+    (tmp_path / "model.safetensors").write_bytes(raw({"__metadata__": None, "a": ONE}, bytes(4)))
+    assert list(wild.Checkpoint(tmp_path / "model.safetensors")) == ["a"]
+
+
 def test_an_empty_header_is_a_checkpoint_of_nothing(tmp_path: Path) -> None:
     """The format allows it."""
     path = tmp_path / "model.safetensors"

@@ -286,7 +286,9 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "an extension code": (b"\x80\x02\x82\x01.", "no state dict has"),
     "a persistent id of text": (b"\x80\x02Pa\n.", "no state dict has"),
     "many marks": (b"\x80\x02" + b"(" * 50_000 + b".", "must be whole"),
-    "tuples in tuples": (b"\x80\x02)" + b"\x85" * 50_000 + b".", "must hold a state dict"),
+    "tuples in tuples": (b"\x80\x02)" + b"\x85" * 50_000 + b".", "more than 100 values within values"),
+    "lists that grow inwards": (b"\x80\x02]q\x00" + b"]q\x01ah\x01q\x00" * 50_000 + b".", "more than 100 values within values"),
+    "calls of calls": (b"\x80\x02c__main__\nf\n" + b")R" * 50_000 + b".", "more than 100 values within values"),
     "2**60 leaves": (SPREAD + b".", "must hold a state dict"),
     "2**60 leaves as a key": (b"\x80\x02}" + SPREAD[2:] + b"Nsa.", "must be whole|state dict"),
     "2**60 leaves as a storage": (
@@ -296,6 +298,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "a list, a dict that hold themselves": (b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.", "must hold a state dict"),
     "a number": (5, "must hold a state dict: names and tensors, got int"),
     "a module": (Call(Ref("my.Model"), ()), "got an object of my.Model. Store it: torch.save"),
+    "a long name": ({"a" * 10_001: tensor("0", random(1))}, "a name of at most 10000 characters, got 10001"),
     "a storage that is missing": ({"a": tensor("7", random(1))}, "data/7.*got no such member"),
     "a storage outside": ({"a": tensor("../../etc/passwd", random(1))}, "got no such member"),
     "a tensor larger than its storage": ({"a": tensor("0", random(1), shape=(3,), strides=(1,))}, "must lie in its storage of 8 bytes"),
@@ -332,6 +335,7 @@ def test_hostile_pickles_are_refused(tmp_path: Path, name: str) -> None:
         ({"constants.pkl": b""}, "got TorchScript, a program. Store its weights:"),
         ({"code/__torch__.py": b""}, "TorchScript"),
         ({"byteorder": b"big"}, "in the order little, got another"),
+        ({"more/data.pkl": b""}, "must hold one data.pkl, got archive/data.pkl and archive/more/data.pkl"),
     ],
 )
 def test_other_archives_of_torch_are_named(tmp_path: Path, more: dict[str, bytes], match: str) -> None:
@@ -346,7 +350,10 @@ def test_an_old_tar_file_is_named(tmp_path: Path) -> None:
 
     with tarfile.open(tmp_path / "a.pt", "w") as file:
         file.addfile(tarfile.TarInfo("storages"), io.BytesIO())
-    with pytest.raises(CheckpointError, match=r"a tar archive, as torch.save once wrote"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"a tar archive, as torch.save once wrote, .* in a place you trust: .*weights_only=False",
+    ):
         wild.Checkpoint(tmp_path / "a.pt")
 
 
@@ -412,6 +419,10 @@ def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
         file.writestr("word/document.xml", b"")
     with pytest.raises(CheckpointError, match=r"must hold a data.pkl.* got document.xml"):
+        wild.Checkpoint(tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt", "a") as file:
+        file.writestr("word/archive_format", b"pt2")
+    with pytest.raises(CheckpointError, match=r"what torch.export wrote, a program. Store its weights"):
         wild.Checkpoint(tmp_path / "a.pt")
 
 
