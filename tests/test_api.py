@@ -63,7 +63,7 @@ def page_code() -> str:
     code = []
     for page in sorted((ROOT / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
-        code += [fence.code for fence in fences(text.split("\n")) if fence.runs]
+        code += [fence.code for fence in fences(text) if fence.runs]
         code += [value[2] for span in SPAN.finditer(text) if (value := VALUE.match(span[2]))]
     return "\n".join(code)
 

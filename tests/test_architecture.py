@@ -82,7 +82,7 @@ def test_lesson_code_imports_public_names_only() -> None:
     private = [
         f"{page.relative_to(ROOT)}:{fence.line + 1}: {name}"
         for page in (ROOT / "docs").rglob("*.md")
-        for fence in fences(page.read_text("utf-8").split("\n"))
+        for fence in fences(page.read_text("utf-8"))
         if fence.runs
         for name in re.findall(r"(?:from|import)\s+(qkvdocs[\w.]*\._\w+)", fence.code)
     ]

@@ -52,7 +52,7 @@ REFUTED = re.compile(
 
 def faults(text: str) -> Iterator[str]:
     """Hold a page that asks what interviewers ask to its minutes, and its wrong answer to a run."""
-    if not 3 <= (minutes := reading_minutes(text.split("\n"))) <= 6:
+    if not 3 <= (minutes := reading_minutes(text)) <= 6:
         yield f"{minutes} minutes, from 3 to 6"
     if not REFUTED.search(text.partition("{#interview")[2]):
         yield "its wrong answer must be refuted by code that asserts it"

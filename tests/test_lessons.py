@@ -20,15 +20,15 @@ TWO_SCREENS = 2
 def faults(text: str, folded: int = 10, unfolded: int = 16) -> Iterator[str]:
     """Hold a lesson to its minutes, and to three predictions that come before the exercise at its end."""
     lines = text.split("\n")
-    if (minutes := reading_minutes(lines)) > folded:
+    if (minutes := reading_minutes(text)) > folded:
         yield f"{minutes} minutes, at most {folded}"
-    if (minutes := reading_minutes(lines, unfolded=True)) > unfolded:
+    if (minutes := reading_minutes(text, unfolded=True)) > unfolded:
         yield f"{minutes} minutes with folds, at most {unfolded}"
     end = next((at for at, line in enumerate(lines) if re.search(r"\{#(recall|apply)\b", line)), len(lines))
     guesses = [at for at, line in enumerate(lines[:end]) if GUESS.match(line)]
     if len(guesses) < 3:
         yield f"{len(guesses)} predictions, at least 3"
-    if guesses and reading_minutes(lines[: guesses[0]]) > TWO_SCREENS:
+    if guesses and reading_minutes("\n".join(lines[: guesses[0]])) > TWO_SCREENS:
         yield "the first prediction comes after two screens"
     for line in lines:
         if re.match(r'\?\?\? \w+ "Going deeper', line) and not re.search(r': .+ \(needs\b.+\)"$', line):

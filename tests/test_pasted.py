@@ -20,11 +20,11 @@ WARM.set_forkserver_preload(PRELOAD)
 
 def shown(page: Path, *, folds: bool = True) -> list[Block]:
     """Read the blocks that run and are shown, with those in folds or without."""
-    lines = page.read_text("utf-8").split("\n")
-    left_out = set() if folds else folded(lines)
+    text = page.read_text("utf-8")
+    left_out = set() if folds else folded(text.split("\n"))
     return [
         (fence.line + 1, fence.code, fence.options.get("raises", ""))
-        for fence in fences(lines)
+        for fence in fences(text)
         if fence.runs and "source" in fence.options and fence.line not in left_out
     ]
 

@@ -108,7 +108,7 @@ def marked() -> dict[str, int]:
     """Count the fences that say so, page by page."""
     found = {}
     for path in sorted((ROOT / "docs").rglob("*.md")):
-        count = sum("run" in fence.options for fence in fences(path.read_text("utf-8").split("\n")))
+        count = sum("run" in fence.options for fence in fences(path.read_text("utf-8")))
         if count:
             found[path.relative_to(ROOT / "docs").with_suffix("").as_posix() + "/"] = count
     return found

@@ -28,7 +28,7 @@ def exercises():
         for path in sorted(LESSONS.glob("*.md")):
             # What lesson 04 has from the fences above.
             names = {"np": np, "x": np.array([1, 2, 1, 0])}
-            for fence in fences(path.read_text("utf-8").split("\n")):
+            for fence in fences(path.read_text("utf-8")):
                 if fence.runs and "print(exercise(" in fence.code:
                     with redirect_stdout(StringIO()):
                         exec(fence.code, names)

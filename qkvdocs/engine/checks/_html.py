@@ -142,9 +142,9 @@ class Lines:
     def __init__(self, source: Path) -> None:
         self.text = source.read_text("utf-8")
         lines = self.text.split("\n")
-        for fence in fences(lines) if source.suffix == ".md" else ():
-            if fence.runs:
-                lines[fence.line : fence.end + 1] = [""] * (fence.end + 1 - fence.line)
+        for fence in fences(self.text) if source.suffix == ".md" else ():
+            for at in fence.lines if fence.runs else ():
+                lines[at] = ""
         self.written = VALUE.sub(lambda value: " " * len(value[0]), "\n".join(lines))
         """The text without what is computed, line by line as long as it."""
 

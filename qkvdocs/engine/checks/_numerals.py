@@ -179,7 +179,7 @@ def _excerpt(text: str, words: Words) -> str:
 
 def _code_errors(source: Path, docs: Path, allowed: Allowed) -> list[LessonError]:
     errors = []
-    for fence in fences(source.read_text("utf-8").split("\n")):
+    for fence in fences(source.read_text("utf-8")):
         for line, text in typed_in_code(fence.code, allowed) if fence.runs else ():
             message = f"{text!r} is typed in a comment or a string of a fence: compute it"
             errors.append(LessonError(_name(source, docs), fence.line + 1 + line, "TypedNumber", message))

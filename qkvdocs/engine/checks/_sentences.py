@@ -41,7 +41,7 @@ def sentences(text: str, skip: frozenset[str] = frozenset()) -> Iterator[Sentenc
     Yields:
         Each sentence of prose, list or table; not those of fences, headings, titles and displayed formulas.
     """
-    for first, block in _blocks(text.split("\n"), skip):
+    for first, block in _blocks(text, skip):
         marked = SPAN.sub(_marked, block)
         for found in (
             [re.match(r".*", marked, re.S)] if block.lstrip().startswith("|") else SENTENCE.finditer(marked)
@@ -60,9 +60,10 @@ def _marked(span: re.Match[str]) -> str:
     return MARKED + "\n" * span[0].count("\n") if is_mark else span[0]
 
 
-def _blocks(lines: list[str], skip: frozenset[str]) -> Iterator[tuple[int, str]]:
+def _blocks(text: str, skip: frozenset[str]) -> Iterator[tuple[int, str]]:
     """Give each paragraph, item and table row with its first line, from 1."""
-    inside = {at for fence in fences(lines) for at in range(fence.line, fence.end + 1)}
+    lines = text.split("\n")
+    inside = {at for fence in fences(text) for at in fence.lines}
     first, block, skipping, formula = 0, "", False, False
     for at, line in enumerate([*lines, ""]):
         if section := SECTION.match(line) if at not in inside else None:

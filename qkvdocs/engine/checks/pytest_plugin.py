@@ -39,7 +39,7 @@ class PageFile(pytest.File):
         """List the fences that are marked to run."""
         name = self.path.relative_to(self.config.rootpath).as_posix()
         try:
-            for fence in fences(self.path.read_text("utf-8").split("\n")):
+            for fence in fences(self.path.read_text("utf-8")):
                 if fence.runs:
                     line = fence.line + 1
                     yield FenceItem.from_parent(self, name=str(line), nodeid=f"{name}:{line}", fence=fence)

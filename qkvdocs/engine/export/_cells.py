@@ -71,7 +71,7 @@ def cells(markdown: str, source: str, file: str) -> list[Cell]:
 
 def _steps(source: str, file: str) -> list[tuple[str, Fence]]:
     """Pair each shown fence with the hidden code that must run before it."""
-    running = [fence for fence in fences(source.split("\n")) if fence.runs]
+    running = [fence for fence in fences(source) if fence.runs]
     sessions = {fence.options.get("session", "") for fence in running}
     if len(sessions) > 1 or "" in sessions:
         message = (

@@ -55,7 +55,7 @@ def _sourced(html: str, page: Built, root: Path, sources: str) -> str:
     if source is None:
         return html
     name = source.relative_to(root / "docs").as_posix()
-    return sourced(html, source.read_text("utf-8").split("\n"), sources + name)
+    return sourced(html, source.read_text("utf-8"), sources + name)
 
 
 def take_along(site: Path, root: Path, page: Built, found: dict[str, Built], base: str) -> None:

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -36,27 +35,27 @@ def view(edit: str, root: Path) -> str:
     return f"{found[1]}/blob/{done.stdout.strip() if not done.returncode else found[2]}/{found[3]}"
 
 
-def sourced(html: str, lines: Sequence[str], address: str) -> str:
-    """Add to each heading that is named in the source a link to its line.
+def sourced(html: str, text: str, address: str) -> str:
+    r"""Add to each heading that is named in the source a link to its line.
 
     Args:
         html: The page.
-        lines: Its source.
+        text: Its source.
         address: Where that is read.
 
     Returns:
         The page; as it was without an address.
 
     Examples:
-        >>> sourced('<h2 id="a">A</h2>', ["# Page", "", "## A {#a}"], "https://example.org/page.md")
+        >>> sourced('<h2 id="a">A</h2>', "# Page\n\n## A {#a}", "https://example.org/page.md")
         '<h2 id="a">A<a class="its-lines" href="https://example.org/page.md?plain=1#L3">Source of this section</a></h2>'
     """
     if not address:
         return html
-    code = {at for fence in fences(lines) for at in range(fence.line, fence.end + 1)}
+    code = {at for fence in fences(text) for at in fence.lines}
     places = {
         found[1]: at
-        for at, line in enumerate(lines, 1)
+        for at, line in enumerate(text.split("\n"), 1)
         if at - 1 not in code and (found := NAMED.match(line))
     }
 

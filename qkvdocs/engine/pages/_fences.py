@@ -1,7 +1,8 @@
 """What a fence may say, and what it says."""
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qkvdocs.errors import QKVError
@@ -55,20 +56,48 @@ class Fence:
         """Whether it is marked to run."""
         return self.options.get("exec") == "on"
 
+    @property
+    def lines(self) -> range:
+        """Those that it takes, its own two included."""
+        return range(self.line, self.end + 1)
 
-def read_fence(lines: Sequence[str], line: int) -> Fence | None:
-    """Read the fence that opens at a line, and hold it to the rules.
+
+@functools.lru_cache(maxsize=256)
+def parse(text: str) -> tuple[tuple[Fence, ...], FenceError | None]:
+    """Read the fences of a page, once for all who ask.
 
     Args:
-        lines: The page.
-        line: Where to look, from 0.
+        text: The page.
 
     Returns:
-        The fence, or None where none opens.
+        Each fence, in order; and the fault of the next, if its header could be read otherwise than it was meant, or
+        if it never closes.
+    """
+    lines, found, at = text.split("\n"), list[Fence](), 0
+    while at < len(lines):
+        try:
+            fence = _read_fence(lines, at)
+        except FenceError as error:
+            return tuple(found), error
+        if fence:
+            found.append(fence)
+        at = fence.end + 1 if fence else at + 1
+    return tuple(found), None
+
+
+def fences(text: str) -> tuple[Fence, ...]:
+    """Give all fences of a page.
 
     Raises:
-        FenceError: If the header could be read otherwise than it was meant, or the fence never closes.
+        FenceError: If one of them is wrong.
     """
+    found, error = parse(text)
+    if error:
+        raise error
+    return found
+
+
+def _read_fence(lines: Sequence[str], line: int) -> Fence | None:
     if not (opening := OPEN.match(lines[line])):
         return None
     prefix, ticks, head = opening["prefix"], opening["ticks"], opening["head"].strip()
@@ -80,26 +109,6 @@ def read_fence(lines: Sequence[str], line: int) -> Fence | None:
             code = "\n".join(_strip(text, prefix) for text in lines[line + 1 : end])
             return Fence(line, end, prefix, ticks, language, options, code)
     raise FenceError(line, f"this fence must end with a line {prefix + ticks!r}, found none")
-
-
-def fences(lines: Sequence[str]) -> Iterator[Fence]:
-    """Read all fences of a page.
-
-    Args:
-        lines: The page.
-
-    Yields:
-        Each fence, in order.
-
-    Raises:
-        FenceError: As `read_fence` does.
-    """
-    at = 0
-    while at < len(lines):
-        fence = read_fence(lines, at)
-        if fence:
-            yield fence
-        at = fence.end + 1 if fence else at + 1
 
 
 def _read_header(head: str, line: int) -> tuple[str, dict[str, str]]:

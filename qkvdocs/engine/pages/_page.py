@@ -11,7 +11,7 @@ from typing import Any
 
 from qkvdocs.engine.pages._claims import NOTHING, asserted, normal, without_marks
 from qkvdocs.engine.pages._errors import LessonError, read_utf8
-from qkvdocs.engine.pages._fences import Fence, FenceError, fences, read_fence
+from qkvdocs.engine.pages._fences import Fence, FenceError, parse
 from qkvdocs.engine.pages._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.engine.pages._layout import lay_out
 from qkvdocs.engine.pages._marks import BEGIN, END, PRIVATE, mark, shown
@@ -146,33 +146,39 @@ class Runner:
         self.kernel: Kernel | None = None
         self.known, self.replies = known, list[Reply]()
         self.in_comment = False
+        self.fences, self.wrong = parse("\n".join(page.source))
 
     def walk(self) -> None:
         """Go through the lines in order; run each fence, fill in each value."""
-        lines, at = self.page.source, 0
-        for line, text in enumerate(lines, self.page.first):
+        for line, text in enumerate(self.page.source, self.page.first):
             if found := PRIVATE.search(text):
                 message = f"a page must hold no private character, got {found[0]!r}"
                 raise self.page.error(line, "EncodingError", message)
-        while at < len(lines):
-            try:
-                fence = read_fence(lines, at)
-            except FenceError as error:
-                raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
-            if fence is None:
-                if (filled := self.fill(lines[at], at)) is not None:
-                    self.page.write(at, filled)
-                at += 1
-                continue
+        at = 0
+        for fence in self.fences:
+            self.prose(at, fence.line)
             if fence.runs:
-                self.page.write(at, *(fence.prefix + line for line in self.run_fence(fence)))
+                self.page.write(fence.line, *(fence.prefix + line for line in self.run_fence(fence)))
             else:
                 self.copy(fence)
             at = fence.end + 1
+        self.prose(at, self.wrong.line if self.wrong else len(self.page.source))
+        self.whole()
+
+    def whole(self) -> None:
+        """Refuse a page with a wrong fence, wherever it stands."""
+        if self.wrong:
+            raise self.page.error(self.page.first + self.wrong.line, "FenceError", str(self.wrong))
+
+    def prose(self, start: int, end: int) -> None:
+        """Fill in the values of the lines between two fences."""
+        for at in range(start, end):
+            if (filled := self.fill(self.page.source[at], at)) is not None:
+                self.page.write(at, filled)
 
     def copy(self, fence: Fence) -> None:
         """Pass on a fence that does not run; a diagram gets its values, and the line for its errors."""
-        for at in range(fence.line, fence.end + 1):
+        for at in fence.lines:
             line = self.page.source[at]
             if fence.language == "mermaid":
                 line = (
@@ -219,8 +225,9 @@ class Runner:
             if len(span[1]) > 1 or not value:
                 return span[0]
             if value[1] in {"minutes", "unfolded"}:
+                self.whole()
                 unfolded = value[1] == "unfolded"
-                minutes = str(reading_minutes(self.page.source, self.fences, unfolded=unfolded))
+                minutes = str(reading_minutes("\n".join(self.page.source), unfolded=unfolded))
                 self.page.entries.append(Entry(line, "reading minutes", minutes))
                 return self.mark(minutes)
             if value[1] in {"check", "asserted"}:
@@ -249,16 +256,9 @@ class Runner:
         return without_marks(filled)
 
     @functools.cached_property
-    def fences(self) -> list[Fence]:
-        """All fences of the page, also those below."""
-        try:
-            return list(fences(self.page.source))
-        except FenceError as error:
-            raise self.page.error(self.page.first + error.line, "FenceError", str(error)) from None
-
-    @functools.cached_property
     def asserted(self) -> set[str]:
         """What the page's shown code asserts."""
+        self.whole()
         return asserted(self.fences)
 
     def hold(self, kind: str, claim: str, line: int) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from math import ceil
 
-from qkvdocs.engine.pages._fences import Fence, fences
+from qkvdocs.engine.pages._fences import fences
 
 WORDS_A_MINUTE = 200
 CODE_LINES_A_MINUTE = 20
@@ -12,38 +12,36 @@ MARKUP = re.compile(r"`\{(?:python|check|asserted)\}[^`]*`|\]\([^)]*\)|\{[.#:][^
 FOLD = re.compile(r"\s*\?\?\?\s")
 
 
-def reading_minutes(
-    lines: Sequence[str], among: Sequence[Fence] | None = None, *, unfolded: bool = False
-) -> int:
-    """Estimate the reading time of a page.
+def reading_minutes(text: str, *, unfolded: bool = False) -> int:
+    r"""Estimate the reading time of a page.
 
     The words of the text at 200 a minute, values counted as one word each, plus the lines of code that are
     shown at 20 a minute, rounded up to a whole minute. What stands in a fold (`???`) counts by its title.
 
     Args:
-        lines: The page as it is written, without front matter.
-        among: Its fences, where they are known.
+        text: The page as it is written, without front matter.
         unfolded: Whether the reader opens every fold.
 
     Returns:
         Minutes, at least 1.
 
     Examples:
-        >>> reading_minutes(["word " * 250]), reading_minutes(["```text", *["code"] * 40, "```"])
+        >>> reading_minutes("word " * 250), reading_minutes("```text\n" + "code\n" * 40 + "```")
         (2, 2)
-        >>> page = ["word " * 250, '??? note "More"', "", "    " + "word " * 250]
+        >>> page = "word " * 250 + '\n??? note "More"\n\n    ' + "word " * 250
         >>> reading_minutes(page), reading_minutes(page, unfolded=True)
         (2, 3)
     """
+    lines = text.split("\n")
     out = set() if unfolded else folded(lines)
     inside = set(out)
     code = 0
-    for fence in fences(lines) if among is None else among:
-        inside.update(range(fence.line, fence.end + 1))
+    for fence in fences(text):
+        inside.update(fence.lines)
         if fence.line not in out and (not fence.runs or "source" in fence.options):
             code += sum(bool(line.strip()) for line in fence.code.split("\n"))
-    text = "\n".join(line for at, line in enumerate(lines) if at not in inside)
-    words = len(re.findall(r"`\{python\}", text)) + len(MARKUP.sub(" ", text).split())
+    prose = "\n".join(line for at, line in enumerate(lines) if at not in inside)
+    words = len(re.findall(r"`\{python\}", prose)) + len(MARKUP.sub(" ", prose).split())
     return max(1, ceil(words / WORDS_A_MINUTE + code / CODE_LINES_A_MINUTE))
 
 

@@ -62,7 +62,7 @@ def place_all(root: Path, docs: Path, target: Path) -> None:
     if not is_there(root / folder()):
         return
     for path in sorted(docs.rglob("*.md")):
-        running = [fence for fence in fences(path.read_text("utf-8").split("\n")) if fence.runs]
+        running = [fence for fence in fences(path.read_text("utf-8")) if fence.runs]
         if any("run" in fence.options for fence in running):
             file = target / _file(path.relative_to(docs).as_posix())
             file.parent.mkdir(parents=True, exist_ok=True)
