@@ -31,27 +31,55 @@ def _kv_heads(config: Config) -> int:
     return int(config.get("num_key_value_heads") or config["num_attention_heads"])
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "sliding": {"sliding_window": 200, "layer_types": ["sliding_attention", "full_attention"] * 15},
-    "latent": {"kv_lora_rank": 512, "qk_rope_head_dim": 64},
-    "shared": {"num_kv_shared_layers": 10},
-    "hybrid": {"layer_types": ["linear_attention"] * 3 + ["full_attention"] + ["linear_attention"] * 26},
-}
-"""What a config says of layers that keep less than every key and value."""
+KINDS: dict[str, tuple[dict[str, Any], ...]] = {
+    "sliding": (
+        {"sliding_window": 200, "layer_types": ["sliding_attention", "full_attention"] * 15},
+        {"sliding_window": 200}, {"sliding_window": 200, "sliding_window_pattern": 6},
+        {"sliding_window": 200, "use_sliding_window": False}, {"sliding_window": None},
+        {"attention_chunk_size": 200, "layer_types": (["chunked_attention"] * 3 + ["full_attention"]) * 7
+                                                     + ["chunked_attention"] * 2},
+    ),
+    "latent": ({"kv_lora_rank": 512, "qk_rope_head_dim": 64, "head_dim": None},
+               {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "head_dim": 64}),
+    "shared": ({"num_kv_shared_layers": 10}, {"num_kv_shared_layers": 0}),
+    "hybrid": (
+        {"layer_types": ["linear_attention"] * 3 + ["full_attention"] + ["linear_attention"] * 26},
+        {"layer_types": ["conv", "conv", "full_attention"] * 10},
+        {"layer_types": (["mamba"] * 5 + ["attention"]) * 5},
+        {"attn_layer_period": 8, "attn_layer_offset": 4},
+    ),
+}  # fmt: skip
+"""What configs say of layers that keep less than every key and value: Mistral, Gemma 2 and 3, Qwen2, gpt-oss, Llama 4;
+DeepSeek; Gemma 3n; Qwen3-Next, LFM2, Granite 4 and Jamba."""
 
 
 def right_bytes(config: Config, batch: int, seq: int, itemsize: int) -> int:
     """The bytes that grow with the text: of keys and values, or of what they are made of."""
     layers = int(config["num_hidden_layers"])
-    types = list(config.get("layer_types") or [""] * layers)
-    if window := config.get("sliding_window"):
-        types = ["sliding_attention" if kind == "" else kind for kind in types]
     width = 2 * _kv_heads(config) * right_width(config)
     if rank := config.get("kv_lora_rank"):
         width = rank + config["qk_rope_head_dim"]
-    kept = types[: layers - int(config.get("num_kv_shared_layers") or 0)]
-    rows = {"sliding_attention": min(seq, window or seq), "linear_attention": 0}
-    return batch * itemsize * width * sum(rows.get(kind, seq) for kind in kept)
+    kept = _types(config)[: layers - int(config.get("num_kv_shared_layers") or 0)]
+    rows = {
+        "sliding_attention": min(seq, config.get("sliding_window") or seq),
+        "chunked_attention": min(seq, config.get("attention_chunk_size") or seq),
+    }
+    grows = [kind for kind in kept if "attention" in kind and "linear" not in kind]
+    return batch * itemsize * width * sum(rows.get(kind, seq) for kind in grows)
+
+
+def _types(config: Config) -> list[str]:
+    """Name the kind of each layer, where a config says it layer by layer and where it does not."""
+    layers = int(config["num_hidden_layers"])
+    if told := config.get("layer_types"):
+        return list(told)
+    if period := config.get("attn_layer_period"):
+        offset = config.get("attn_layer_offset", 0)
+        return ["full_attention" if at % period == offset else "mamba" for at in range(layers)]
+    if not config.get("sliding_window") or not config.get("use_sliding_window", True):
+        return ["full_attention"] * layers
+    every = config.get("sliding_window_pattern") or layers + 1
+    return ["sliding_attention" if (at + 1) % every else "full_attention" for at in range(layers)]
 
 
 WRONG: tuple[tuple[str, Callable[[Config], float]], ...] = (
@@ -91,20 +119,25 @@ def examine_cache_bytes(contract: CacheBytes, report: Report) -> None:
 
 def _kinds(contract: CacheBytes, report: Report) -> None:
     """Ask a formula that is right so far about the layers that it counts beside the plain ones."""
-    for kind, more in KINDS.items():
-        if kind not in contract.kinds:
-            continue
-        config = {**CONFIGS[1], **more}
-        for call in CALLS:
-            got, wanted = _number(contract, report, config, *call), right_bytes(config, *call)
-            if not abs(got / wanted - 1) <= 1e-6:
-                said = f"{kind} layers: {fmt(got / wanted, 3)} times the bytes for {dict(config)}"
-                report.findings.append(Finding("cache-bytes", contract.name, said))
-                break
+    for kind in contract.kinds:
+        configs = ({**CONFIGS[1], **more} for more in KINDS[kind])
+        wrong = filter(None, (_off(contract, report, config, call) for config in configs for call in CALLS))
+        if said := next(wrong, ""):
+            report.findings.append(Finding("cache-bytes", contract.name, f"{kind} layers: {said}"))
     if left := [kind for kind in KINDS if kind not in contract.kinds]:
         report.untested.append(
             f"{contract.name}: {', '.join(left)} layers, which keep less: say kinds={left}"
         )
+
+
+def _off(contract: CacheBytes, report: Report, config: Config, call: tuple[int, int, int]) -> str:
+    try:
+        got, wanted = _number(contract, report, config, *call), right_bytes(config, *call)
+    except ContractError as error:
+        return str(error)
+    return (
+        "" if abs(got / wanted - 1) <= 1e-6 else f"{fmt(got / wanted, 3)} times the bytes for {dict(config)}"
+    )
 
 
 def examine_head_width(contract: HeadWidth, report: Report) -> None:
@@ -168,12 +201,7 @@ def _target(contract: AdapterTargets, target: str, whole: bool) -> str:
     names = contract.modules
     attending = [name for name in names if _is_attention(name)]
     everything = target == "all-linear"
-    if everything:
-        met = [name for name in names if _is_linear(name, names)]
-    elif whole:
-        met = [name for name in names if re.fullmatch(target, name)]
-    else:
-        met = [name for name in names if name == target or name.endswith(f".{target}")]
+    met = modules_met(target, names, whole)
     if not met:
         way_out = ". 'all-linear' is one string, not a list" if everything and not whole else ""
         return f"{target!r} meets none of {len(names)} modules; there are {_endings(attending)}{way_out}"
@@ -202,6 +230,15 @@ def _target(contract: AdapterTargets, target: str, whole: bool) -> str:
         if missed
         else ""
     )
+
+
+def modules_met(target: str, names: Sequence[str], whole: bool) -> list[str]:
+    """List the modules that one target means, an entry of a list or one string, as PEFT reads it."""
+    if target == "all-linear":
+        return [name for name in names if _is_linear(name, names)]
+    if whole:
+        return [name for name in names if re.fullmatch(target, name)]
+    return [name for name in names if name == target or name.endswith(f".{target}")]
 
 
 NOT_LINEAR = ("norm", "embed", "act", "dropout", "rotary", "lm_head", "pool", "conv")

@@ -215,17 +215,26 @@ def test_attention_of_one_kind_need_not_be_in_every_layer() -> None:
 
 def keeps(config: dict[str, Any], batch: int, seq: int, itemsize: int) -> int:
     """Count layer by layer what current configs keep."""
-    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    total, n = 0, config["num_hidden_layers"] - config.get("num_kv_shared_layers", 0)
-    for i in range(n):
-        kind = config["layer_types"][i] if "layer_types" in config else "full_attention"
-        rows = {"linear_attention": 0, "sliding_attention": min(seq, config.get("sliding_window", seq))}.get(
-            kind, seq
+    heads, total = config["num_attention_heads"], 0
+    d_head = config.get("head_dim") or config["hidden_size"] // heads
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    for i in range(config["num_hidden_layers"] - config.get("num_kv_shared_layers", 0)):
+        if "layer_types" in config:
+            kind = config["layer_types"][i]
+        elif "attn_layer_period" in config:
+            kind = "attention" if i % config["attn_layer_period"] == config["attn_layer_offset"] else "mamba"
+        else:
+            full = window is None or (i + 1) % config.get("sliding_window_pattern", 10**6) == 0
+            kind = "full_attention" if full else "sliding_attention"
+        if kind in ("mamba", "conv", "linear_attention"):
+            continue
+        most = {"sliding_attention": window, "chunked_attention": config.get("attention_chunk_size")}.get(
+            kind
         )
-        many = 2 * config.get("num_key_value_heads", config["num_attention_heads"]) * width
-        total += rows * (
-            config["kv_lora_rank"] + config["qk_rope_head_dim"] if "kv_lora_rank" in config else many
-        )
+        width = 2 * config.get("num_key_value_heads", heads) * d_head
+        if "kv_lora_rank" in config:
+            width = config["kv_lora_rank"] + config["qk_rope_head_dim"]
+        total += min(seq, most or seq) * width
     return batch * itemsize * total
 
 
@@ -233,13 +242,15 @@ def test_a_cache_is_counted_layer_by_layer() -> None:
     """Sliding, latent, shared and hybrid layers keep less; who counts them is asked, who does not is told."""
     kinds = ["sliding", "latent", "shared", "hybrid"]
     assert examine(CacheBytes(keeps, kinds=kinds)).healthy
-    plain = CacheBytes(lambda c, *rest: keeps({k: v for k, v in c.items() if k not in (
-        "layer_types", "kv_lora_rank", "num_kv_shared_layers")}, *rest))  # fmt: skip
+    beside = ("layer_types", "sliding_window", "attn_layer_period", "kv_lora_rank", "num_kv_shared_layers")
+    plain = CacheBytes(lambda c, *rest: keeps({k: v for k, v in c.items() if k not in beside}, *rest))
     report = examine(plain)
     assert report.healthy
     assert "sliding, latent, shared, hybrid layers, which keep less" in str(report)
     found = examine(CacheBytes(plain.function, kinds=kinds)).findings
     assert [finding.sentence.split()[0] for finding in found] == kinds
+    trusting = CacheBytes(lambda c, *rest: keeps({**c, "use_sliding_window": True}, *rest), kinds=kinds)
+    assert "'use_sliding_window': False" in str(*examine(trusting).findings)  # as Qwen2 says, beside a window
 
 
 ODD: list[Any] = [
