@@ -115,8 +115,7 @@ def check_rows(
     """Hold an output to one row a token, of the width that the weights say."""
     symbols, width = "d_model", shape[-1]
     if weights is not None and weights.W_O is None:
-        width = weights.n_heads * getattr(weights, "d_value", weights.d_head)
-        symbols = "n_heads * d_head"
+        symbols, width = "n_heads * d_value", weights.n_heads * weights.d_value
     elif weights is None and output.ndim == 3:
         width = output.shape[-1]
     if output.shape != (wanted := (*shape[:2], width)):
@@ -138,7 +137,9 @@ def layer_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) 
         causal=isinstance(contract, Step) or bool(contract.causal), clip=contract.clip,
     )  # fmt: skip
     if contract.gate is not None:
-        spec = replace(spec, gate=gate_of(contract.gate, (weights.d_model, weights.n_heads * weights.d_head)))
+        spec = replace(
+            spec, gate=gate_of(contract.gate, (weights.d_model, weights.n_heads * weights.d_value))
+        )
     if isinstance(weights, LatentWeights) and spec.rotary is not None:
         spec = replace(spec, rotary=replace(spec.rotary, width=weights.d_rotary), part="last")
     return without(spec)
@@ -247,7 +248,8 @@ def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
     width = d_head if isinstance(weights, QKVWeights) else weights.d_rotary
     turnings = _known.turnings(spec.rotary, n_heads, n_kv_heads, width) if spec.rotary else []
     return [
-        *_known.scales(n_heads, n_kv_heads, d_head, weights.d_model, spec.scale),
+        *_known.scales(n_heads, n_kv_heads, d_head, weights.d_model, spec.scale,
+                       weights.d_value if weights.d_value != d_head else 0),
         *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:],
         *(_projections(contract, weights, turnings) if isinstance(weights, QKVWeights) else
           [fault for fault in turnings if fault.field != "permuted"]),

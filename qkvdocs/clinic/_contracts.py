@@ -215,7 +215,7 @@ class Attention(Features):
     before: QKVWeights | None = field(default=None, kw_only=True)
     """The weights before an adapter was merged into them, where one was."""
     gate: Any = field(default=None, kw_only=True)
-    """A weight (d_model, n_heads * d_head), or a pair of it and a bias: merged heads are multiplied by the sigmoid of
+    """A weight (d_model, n_heads * d_value), or a pair of it and a bias: merged heads are multiplied by the sigmoid of
     `x @ gate` before the output projection; None means no gate."""
     clip: float | None = field(default=None, kw_only=True)
     """Queries, keys and values are kept within ±clip (`clip_qkv` in a config); None means free."""
@@ -318,7 +318,7 @@ class Step(Features):
     before: QKVWeights | None = field(default=None, kw_only=True)
     """The weights before an adapter was merged into them, where one was."""
     gate: Any = field(default=None, kw_only=True)
-    """A weight (d_model, n_heads * d_head), or a pair of it and a bias: merged heads are multiplied by the sigmoid of
+    """A weight (d_model, n_heads * d_value), or a pair of it and a bias: merged heads are multiplied by the sigmoid of
     `x @ gate` before the output projection; None means no gate."""
     clip: float | None = field(default=None, kw_only=True)
     """Queries, keys and values are kept within ±clip (`clip_qkv` in a config); None means free."""

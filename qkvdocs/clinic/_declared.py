@@ -226,7 +226,7 @@ def check_layer(contract: Any, rotary: type, norm: type) -> None:
     if contract.clip is not None:
         check_number("clip", contract.clip, "be a finite number above 0, or None", least=0)
     if contract.gate is not None and W is not None:
-        gate_of(contract.gate, (W.d_model, W.n_heads * W.d_head))
+        gate_of(contract.gate, (W.d_model, W.n_heads * W.d_value))
     if contract.before is not None and W is not None and contract.before.W_Q.shape != W.W_Q.shape:
         raise refuse("before", f"have weights of shape {W.W_Q.shape}", contract.before.W_Q.shape)
     if W is not None and contract.norm is not None:
@@ -242,7 +242,9 @@ def gate_of(gate: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     except Exception:  # what is no array may fail in any way
         raise refuse("gate", "be a matrix, or a pair of it and a bias", gate) from None
     if matrix.shape != shape or row.shape != shape[1:]:
-        raise ContractError(f"gate must have shape (d_model, n_heads * d_head) = {shape}, got {matrix.shape}")
+        raise ContractError(
+            f"gate must have shape (d_model, n_heads * d_value) = {shape}, got {matrix.shape}"
+        )
     return matrix, row
 
 

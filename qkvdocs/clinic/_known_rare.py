@@ -85,9 +85,7 @@ def _latents(spec: Spec) -> list[Fault]:
     plain, rank = W.d_head - W.d_rotary, W.W_DKV.shape[1]
     faults = [
         Fault("scale", f"the scores are multiplied by {name}", {"scale": value**-0.5})
-        for name, value in (
-            ("1/√d_plain", plain), ("1/√d_value", W.d_value), ("1/√(kv_rank + d_rotary)", rank + W.d_rotary),
-        )
+        for name, value in (("1/√d_plain", plain), ("1/√(kv_rank + d_rotary)", rank + W.d_rotary))
         if value and not np.isclose(value**-0.5, spec.scale)
     ]  # fmt: skip
     ways = {

@@ -36,16 +36,16 @@ class QKVWeights:
     """Query weight, shape `(d_model, n_heads * d_head)`."""
     W_K: Num[np.ndarray, "d_model kv_width"] | np.ndarray
     """Key weight, shape `(d_model, n_kv_heads * d_head)`."""
-    W_V: Num[np.ndarray, "d_model kv_width"] | np.ndarray
-    """Value weight, shape `(d_model, n_kv_heads * d_head)`."""
-    W_O: Num[np.ndarray, "q_width d_model"] | np.ndarray | None = None
-    """Output weight, shape `(n_heads * d_head, d_model)`; None leaves the merged heads as they are."""
+    W_V: Num[np.ndarray, "d_model v_width"] | np.ndarray
+    """Value weight, shape `(d_model, n_kv_heads * d_value)`; d_value is d_head in most layers."""
+    W_O: Num[np.ndarray, "o_width d_model"] | np.ndarray | None = None
+    """Output weight, shape `(n_heads * d_value, d_model)`; None leaves the merged heads as they are."""
     b_Q: Num[np.ndarray, " q_width"] | np.ndarray | None = None
     """Query bias, shape `(n_heads * d_head,)`."""
     b_K: Num[np.ndarray, " kv_width"] | np.ndarray | None = None
     """Key bias, shape `(n_kv_heads * d_head,)`."""
-    b_V: Num[np.ndarray, " kv_width"] | np.ndarray | None = None
-    """Value bias, shape `(n_kv_heads * d_head,)`."""
+    b_V: Num[np.ndarray, " v_width"] | np.ndarray | None = None
+    """Value bias, shape `(n_kv_heads * d_value,)`."""
     b_O: Num[np.ndarray, " d_model"] | np.ndarray | None = None
     """Output bias, shape `(d_model,)`."""
     n_heads: int
@@ -69,6 +69,12 @@ class QKVWeights:
             raise ShapeError(f"the last axis of W_Q must be a multiple of n_heads={n_heads}, got {width}")
         sizes = {"d_model": d_model, "n_heads * d_head": width}
         sizes["n_kv_heads * d_head"] = width // n_heads * n_kv_heads
+        values = arrays["W_V"].shape[-1] if arrays["W_V"].ndim else 0
+        if values % n_kv_heads or not values:
+            raise ShapeError(
+                f"the last axis of W_V must be a multiple of n_kv_heads={n_kv_heads}, got {values}"
+            )
+        sizes |= {"n_kv_heads * d_value": values, "n_heads * d_value": values // n_kv_heads * n_heads}
         for name, array in arrays.items():
             axes = AXES[name]
             symbols = f"({', '.join(axes)}{',' * (len(axes) == 1)})"
@@ -88,12 +94,17 @@ class QKVWeights:
         """Width of one head."""
         return int(self.W_Q.shape[1]) // self.n_heads
 
+    @property
+    def d_value(self) -> int:
+        """Width of one head's values."""
+        return int(self.W_V.shape[1]) // self.n_kv_heads
+
     def project(
         self, X: Num[np.ndarray, "*batch d_model"] | np.ndarray
     ) -> tuple[
         Float[np.ndarray, "*batch q_width"],
         Float[np.ndarray, "*batch kv_width"],
-        Float[np.ndarray, "*batch kv_width"],
+        Float[np.ndarray, "*batch v_width"],
     ]:
         """Project rows with this layer, as `project_qkv` does.
 
@@ -101,7 +112,8 @@ class QKVWeights:
             X: One row, shape `(d_model,)`, or rows of any batch shape, `(*batch, d_model)`.
 
         Returns:
-            `(Q, K, V)`, heads still side by side: widths `n_heads * d_head` and twice `n_kv_heads * d_head`.
+            `(Q, K, V)`, heads still side by side: `n_heads * d_head`, `n_kv_heads * d_head` and
+            `n_kv_heads * d_value` wide.
 
         Raises:
             ShapeError: If the last axis of `X` is not `d_model`.
@@ -122,10 +134,10 @@ class QKVWeights:
 AXES = {
     "W_Q": ("d_model", "n_heads * d_head"),
     "W_K": ("d_model", "n_kv_heads * d_head"),
-    "W_V": ("d_model", "n_kv_heads * d_head"),
-    "W_O": ("n_heads * d_head", "d_model"),
+    "W_V": ("d_model", "n_kv_heads * d_value"),
+    "W_O": ("n_heads * d_value", "d_model"),
     "b_Q": ("n_heads * d_head",),
     "b_K": ("n_kv_heads * d_head",),
-    "b_V": ("n_kv_heads * d_head",),
+    "b_V": ("n_kv_heads * d_value",),
     "b_O": ("d_model",),
 }

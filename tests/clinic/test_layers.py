@@ -219,6 +219,39 @@ def test_a_feature_is_simulated_exactly_and_missed(name: str) -> None:
     assert bug in found, report
 
 
+def test_values_wider_than_keys() -> None:
+    """Grouped heads too; scaled by their width, or their heads tiled, it is named."""
+    W = QKVWeights(
+        W_Q=draw(D, 4 * 6),
+        W_K=draw(D, 2 * 6),
+        W_V=draw(D, 2 * 9),
+        W_O=draw(4 * 9, D),
+        n_heads=4,
+        n_kv_heads=2,
+    )
+
+    def run(x: np.ndarray, width: int = 6, tiled: bool = False) -> np.ndarray:
+        q, k, v = x @ W.W_Q, x @ W.W_K, x @ W.W_V
+        out = []
+        for h in range(4):
+            own = h % 2 if tiled else h // 2
+            q_h, k_h, v_h = (
+                q[..., 6 * h : 6 * h + 6],
+                k[..., 6 * own : 6 * own + 6],
+                v[..., 9 * own : 9 * own + 9],
+            )
+            raised = np.exp(np.einsum("bid,bjd->bij", q_h, k_h) / width**0.5)
+            out.append(raised / raised.sum(-1, keepdims=True) @ v_h)
+        made: np.ndarray = np.concatenate(out, -1) @ W.W_O
+        return made
+
+    assert examine(Attention(run, W)).healthy
+    assert {one.bug for one in examine(Attention(lambda x: run(x, 9), W)).findings} == {"scale"}
+    assert {one.bug for one in examine(Attention(lambda x: run(x, tiled=True), W)).findings} == {
+        "kv-head-order"
+    }
+
+
 def test_a_gate_and_latents_with_a_cache() -> None:
     """A step keeps what it saw, and runs the layer on all of it."""
 
@@ -244,6 +277,6 @@ def test_a_scaling_that_lacks_a_number_is_refused() -> None:
     with pytest.raises(ContractError, match=r"^rope_scaling\['rope_type'\] must be 'default' or"):
         Rotary(rope_scaling={"rope_type": "axial"})
     with pytest.raises(
-        ContractError, match=r"^gate must have shape \(d_model, n_heads \* d_head\) = \(24, 24\)"
+        ContractError, match=r"^gate must have shape \(d_model, n_heads \* d_value\) = \(24, 24\)"
     ):
         Attention(layer, W, gate=GATE[:9])

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qkvdocs.core import QKVWeights, project_qkv
+from qkvdocs.core import QKVWeights, attention, project_qkv
 
 
 def weights(**changes):
@@ -22,6 +22,24 @@ def test_sizes():
 
     assert (layer.d_model, layer.d_head, layer.n_heads, layer.n_kv_heads) == (6, 3, 4, 2)
     assert {type(layer.n_heads), type(layer.n_kv_heads)} == {int}
+
+
+def test_values_of_another_width():
+    """A head's values need not be as wide as its keys: a loop over heads and tokens gives the same."""
+    rng = np.random.default_rng(9)
+    layer = weights(W_V=rng.normal(size=(6, 10)), b_V=rng.normal(size=10), W_O=rng.normal(size=(20, 6)))
+    X = rng.normal(size=(3, 6))
+    Q, K, V = (X @ getattr(layer, f"W_{r}") + getattr(layer, f"b_{r}") for r in "QKV")
+    rows = []
+    for q in Q:
+        heads = []
+        for h in range(4):
+            raised = np.exp([q[3 * h : 3 * h + 3] @ k[3 * (h // 2) : 3 * (h // 2) + 3] / 3**0.5 for k in K])
+            heads.append(raised / raised.sum() @ V[:, 5 * (h // 2) : 5 * (h // 2) + 5])
+        rows.append(np.concatenate(heads) @ layer.W_O + layer.b_O)
+
+    assert (layer.d_head, layer.d_value) == (3, 5)
+    np.testing.assert_allclose(attention(X, layer), rows, rtol=1e-10)
 
 
 def test_as_many_key_heads_as_query_heads():
