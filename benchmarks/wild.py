@@ -251,7 +251,8 @@ def formats(root: Path) -> bool:
             make_format(path, kind, gap)
             at = "blk.0" if kind == "gguf" else "model.layers.0.self_attn"
             code = (
-                f"from qkvdocs import wild\nq = wild.read({str(path)!r}, n_heads=8, n_kv_heads=8)[{at!r}]\n"
+                "from qkvdocs import wild\nstart = time.perf_counter()\n"
+                f"q = wild.read({str(path)!r}, n_heads=8, n_kv_heads=8)[{at!r}]\n"
                 "result = [part.copy() for part in (q.W_Q, q.W_K, q.W_V, q.W_O)]"
             )
             rows.append(measure(code, root, 0, repeats=5, shard=path))
