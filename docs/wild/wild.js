@@ -65,13 +65,13 @@ if (form) {
     status.textContent = worker ? 'Reading …' : 'Loading Python …'
     const path = names.some(name => name.includes('/')) ? tops.size === 1 ? [...tops][0] : '' : single.length === 1 ? single[0] : ''
     const reply = await ask({ files, path, options: form.elements.options.value })
-    if (mine === turn) await show(reply, number => ask({ number }))
+    if (mine === turn) await show('The answer:', reply, number => ask({ number }))
     if (mine === turn) form.ariaBusy = false
   }
-  const show = async ({ text, modules }, pictures) => {
+  const show = async (said, { text, modules }, pictures) => {
     const mine = turn
     answer.textContent = text
-    status.textContent = ''
+    status.textContent = said
     choice.replaceChildren(...modules.map((textContent, value) => $('option', { value, textContent })))
     choice.closest('p').hidden = !modules.length
     found.replaceChildren()
@@ -126,7 +126,7 @@ if (form) {
     turn++
     given = null
     form.ariaBusy = false
-    return show(reply, number => pictures[number])
+    return show(`The answer for ${form.elements[name].textContent}, recorded when this page was made:`, reply, number => pictures[number])
   }
   await form.elements[Object.keys(samples)[0]].onclick()
   form.hidden = false
