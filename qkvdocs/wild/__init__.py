@@ -10,7 +10,9 @@ from qkvdocs.wild._atlas import ATLAS, BREAKS
 from qkvdocs.wild._attentions import Attentions, Projections, read
 from qkvdocs.wild._checkpoint import Checkpoint
 from qkvdocs.wild._compare import Compared, differences
+from qkvdocs.wild._find import Listed
 from qkvdocs.wild._fuse import fuse
+from qkvdocs.wild._latent import Latent
 from qkvdocs.wild._layout import Layout, read_layout
 from qkvdocs.wild._opened import Opened
 from qkvdocs.wild._plan import Plan
@@ -26,7 +28,9 @@ __all__ = [
     "Attentions",
     "Checkpoint",
     "Compared",
+    "Latent",
     "Layout",
+    "Listed",
     "Opened",
     "Plan",
     "Projections",

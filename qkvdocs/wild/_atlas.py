@@ -1,6 +1,8 @@
 # One row a family. A fused name says nothing about the order inside it, and several families share a name
 # with different orders: such a row holds for the `model_type`s it lists, each compared in tests/parity.
 
+from dataclasses import dataclass
+
 from qkvdocs.wild._layout import Layout
 
 
@@ -28,9 +30,22 @@ ATLAS: tuple[Layout, ...] = (
         models=("timm",), grouped=False, square=True,
     ),
     Layout(
+        family="timm, by heads", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), blocks="n_kv_heads",
+        models=("timm, by heads",), grouped=False, square=True,
+    ),
+    Layout(
+        family="ChatGLM", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), models=("chatglm, grouped",),
+    ),
+    Layout(
+        family="ChatGLM, not grouped", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
+        models=("chatglm, whole",), grouped=False,
+    ),
+    Layout(
         family="GTE", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("gte",), grouped=False, square=True,
     ),
-    Layout(family="Phi-3", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("phi3",), bias=""),
+    Layout(
+        family="Phi-3", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("phi3", "phi4_multimodal"), bias="",
+    ),
     Layout(
         family="MPT", tensors={"Wqkv.{}": "qkv"}, out=("out_proj.{}",), models=("mpt",),
         bias="", grouped=False, square=True,
@@ -49,8 +64,36 @@ ATLAS: tuple[Layout, ...] = (
             "qwen2_5_vl", "qwen2_5_vl_vision", "qwen3_vl", "qwen3_vl_vision", "qwen3_vl_moe", "qwen3_vl_moe_vision",
             "qwen3_5", "qwen3_5_vision", "qwen3_5_moe", "qwen3_5_moe_vision",
             "glm4v", "glm4v_vision", "glm4v_moe", "glm4v_moe_vision", "glm_ocr", "glm_ocr_vision", "exaone4_5_vision",
+            "qwen2_vl", "qwen2_vl_vision", "ernie4_5_vl_moe_vision", "glm_image_vision", "got_ocr2_vision", "mgp-str",
+            "hiera", "qianfan_ocr_vision", "radio", "sam2_hiera_det_model", "seggpt", "tipsv2_vision_model", "vitdet",
+            "unlimited_ocr_sam_vision_model", "dots3_note_vision_encoder",
+            "cohere_compass_vision", "glm5_next_vision", "qwen4_exp_vision", "qwen3_omni_moe_vision_encoder",
+            "florence_vision",
         ),
         grouped=False, square=True,
+    ),
+    Layout(
+        family="BLIP", tensors={"qkv.{}": "qkv"}, out=("projection.{}",), models=(
+            "blip_vision_model", "blip_2_vision_model", "instructblip_vision_model", "instructblipvideo_vision_model",
+        ),
+        grouped=False, square=True,
+    ),
+    Layout(
+        family="Bark", tensors={"att_proj.{}": "qkv"}, out=("out_proj.{}",),
+        models=("semantic", "coarse_acoustics", "fine_acoustics"), grouped=False, square=True,
+    ),
+    Layout(
+        family="Molmo 2", tensors={"att_proj.{}": "qkv"}, out=("attn_out.{}",), models=("molmo2_text",), bias="qkv",
+    ),
+    Layout(family="HRM", tensors={"gqkv_proj.{}": "gqkv"}, out=("o_proj.{}",), models=("hrm_text",), bias="",
+           grouped=False),
+    Layout(
+        family="Granite Speech", tensors={"to_q.{}": "q", "to_kv.{}": "kv"}, out=("to_out.{}",),
+        models=("granite_speech_encoder", "granite_speech_plus_encoder"), bias="o", grouped=False,
+    ),
+    Layout(
+        family="Nemotron ASR", tensors={"w_qkv.{}": "qkv"}, out=("out_proj.{}",),
+        models=("nemotron3_5_transcribe_asr_audio",), bias="o", grouped=False, square=True,
     ),
     Layout(
         family="TimeSformer", tensors={"attention.qkv.{}": "qkv"}, out=("output.dense.{}",),
@@ -121,6 +164,7 @@ ATLAS: tuple[Layout, ...] = (
     _separate(
         "q_proj, k_proj, v_proj", "q_proj.{} k_proj.{} v_proj.{}",
         "o_proj.{}", "out_proj.{}", "dense.{}", "proj.{}", "projection_layer.{}", "Wo.{}",
+        "output_projection.o_proj.{}",
     ),
     _separate("query, key, value", "query.{} key.{} value.{}", "dense.{}", "proj.{}", "output.{}", "out_proj.{}"),
     _separate(
@@ -129,40 +173,130 @@ ATLAS: tuple[Layout, ...] = (
     _separate("DeBERTa-v2", "self.query_proj.{} self.key_proj.{} self.value_proj.{}", "output.dense.{}"),
     _separate(
         "attention.query, key, value", "attention.query.{} attention.key.{} attention.value.{}",
-        "output.dense.{}",
+        "output.dense.{}", "output.{}",
     ),
+    _separate(
+        "Reformer, local", "self_attention.query.{} self_attention.key.{} self_attention.value.{}", "output.dense.{}",
+        bias="",
+    ),
+    _separate("LXMERT", "att.query.{} att.key.{} att.value.{}", "output.dense.{}"),
+    _separate(
+        "Longformer's encoder-decoder",
+        "longformer_self_attn.query.{} longformer_self_attn.key.{} longformer_self_attn.value.{}", "output.{}",
+    ),
+    _separate("CPM-Ant", "project_q.{} project_k.{} project_v.{}", "attention_out.{}"),
+    _separate("Inkling", "wq_du.{} wk_dv.{} wv_dv.{}", "wo_ud.{}"),
     _separate("ProphetNet", "query_proj.{} key_proj.{} value_proj.{}", "out_proj.{}"),
-    _separate("Moshi", "q_proj.linear.{} k_proj.linear.{} v_proj.linear.{}", "o_proj.linear.{}"),
+    _separate("Moshi", "q_proj.linear.{} k_proj.linear.{} v_proj.linear.{}", "o_proj.linear.{}", "post.linear.{}"),
     _separate("DistilBERT", "q_lin.{} k_lin.{} v_lin.{}", "out_lin.{}", grouped=False, square=True),
-    _separate("q, k, v, o", "q.{} k.{} v.{}", "o.{}"),
+    _separate("q, k, v, o", "q.{} k.{} v.{}", "o.{}", "proj.{}"),
     _separate("Conformer", "linear_q.{} linear_k.{} linear_v.{}", "linear_out.{}"),
     _separate("LLaMA, Meta's names", "wq.{} wk.{} wv.{}", "wo.{}", bias=""),
+    _separate("Sapiens", "wq.{} wk.{} wv.{}", "proj.{}"),
     _separate("llama.cpp", "attn_q.{} attn_k.{} attn_v.{}", "attn_output.{}", "attn_out.{}", "attn_o.{}"),
     Layout(family="llama.cpp, fused", tensors={"attn_qkv.{}": "qkv"}, out=("attn_output.{}", "attn_out.{}")),
-    _separate("diffusers", "to_q.{} to_k.{} to_v.{}", "to_out.0.{}", "to_out.{}"),
+    _separate("diffusers", "to_q.{} to_k.{} to_v.{}", "to_out.0.{}", "to_out.{}", "out_proj.{}"),
+    _separate(
+        "diffusers, second stream", "attn.add_q_proj.{} attn.add_k_proj.{} attn.add_v_proj.{}", "attn.to_add_out.{}",
+    ),
     _separate("CTRL", "Wq.{} Wk.{} Wv.{}", "dense.{}", always="qkvo", grouped=False, square=True),
-    _separate("attn.q_proj", "attn.q_proj.{} attn.k_proj.{} attn.v_proj.{}", "proj.{}"),
+    _separate("attn.q_proj", "attn.q_proj.{} attn.k_proj.{} attn.v_proj.{}", "proj.{}", "post.{}"),
     _separate("XLNet", "q k v", "o", columns=("q", "k", "v"), axes=3, bias="", grouped=False),
 )  # fmt: skip
 """The layouts, tried in this order."""
 
-LATENT = "latent attention: a norm stands between two matrices, so there is no single W_K"
+
+@dataclass(frozen=True, kw_only=True)
+class LatentNames:
+    """What the parts of latent attention are called; an empty name where a family has no such part."""
+
+    family: str
+    q: str
+    """Queries straight from the token row; in their place, `q_down`, `q_norm` and `q_up`."""
+    q_down: str
+    q_norm: str
+    q_up: str
+    down: str
+    """The short row, and the rotated part of the key behind it."""
+    norm: str
+    up: str
+    """Keys and values out of the short row, head by head; in its place, `up_k` and `up_v`."""
+    out: str
+    up_k: str = ""
+    up_v: str = ""
+    cut: str = "in parts"
+
+
+LATENT = (
+    LatentNames(
+        family="DeepSeek", q="q_proj", q_down="q_a_proj", q_norm="q_a_layernorm", q_up="q_b_proj",
+        down="kv_a_proj_with_mqa", norm="kv_a_layernorm", up="kv_b_proj", out="o_proj",
+    ),
+    LatentNames(
+        family="Bailing", q="q_proj", q_down="q_a_proj", q_norm="q_a_layernorm", q_up="q_b_proj",
+        down="kv_a_proj_with_mqa", norm="kv_a_layernorm", up="kv_b_proj", out="dense",
+    ),
+    LatentNames(
+        family="DeepSeek's own names", q="wq", q_down="wq_a", q_norm="q_norm", q_up="wq_b",
+        down="wkv_a", norm="kv_norm", up="wkv_b", out="wo",
+    ),
+    LatentNames(
+        family="Mistral", q="wq", q_down="wq_a", q_norm="q_a_norm", q_up="wq_b",
+        down="wkv_a_with_mqa", norm="kv_a_norm", up="wkv_b", out="wo",
+    ),
+    LatentNames(
+        family="Mistral, text alone", q="wq", q_down="wq_a", q_norm="q_a_norm", q_up="wq_b",
+        down="wkv_a_with_mqa", norm="kv_a_norm", up="wkv_b", out="o_proj",
+    ),
+    LatentNames(
+        family="llama.cpp, latent", q="attn_q", q_down="attn_q_a", q_norm="attn_q_a_norm", q_up="attn_q_b",
+        down="attn_kv_a_mqa", norm="attn_kv_a_norm", up="attn_kv_b", out="attn_output",
+        up_k="attn_k_b", up_v="attn_v_b",
+    ),
+)  # fmt: skip
+"""Latent attention (MLA), whose keys and values come out of one short row by a second matrix."""
+
 SUM = "queries that are the sum of a content and a position projection (conditional DETR)"
+CVT = "a depthwise convolution before each projection (CvT)"
 
 BREAKS: dict[str, str] = {
-    "kv_a_proj_with_mqa.{}": LATENT,
-    "kv_b_proj.{}": LATENT,
-    "attn_kv_a_mqa.{}": LATENT,
-    "attn_kv_b.{}": LATENT,
-    "attn_k_b.{}": LATENT,
+    "sampling_offsets.{}": "deformable attention: a query chooses the points that it looks at, so there is no W_K",
     "query_key.{}": "a shared matrix for queries and keys (Reformer)",
     "receptance.{}": "the time mixing of RWKV, which keeps a state and has no queries",
     "conv_qkv.{}": "a convolution instead of a projection",
-    "convolution_projection_query.{}": "a convolution before the projection (CvT)",
+    "convolution_projection_query.{}": CVT,
+    "projection_query.{}": CVT,
     "q_content_proj.{}": SUM,
     "sa_qcontent_proj.{}": SUM,
+    "multihead_attn.in_proj_{}": "projections before those of the nn.MultiheadAttention in it, one behind the other",
+    "cls_token": "pooling by one learned query, so there is no W_Q",
+    "experts.input_linear.{}": "a mixture of experts in the place of W_Q and W_O (JetMoE)",
+    "w_g": "additive attention: all queries are pooled to one, and there is no W_V (SwiftFormer)",
+    "proj_out.{}": "attention of an image's places in one head, by convolutions of 1 × 1",
+    "wo_a.{}": "queries through a short row, one row for all keys and values, and an output in groups (DeepSeek V4)",
+    "qkv_proj.convolution.{}": "separable attention: one column of scores pools the keys to one row (MobileViTv2)",
+    "queries_keys_values.linear.{}": "projections with a batch norm behind each (LeViT)",
+    "conv_qk_depthwise.{}": "a convolution behind the projections of queries and keys (ZAYA)",
+    "attn_layer.{}": "a gate on channels: a softmax over a row itself, without Q, K and V (PatchTSMixer)",
 }
-"""Tensor names of attention that has no W_Q, W_K and W_V to give, and why."""
+"""Tensor names of attention that has no W_Q, W_K and W_V to give, and what it is: such modules are listed."""
+
+BESIDE: dict[str, str] = {
+    "cls_token": "k_proj.weight", "proj_out.{}": "q.weight", "multihead_attn.in_proj_{}": "q_proj.weight",
+    "experts.input_linear.{}": "kv_proj.weight",
+}  # fmt: skip
+"""What must stand beside such a name where others bear it, too."""
+
+CALLED: dict[str, str] = {
+    "pointer": "a pointer, whose scores are what it gives: there is no W_V",
+    "channel_attn": "attention of channels among each other, in groups, rather than of tokens (DaViT)",
+    "bottleneck.attention": "the bottleneck in front of attention, which makes its rows narrower (MobileBERT)",
+}
+"""In a module's last two names: attention that is not of tokens, gives no values, or is none."""
+
+STATE = "linear attention, which keeps a state and no keys and values of its own"
+STATEFUL = ("A_log", "dt_bias", "diagonal_decay", "slope_rate")
+"""Tensors beside projections that make it linear attention."""
 
 ADAPTER = "an adapter, which is added to a checkpoint and is none itself. Give it with its base: read(base, adapter=…)"
 WRAPPED = "a weight inside an adapter. Merge the adapter first"

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Num
@@ -11,12 +12,15 @@ from qkvdocs.wild._adapters import merge
 from qkvdocs.wild._atlas import ADDED, ATLAS
 from qkvdocs.wild._checkpoint import Checkpoint, Progress
 from qkvdocs.wild._config import Facts
-from qkvdocs.wild._find import find_modules
+from qkvdocs.wild._find import Listed, find_modules
+from qkvdocs.wild._latent import LatentPlan, Latents, plan_latent
 from qkvdocs.wild._layers import Layers, count_layers
 from qkvdocs.wild._layout import Layout
 from qkvdocs.wild._plan import Plan, make_plan
 from qkvdocs.wild._rotary import pairs_to_halves
 from qkvdocs.wild._split import split
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +43,10 @@ class Projections(QKVWeights):
     b_G: Num[np.ndarray, " q_width"] | np.ndarray | None = None  # noqa: N815  # as b_Q
     """Bias of the gate."""
 
+    def __post_init__(self) -> None:
+        if self.plan.plain:  # else rows or heads of several widths, which the plan has checked
+            super().__post_init__()
+
     @property
     def layout(self) -> Layout:
         """The row of the atlas that matched."""
@@ -60,33 +68,79 @@ class Attentions(Mapping[str, Projections]):
         encoder.layers.0.self_attn qvo
     """
 
-    def __init__(self, checkpoint: Checkpoint, plans: dict[str, Plan], refused: dict[str, QKVError]) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        plans: dict[str, Plan],
+        refused: dict[str, QKVError],
+        latent: dict[str, LatentPlan],
+        listed: dict[str, Listed],
+    ) -> None:
         self.checkpoint = checkpoint
         """The file or files, for the tensors beside the projections."""
         self.plans = plans
         """Module -> what will be cut from where; nothing is read for it."""
         self.refused = refused
         """Module -> why it is not given."""
-        self.layers: list[Layers] = count_layers(checkpoint, plans, refused)
+        self.latent = Latents(checkpoint, latent)
+        """Modules of latent attention (MLA), in their parts."""
+        self.listed = listed
+        """Module -> what it is, where it has not W_Q, W_K and W_V of each token to give."""
+        self.layers: list[Layers] = count_layers(checkpoint, self.paths)
         """Layers without attention: of another kind, or missing."""
 
     def __repr__(self) -> str:
         """Say what was read and what was not."""
-        lines = [f"<Attentions: {len(self.plans)} modules read, {len(self.refused)} refused>"]
-        lines += [f"  {path}: {plan.layout.family}, {plan.layout.cut}" for path, plan in self.plans.items()][
-            :MOST
-        ]
-        lines += [f"  {path}: refused: {error}" for path, error in self.refused.items()][:MOST]
-        lines += [f"  {layers.text}" for layers in self.layers]
+        read, rest = len(self.plans) + len(self.latent), f", {len(self.listed)} listed" * bool(self.listed)
+        told = (
+            [f"{path}: {plan.layout.family}, {plan.layout.cut}" for path, plan in self.plans.items()],
+            [f"{path}: latent attention, in parts" for path in self.latent],
+            [f"{path}: {listed.what}" for path, listed in self.listed.items()],
+            [f"{path}: refused: {error}" for path, error in self.refused.items()],
+            [layers.text for layers in self.layers],
+        )
+        lines = [f"<Attentions: {read} modules read, {len(self.refused)} refused{rest}>"]
+        for part in told:
+            lines += [f"  {line}" for line in part[:MOST]]
+            lines += [f"  and {len(part) - MOST} more"] * (len(part) > MOST)
         return "\n".join(map(printable, lines))
+
+    @property
+    def paths(self) -> list[str]:
+        """All modules, whatever is to be had of them."""
+        return [*self.plans, *self.latent, *self.listed, *self.refused]
+
+    def plan(self, path: str) -> Plan | LatentPlan:
+        """Give the plan of a module, latent or not."""
+        return self.latent.plans[path] if path in self.latent else self.plans[path]
+
+    def arrays(self, path: str) -> dict[str, np.ndarray]:
+        """Read the matrices and biases of a module, latent or not, by name."""
+        if path in self.latent:
+            return self.latent[path].arrays
+        weights = self[path]
+        found = {name: getattr(weights, name) for name in weights.plan.shapes}
+        return {name: array for name, array in found.items() if array is not None}
 
     def __getitem__(self, path: str) -> Projections:
         if path in self.refused:
             raise self.refused[path]
+        if path in self.latent or path in self.listed:
+            how = (
+                "latent attention. Read its parts: .latent[…]"
+                if path in self.latent
+                else self.listed[path].what
+            )
+            raise LayoutError(f"{path} must have one W_Q, W_K and W_V, got {how}")
         plan = self.plans[path]
         arrays: dict[str, np.ndarray] = {}
         for piece in plan.pieces:
             stored = self.checkpoint[piece.name]
+            if (
+                mask := f"{piece.name}_mask"
+            ) in self.checkpoint:  # DINOv3's keys have a bias that is masked away
+                kept = self.checkpoint[mask]
+                stored = np.where(kept == 0, 0, stored * kept).astype(stored.dtype)
             if piece.letter == "W":
                 stored = stored.reshape(len(stored), -1)
                 stored = stored if piece.columns else stored.T
@@ -150,7 +204,10 @@ def read(
     attentions = look(
         address, layout=layout, n_heads=n_heads, n_kv_heads=n_kv_heads, adapter=adapter, progress=progress
     )
-    if not attentions:
+    if not attentions and not attentions.latent:
+        if not attentions.refused:
+            path, listed = next(iter(attentions.listed.items()))
+            raise LayoutError(f"{path} must have W_Q, W_K and W_V, got {listed.what}")
         path, error = next(iter(attentions.refused.items()))
         count = len(attentions.refused)
         raise type(error)(f"{error}" + (f" ({count} modules are refused, the first is {path})" * (count > 1)))
@@ -178,7 +235,7 @@ def look(
         ATLAS if layout is None else (replace(layout, models=()),),
         lambda path: _facts(checkpoint, path, n_heads, n_kv_heads),
     )
-    if not attentions.plans and not attentions.refused:
+    if not attentions.paths:
         added = (what for name in checkpoint for end, what in ADDED.items() if name.endswith(f".{end}"))
         some = ", ".join(sorted(checkpoint)[:3]) or "none"
         raise LayoutError(
@@ -203,18 +260,25 @@ def plan_modules(
     Returns:
         The modules in their natural order.
     """
-    found, refused = find_modules(checkpoint, layouts)
+    found = find_modules(checkpoint, layouts)
     plans: dict[str, Plan] = {}
-    for path, row in found.items():
+    latent: dict[str, LatentPlan] = {}
+    for path in (*found.rows, *found.latent):
         try:
-            plans[path] = make_plan(checkpoint, path, row, (facts or checkpoint.facts)(path))
+            known = (facts or checkpoint.facts)(path)
+            if path in found.rows:
+                plans[path] = make_plan(checkpoint, path, found.rows[path], known)
+            else:
+                latent[path] = plan_latent(checkpoint, path, found.latent[path], known)
         except QKVError as error:
-            refused[path] = error
+            found.refused[path] = error
     return Attentions(
-        checkpoint,
-        {path: plans[path] for path in sorted(plans, key=_natural)},
-        {path: refused[path] for path in sorted(refused, key=_natural)},
+        checkpoint, _sorted(plans), _sorted(found.refused), _sorted(latent), _sorted(found.listed)
     )
+
+
+def _sorted(modules: dict[str, T]) -> dict[str, T]:
+    return {path: modules[path] for path in sorted(modules, key=_natural)}
 
 
 def _facts(checkpoint: Checkpoint, path: str, n_heads: int | None, n_kv_heads: int | None) -> Facts:

@@ -104,7 +104,7 @@ def run(arguments: list[str], progress: "Progress") -> tuple[int, Attentions | N
         if wanted.tokens is not None:
             found["cache"] = cache_of(attentions, wanted.tokens, wanted.batch, wanted.dtype)
         if wanted.module != "*":
-            for part in ("modules", "refused"):
+            for part in ("modules", "refused", "listed"):
                 found[part] = [m for m in found[part] if fnmatchcase(m["module"], wanted.module)]
             found |= {"other_layers": [], **cache_bytes(found["modules"])}
         if wanted.shards is not None:
@@ -133,7 +133,7 @@ def shard_rows(attentions: Attentions, found: dict[str, Any], ranks: int) -> lis
     """Say what ranks hold: of the first module of those that are cut alike."""
     seen: dict[str, dict[str, Any]] = {}
     for module in found["modules"]:
-        told = shard_lines(attentions.plans[module["module"]], ranks)
+        told = shard_lines(attentions.plan(module["module"]), ranks)
         seen.setdefault(repr(told), {"module": module["module"], "lines": told})
     return list(seen.values())
 
@@ -184,8 +184,7 @@ def add_values(attentions: Attentions, found: dict[str, object], progress: "Prog
     assert isinstance(modules, list)  # noqa: S101  # for the type checker
     for done, module in enumerate(modules):
         progress(done, len(modules), module["module"])
-        weights = attentions[module["module"]]
-        arrays = {name: getattr(weights, name) for name in module["shapes"]}
+        arrays = attentions.arrays(module["module"])
         module["values"] = {
             name: {"largest": _largest(array), "finite": bool(np.isfinite(array).all())}
             for name, array in arrays.items()

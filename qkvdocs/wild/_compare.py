@@ -68,20 +68,23 @@ def differences(ours: Attentions, theirs: Attentions) -> Iterator[Compared]:
         if not other:
             yield Compared(path, "", {"module": MISSING})
             continue
+        if path in ours.latent:
+            yield Compared(path, other, _parts(ours.arrays(path), theirs.arrays(other)))
+            continue
         a, b = ours[path], theirs[other]
         found = _module(a, b)
         yield Compared(path, other, {**found, **_biases(a, b)})
-    for other in theirs:
+    for other in (*theirs, *theirs.latent):
         if other not in pairs.values():
             yield Compared("", other, {"module": MISSING})
 
 
 def _pairs(ours: Attentions, theirs: Attentions) -> dict[str, str]:
     places: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
-    for path in theirs:
+    for path in (*theirs, *theirs.latent):
         places[_place(theirs, path)].append(path)
     pairs = {}
-    for path in ours:
+    for path in (*ours, *ours.latent):
         near = places[_place(ours, path)]
         other = path if path in near else near[0] if near else ""
         pairs[path] = other
@@ -91,7 +94,7 @@ def _pairs(ours: Attentions, theirs: Attentions) -> dict[str, str]:
 
 
 def _place(attentions: Attentions, path: str) -> tuple[object, ...]:
-    return attentions.plans[path].kind, tuple(map(int, re.findall(r"\d{1,9}", path)))
+    return attentions.plan(path).kind, tuple(map(int, re.findall(r"\d{1,9}", path)))
 
 
 def _close(a: np.ndarray, b: np.ndarray, limit: float = PACKED) -> bool:
@@ -118,6 +121,21 @@ def _plain(a: np.ndarray, b: np.ndarray) -> str:
     return f"equal to {kind} (largest error {worst:.2g} beside entries up to {float(np.max(np.abs(b))):.2g})"
 
 
+def _parts(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, str]:
+    """Compare the parts of latent attention by name."""
+    both = {name: (a.get(name), b.get(name)) for name in {**a, **b}}
+    return {
+        name: MISSING if x is None or y is None else _plain(x, y) or _different(x, y)
+        for name, (x, y) in both.items()
+    }
+
+
+def _different(x: np.ndarray, y: np.ndarray) -> str:
+    if x.shape != y.shape:
+        return f"another shape: {' × '.join(map(str, x.shape))}, and {' × '.join(map(str, y.shape))}"
+    return f"different (largest error {float(np.max(np.abs(x - y))):.2g})"
+
+
 def _module(a: Projections, b: Projections) -> dict[str, str]:
     matrices = {name: (getattr(a, name), getattr(b, name)) for name in ("W_Q", "W_K", "W_V", "W_O", "W_G")}
     both = {name: pair for name, pair in matrices.items() if pair[0] is not None or pair[1] is not None}
@@ -141,9 +159,7 @@ def _moved(a: Projections, b: Projections, name: str) -> str:
         return HEADS
     if x.shape == y.T.shape and _close(x, y.T):
         return TRANSPOSED
-    if x.shape != y.shape:
-        return f"another shape: {' × '.join(map(str, x.shape))}, and {' × '.join(map(str, y.shape))}"
-    return f"different (largest error {float(np.max(np.abs(x - y))):.2g})"
+    return _different(x, y)
 
 
 def _heads_moved(x: np.ndarray, y: np.ndarray, a: Projections, name: str) -> bool:

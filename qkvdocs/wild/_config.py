@@ -19,12 +19,16 @@ HEADS = (
     "attention_heads",
     "encoder_attention_heads",
 )
-KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_head_kv")
+KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_head_kv", "multi_query_group_num")
 D_MODEL = ("hidden_size", "d_model", "n_embd", "dim", "embed_dim", "emb_dim")
 D_HEAD = ("head_dim", "d_kv", "d_head")
-ALSO_CALLED = {"vision": ("visual", "image"), "text": ("language",), "llm": ("language", "text")}
+ALSO_CALLED = {
+    "vision": ("visual", "image", "video"), "text": ("language",), "llm": ("language", "text"),
+    "adaptor": ("projector",), "backbone": ("pixel_level_module_encoder",),
+}  # fmt: skip
 DEFAULT = ("text", "llm", "language", "thinker", "decoder")
 """Parts that own what no other part's name stands for."""
+SIDES = ("encoder_attention_heads", "decoder_attention_heads")
 MULTI_QUERY = ("gpt_bigcode", "falcon", "RefinedWebModel", "RefinedWeb")
 
 
@@ -46,6 +50,10 @@ class Facts:
     n_layers: int | None = None
     part: str = ""
     """The names of the parts, from the outside in: `text`, or `thinker.vision`."""
+    counts: frozenset[int] = frozenset()
+    """All numbers of key heads that the module's part names."""
+    widths: frozenset[int] = frozenset()
+    """All widths of rows that the module's part names, its own and those of what it looks at."""
     values: Mapping[str, Any] = field(default_factory=dict)
     """All that the module's part says, itself or inherited."""
 
@@ -87,22 +95,28 @@ class Config:
             for level in reversed(levels)
             if isinstance(level.values.get("model_type"), str)
         )
-        if "pretrained_cfg" in values and isinstance(values.get("architecture"), str):
-            types = ("timm", *types)
+        types = (*_told_apart(values, types), *types)
         side = "decoder" if "decoder" in path.lower() else "encoder"
-        n_heads, staged = _count(
-            values, (f"{side}_attention_heads", f"num_{side}_attention_heads", *HEADS), path
-        )
-        n_kv_heads = _kv_heads(values, types, n_heads, path)
-        d_model = None if staged else _count(values, D_MODEL, path)[0]
-        layers = (f"{side}_layers", f"num_{side}_layers", f"{side}_num_hidden_layers", *LAYERS)
         own = next((level.values for level in levels if _counts(level.values)), {})
+        near = [_Level(_of_the_layer(values, path)), *_whole(levels)]  # what one level says hangs together
+        n_heads, staged = _count(
+            near, (f"{side}_attention_heads", f"num_{side}_attention_heads", *HEADS), path, HEADS
+        )
+        n_kv_heads = _kv_heads(values, near, types, n_heads, path)
+        d_model = None if staged else _count(levels, D_MODEL, path)[0]
+        layers = (f"{side}_layers", f"num_{side}_layers", f"{side}_num_hidden_layers", *LAYERS)
         counted = next((own[name] for name in layers if type(own.get(name)) is int), None)
-        d_head = _count(values, D_HEAD, path)[0]
-        return Facts(n_heads, n_kv_heads, d_model, d_head, types, counted, ".".join(parts), values)
+        d_head = None if _is_unet(values) else _count(near, D_HEAD, path, D_HEAD)[0]
+        counts = frozenset(_integers(near[-1].values, KV_COUNTS))
+        widths = frozenset(size for level in levels for size in level.widths)
+        known = ChainMap(near[0].values, *values.maps)
+        return Facts(
+            n_heads, n_kv_heads, d_model, d_head, types, counted, ".".join(parts), counts, widths, known
+        )
 
     def _levels(self, path: str) -> tuple[list["_Level"], list[str]]:
-        levels, names, place = [self._whole], [], f".{path}".replace("_", ".")
+        stem = re.split(r"\.\d+(?:\.|$)", path)  # the name of a part stands before the number of a layer
+        levels, names, place = [self._whole], [], f".{'.'.join(stem[:-1] or stem)}.".replace("_", ".")
         while step := levels[0].part(place):
             levels.insert(0, step[1])
             names.append(step[0])
@@ -115,12 +129,27 @@ class _Level:
     """One part of a config."""
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self.values = values
+        self.values = {name: value for name, value in values.items() if isinstance(name, str)}
 
     @cached_property
     def plain(self) -> dict[str, Any]:
         """What the parts below inherit."""
         return {name: value for name, value in self.values.items() if not isinstance(value, dict)}
+
+    @cached_property
+    def named(self) -> list[tuple[list[str], str, str]]:
+        """Names that begin with words of their own: the words, as a path has them, the rest, and the name."""
+        found = []
+        for name in self.values:
+            if told := NAMED.fullmatch(name):
+                words = [f".{word}" for word in (told["word"] or told["inner"]).split("_")]
+                found.append((words, told["end"] or "attention_heads", name))
+        return found[:WIDEST]
+
+    @cached_property
+    def widths(self) -> frozenset[int]:
+        """All widths of rows that it names."""
+        return frozenset(_integers(self.values, WIDTHS))
 
     @cached_property
     def parts(self) -> dict[str, tuple[tuple[str, ...], "_Level"]]:
@@ -131,7 +160,11 @@ class _Level:
         }
         return {
             name: (
-                tuple("." + word.replace("_", ".") for word in (name, *ALSO_CALLED.get(name, ())) if word),
+                tuple(
+                    "." + word.replace("_", ".")
+                    for word in (name.removesuffix("_model"), *ALSO_CALLED.get(name, ()))
+                    if word
+                ),
                 _Level(part),
             )
             for name, part in found.items()
@@ -145,18 +178,127 @@ class _Level:
         for name, (words, level) in self.parts.items():
             if any(word in place for word in words):
                 return name, level
+        for name, (_, level) in self.parts.items():  # a part of a part, whose own name the path leaves out
+            if any(word in place for words, _ in level.parts.values() for word in words):
+                return name, level
+        if any(name in self.values for name in SIDES):  # an outer model of its own, around other parts
+            return None
         return next(((name, self.parts[name][1]) for name in DEFAULT if name in self.parts), None)
 
 
 def _counts(part: object) -> bool:
-    return isinstance(part, dict) and any(name in part for name in (*HEADS, "decoder_attention_heads"))
+    return isinstance(part, dict) and any(COUNTS.search(name) for name in part if isinstance(name, str))
 
 
-def _count(config: Mapping[str, Any], names: tuple[str, ...], path: str) -> tuple[int | None, bool]:
-    name = next((name for name in names if config.get(name) is not None), None)
-    if name is None:
-        return None, False
-    value, staged = config[name], isinstance(config[name], list)
+COUNTS = re.compile(rf"(?:^|_)(?:{'|'.join(HEADS)})$")
+KV_COUNTS = re.compile(r"(?:key_value|kv)\w*heads?$")
+WIDTHS = re.compile(rf"(?:^|_)(?:{'|'.join(D_MODEL)})(?:_per_stage)?$")
+
+
+NAMED = re.compile(
+    rf"num_(?P<inner>(?!key_value_)[a-z]+)_attention_heads"
+    rf"|(?P<word>\w+?)_(?P<end>{'|'.join((*HEADS, *KV_HEADS, *D_HEAD))})"
+)
+
+
+def _integers(values: Mapping[str, Any], names: re.Pattern[str]) -> list[int]:
+    told = [value for name, value in values.items() if names.search(name)][:WIDEST]
+    sizes = [size for value in told for size in (value if isinstance(value, list) else [value])]
+    return [size for size in sizes[: WIDEST * DEEPEST] if type(size) is int and size > 0]
+
+
+def _whole(levels: list[_Level]) -> list[_Level]:
+    """Take the levels up to the first that says both how many heads there are, and how wide a row is."""
+    for at, level in enumerate(levels):
+        if all(any(level.values.get(name) is not None for name in names) for names in (HEADS, D_MODEL)):
+            return levels[: at + 1]
+    return levels
+
+
+def _told_apart(values: Mapping[str, Any], types: tuple[str, ...]) -> tuple[str, ...]:
+    """Name what one name is used for twice: ChatGLM cuts by whether it groups, and timm has models of two orders."""
+    if "chatglm" in types:
+        return ("chatglm, grouped" if values.get("multi_query_attention") is True else "chatglm, whole",)
+    name = values.get("architecture")
+    if "pretrained_cfg" in values and isinstance(name, str):
+        return (
+            "timm, by heads" if name.startswith(("maxvit", "maxxvit", "coatnet", "coatnext")) else "timm",
+        )
+    return ()
+
+
+def _is_unet(values: Mapping[str, Any]) -> bool:
+    return str(values.get("_class_name")).startswith("UNet2DCondition") and not values.get(
+        "num_attention_heads"
+    )
+
+
+def _of_a_unet(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Give the heads of one block of diffusers' UNet, which its config calls their width."""
+    told, block = values.get("attention_head_dim"), re.match(r"(down|mid|up)_block(?:s\.(\d{1,2}))?\.", path)
+    if not _is_unet(values) or not block:
+        return {}
+    if isinstance(told, list):
+        order = told[::-1] if block[1] == "up" else told
+        at = -1 if block[1] == "mid" else int(block[2] or 0)
+        told = order[at] if order and at < len(order) else None
+    return {"num_attention_heads": told}
+
+
+def _of_the_layer(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Say what holds for one layer alone, by its number or by its kind."""
+    number = re.search(r"(?:^|[._])(\d{1,5})(?:\.|$)", path)
+    at = int(number[1]) if number else 0
+    each = values.get("per_layer_config")
+    told = (
+        next((each[key] for key in (f"{at:02d}", str(at)) if key in each), None)
+        if isinstance(each, dict)
+        else None
+    )
+    own: dict[str, Any] = told if isinstance(told, dict) else {}
+    kind = kind_of_layer(values, at)
+    if unet := _of_a_unet(values, path):
+        return unet
+    if "sliding" in kind:
+        swa = {name.replace("swa_", ""): values[name] for name in values if name.startswith("swa_")}
+        return {**swa, **own}
+    if kind == "full_attention":
+        other = {"num_key_value_heads": "num_global_key_value_heads", "head_dim": "global_head_dim"}
+        return {name: size for name, key in other.items() if (size := values.get(key)) is not None} | own
+    return own
+
+
+def kind_of_layer(values: Mapping[str, Any], number: int) -> str:
+    """Say what config.json calls a layer, where it has a list of kinds; else give an empty text."""
+    for name in ("layer_types", "layers_block_type", "block_types"):
+        kinds = values.get(name)
+        kind = kinds[number] if isinstance(kinds, list) and number < len(kinds) else None
+        if isinstance(kind, str):
+            return kind[:40]
+    return ""
+
+
+def _count(
+    levels: list[_Level], names: tuple[str, ...], path: str, ends: tuple[str, ...] = ()
+) -> tuple[int | None, bool]:
+    """Take a number from the innermost level that has it; a name that begins with a word of the path goes first."""
+    place = f".{path}".replace("_", ".")
+    for level in levels:
+        ours = [
+            (-len(words), place.find(words[0]), name)
+            for words, end, name in level.named
+            if end in ends and all(word in place for word in words)
+        ]
+        told = (*(name for _, _, name in sorted(ours)), *names)
+        nothing = (None, 0) if ends is D_HEAD else (None,)
+        if name := next((name for name in told if level.values.get(name) not in nothing), ""):
+            return _size(name, level.values, path)
+    return None, False
+
+
+def _size(name: str, level: Mapping[str, Any], path: str) -> tuple[int, bool]:
+    value = level[name]
+    staged = isinstance(value, list)
     if staged:  # one entry a stage, as Swin has it: the path's first number says which
         stage = re.search(r"\d+", path)
         value = value[int(stage[0])] if stage and len(stage[0]) < 4 and int(stage[0]) < len(value) else value
@@ -166,8 +308,14 @@ def _count(config: Mapping[str, Any], names: tuple[str, ...], path: str) -> tupl
 
 
 def _kv_heads(
-    config: Mapping[str, Any], model_types: tuple[str, ...], n_heads: int | None, path: str
+    config: Mapping[str, Any],
+    levels: list[_Level],
+    model_types: tuple[str, ...],
+    n_heads: int | None,
+    path: str,
 ) -> int | None:
+    if "chatglm, whole" in model_types:
+        return n_heads
     if set(model_types) & set(MULTI_QUERY) and config.get("new_decoder_architecture") is not True:
         if type(config.get("multi_query")) is not bool:
             got = short(config.get("multi_query"))
@@ -175,8 +323,8 @@ def _kv_heads(
         return 1 if config["multi_query"] else n_heads
     attention = config.get("attn_config")
     if isinstance(attention, dict) and attention.get("kv_n_heads") is not None:
-        return _count(attention, ("kv_n_heads",), path)[0]
-    found, _ = _count(config, KV_HEADS, path)
+        return _size("kv_n_heads", attention, path)[0]
+    found, _ = _count(levels, KV_HEADS, path, KV_HEADS)
     return n_heads if found is None else found
 
 

@@ -2,15 +2,28 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from qkvdocs.errors import LayoutError, QKVError
-from qkvdocs.wild._atlas import ADDED, ATLAS, BREAKS, MIXERS
+from qkvdocs.wild._atlas import (
+    ADDED,
+    ATLAS,
+    BESIDE,
+    BREAKS,
+    CALLED,
+    LATENT,
+    MIXERS,
+    STATE,
+    STATEFUL,
+    LatentNames,
+)
 from qkvdocs.wild._checkpoint import Checkpoint, endings
-from qkvdocs.wild._config import short
-from qkvdocs.wild._layers import few
-from qkvdocs.wild._layout import Layout
-from qkvdocs.wild._plan import dotted
+from qkvdocs.wild._config import kind_of_layer, short
+from qkvdocs.wild._layers import few, place, roles_in
+from qkvdocs.wild._layout import USUAL, Layout
+from qkvdocs.wild._plan import borrows, dotted
 
 NAMED = re.compile(r"(?:attn|attention)\d*\Z", re.IGNORECASE)
 """How a module is called that is attention, whatever stands in it."""
@@ -18,9 +31,32 @@ Endings = dict[str, list[str]]
 """Ending of a tensor's name -> the modules that hold it."""
 
 
-def find_modules(
-    checkpoint: Checkpoint, layouts: Sequence[Layout] = ATLAS
-) -> tuple[dict[str, Layout], dict[str, QKVError]]:
+@dataclass(frozen=True)
+class Listed:
+    """A module that does what attention does, and has not W_Q, W_K and W_V of each token to give."""
+
+    path: str
+    what: str
+    holds: dict[str, str]
+    """Role -> the matrix whose name speaks of it, counted from the module: what of Q, K and V there is."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The attention modules of a checkpoint, by what is to be done with each."""
+
+    rows: dict[str, Layout] = field(default_factory=dict)
+    latent: dict[str, LatentNames] = field(default_factory=dict)
+    listed: dict[str, Listed] = field(default_factory=dict)
+    refused: dict[str, QKVError] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> set[str]:
+        """All of them."""
+        return {*self.rows, *self.latent, *self.listed, *self.refused}
+
+
+def find_modules(checkpoint: Checkpoint, layouts: Sequence[Layout] = ATLAS) -> Found:
     """Find attention modules wherever the names of their tensors occur, whatever stands before.
 
     Args:
@@ -28,32 +64,81 @@ def find_modules(
         layouts: The rows to try, in order.
 
     Returns:
-        Module -> its layout, and module -> why it is refused.
+        Modules to be read, those that are told as what they are, and those that are refused.
     """
     held = _endings(checkpoint)
-    found: dict[str, Layout] = {}
+    found = Found()
+    rows, refused = found.rows, found.refused
     used: set[str] = set()
     for layout in layouts:
         for path, name in _matches(checkpoint, held, layout):
-            if name not in used and path not in found and _holds(layout, checkpoint, path):
-                found[path] = layout
+            if name not in used and path not in rows and _holds(layout, checkpoint, path):
+                rows[path] = layout
                 used.update(_names(checkpoint, path, layout))
-    refused: dict[str, QKVError] = {}
+    _latent(checkpoint, held, found, used)
+    for ending, what in BREAKS.items():
+        beside = BESIDE.get(ending)
+        for path in held.get(ending.format("weight"), ()):
+            free = dotted(path, ending.format("weight")) not in used or ending.startswith("multihead_attn.")
+            if path not in rows and free and (beside is None or dotted(path, beside) in checkpoint):
+                _list(checkpoint, found, used, path, what)
     models = _models(layouts)
     for fits, layout in ((fits, layout) for fits in (True, False) for layout in layouts):
         for path, name in _matches(checkpoint, held, layout):
-            if name not in used and path not in found and (not fits or _fits(checkpoint, path, layout)):
+            if name not in used and path not in rows and (not fits or _fits(checkpoint, path, layout)):
                 refused.setdefault(path, _unknown_order(models, layout, checkpoint, path, name))
                 used.update(_names(checkpoint, path, layout))
-    for ending, what in breaks(layouts).items():
+    for ending, what in added(layouts).items():
         for path in held.get(ending, ()):
             name = dotted(path, ending)
-            if path not in found and name not in used:
+            if path not in rows and name not in used:
                 refused.setdefault(path, LayoutError(f"{name} must be one projection, got {what}"))
                 used.update(checkpoint.under(path))
-    refused |= _incomplete(checkpoint, held, layouts, found, refused, used)
-    refused |= _unknown(checkpoint, {*found, *refused})
-    return found, refused
+    _incomplete(checkpoint, held, layouts, found, used)
+    refused |= _unknown(checkpoint, found.paths)
+    for path in [*rows, *refused]:
+        if what := _other_kind(checkpoint, path):
+            _list(checkpoint, found, used, path, what)
+    return found
+
+
+def _latent(checkpoint: Checkpoint, held: Endings, found: Found, used: set[str]) -> None:
+    for down in {names.down: None for names in LATENT}:
+        rows = [names for names in LATENT if names.down == down]
+        for path in held.get(f"{down}.weight", ()):
+            if path not in found.rows:
+                whole = (names for names in rows if dotted(path, f"{names.out}.weight") in checkpoint)
+                found.latent[path] = next(whole, rows[0])
+                used.update(checkpoint.under(path))
+
+
+def _list(checkpoint: Checkpoint, found: Found, used: set[str], path: str, what: str) -> None:
+    found.rows.pop(path, None)
+    found.refused.pop(path, None)
+    names = checkpoint.under(path)
+    matrices = [name[len(path) :].lstrip(".") for name in names if len(checkpoint.tensor(name).shape) > 1]
+    found.listed[path] = Listed(path, what, roles_in(name for name in matrices if name.endswith("weight")))
+    used.update(names)
+
+
+def _other_kind(checkpoint: Checkpoint, path: str) -> str:
+    """Say what a module is that bears the names of attention and is another thing."""
+    last = ".".join(path.split(".")[-2:])
+    if what := next((what for word, what in CALLED.items() if word in last), ""):
+        return what
+    below = {name[len(path) :].lstrip(".").partition(".")[0] for name in checkpoint.under(path)}
+    if below & set(STATEFUL):
+        return STATE
+    at = place(f"{path}.")
+    kind = kind_of_layer(_values(checkpoint, path), at[1]) if at else ""
+    return f"{STATE} ({kind}, as config.json says)" if "linear" in kind else ""
+
+
+def _values(checkpoint: Checkpoint, path: str) -> Mapping[str, Any]:
+    try:
+        return checkpoint.facts(path).values
+    except QKVError:
+        return checkpoint.config
 
 
 def _endings(names: Iterable[str]) -> Endings:
@@ -114,25 +199,27 @@ def _unknown_order(
     models: dict[str, str], layout: Layout, checkpoint: Checkpoint, path: str, name: str
 ) -> LayoutError:
     got = " / ".join(_model_types(checkpoint, path)) or "no config.json that names one"
-    out = next(template for template in layout.out if dotted(path, template.format("weight")) in checkpoint)
+    mine = _declared(checkpoint, path, layout)
+    told = {name: getattr(mine, name) for name in ("tensors", "out", *USUAL)}
+    fields = ", ".join(f"{name}={value!r}" for name, value in told.items() if value != USUAL.get(name))
     return LayoutError(
         f"the order inside {name} must be known from the model_type, one of "
-        f"{models[next(iter(layout.tensors))]}, got {got}. "
-        f"If it is cut as {layout.family} cuts it, declare that: read(…, layout={_declaration(layout, out)})"
+        f"{models[next(iter(layout.tensors))]}, got {got}. If it is cut as {layout.family} cuts it, declare that: "
+        f"read(…, layout=Layout(family='mine', {fields}))"
     )
 
 
-def _declaration(layout: Layout, out: str) -> str:
+def _declared(checkpoint: Checkpoint, path: str, layout: Layout) -> Layout:
+    """Give a row as somebody would declare it for one file."""
+    out = next(template for template in layout.out if dotted(path, template.format("weight")) in checkpoint)
     columns = tuple(name for name in layout.columns if name in layout.tensors or name == out)
-    told = {"blocks": layout.blocks, "columns": columns, "axes": layout.axes, "biases": layout.biases}
-    usual = {"blocks": 1, "columns": (), "axes": 2, "biases": {}}
-    more = "".join(f", {name}={value!r}" for name, value in told.items() if value != usual[name])
-    return f"Layout(family='mine', tensors={layout.tensors!r}, out=({out!r},){more})"
+    told = {name: getattr(layout, name) for name in ("tensors", "blocks", "axes", "biases")}
+    return Layout(family="mine", out=(out,), columns=columns, **told)
 
 
-def breaks(layouts: Sequence[Layout]) -> dict[str, str]:
-    """Ending -> what is no plain weight: the atlas's own, and every projection that is quantised or adapted."""
-    found = {ending.format("weight"): what for ending, what in BREAKS.items()}
+def added(layouts: Sequence[Layout]) -> dict[str, str]:
+    """Ending -> what is no plain weight: every projection that is quantised or adapted."""
+    found: dict[str, str] = {}
     for layout in layouts:
         for template in layout.tensors:
             stem = template.removesuffix(".{}").replace("in_proj_{}", "in_proj")
@@ -144,17 +231,16 @@ def _incomplete(
     checkpoint: Checkpoint,
     held: Endings,
     layouts: Sequence[Layout],
-    found: dict[str, Layout],
-    refused: dict[str, QKVError],
+    found: Found,
     used: set[str],
-) -> dict[str, QKVError]:
+) -> None:
     """Find modules of which a tensor is there and another is not."""
-    kinds = {_kind(path): layout for path, layout in found.items()}
+    known, kinds = found.paths, {_kind(path): layout for path, layout in found.rows.items()}
     best: dict[str, tuple[int, Layout]] = {}
     for layout in layouts:
         for template in layout.tensors:
             for path in held.get(template.format("weight"), ()):
-                if path in found or path in refused or dotted(path, template.format("weight")) in used:
+                if path in known or dotted(path, template.format("weight")) in used:
                     continue
                 alike = kinds.get(_kind(path)) is layout
                 inputs = sum(dotted(path, name.format("weight")) in checkpoint for name in layout.tensors)
@@ -163,7 +249,6 @@ def _incomplete(
                 score = len(_names(checkpoint, path, layout)) + 100 * alike
                 if score > best.get(path, (0, layout))[0]:
                     best[path] = score, layout
-    told: dict[str, QKVError] = {}
     for path, (_, layout) in best.items():
         names = _names(checkpoint, path, layout)
         if used.intersection(names):
@@ -173,12 +258,14 @@ def _incomplete(
         wanted = [template.format("weight") for template in layout.tensors]
         wanted += outs[:1] if not any(dotted(path, out) in names for out in outs) else []
         missing = [name for name in wanted if dotted(path, name) not in names]
+        if borrows(checkpoint, path, layout, missing):
+            found.rows[path] = layout
+            continue
         got = ", ".join(name[len(path) :].lstrip(".") for name in names)
-        told[path] = LayoutError(
+        found.refused[path] = LayoutError(
             f"{path or 'the file'} must have {', '.join(missing)} too, as {layout.family} has, got {got}. "
             + _reason(checkpoint, path, inputs=missing != outs[:1])
         )
-    return told
 
 
 def _unknown(checkpoint: Checkpoint, known: set[str]) -> dict[str, QKVError]:
@@ -222,10 +309,7 @@ SHARED = {
 
 
 def _reason(checkpoint: Checkpoint, path: str, *, inputs: bool) -> str:
-    try:
-        values = checkpoint.facts(path).values
-    except QKVError:
-        values = checkpoint.config
+    values = _values(checkpoint, path)
     for name, what in SHARED.items():
         if values.get(name):
             return f"config.json says {name}={short(values[name])}, so {what}"
@@ -234,30 +318,32 @@ def _reason(checkpoint: Checkpoint, path: str, *, inputs: bool) -> str:
     return "Was the file cut short, or is the output projection called otherwise? Then declare a Layout"
 
 
-FUSED = re.compile(r"qkv|query_key_value|kqv|c_attn|att_proj", re.IGNORECASE)
 OUT = re.compile(
     r"(?:^|[._])(?:w?o|out|proj|projection|dense|c_proj|fc|o_proj|output)(?:[._0-9]|$)|out", re.IGNORECASE
 )
-ROLE = {role: re.compile(rf"(?:^|[._])(?:to_|w|linear_)?{role}(?:[._0-9]|$)|{word}", re.IGNORECASE)
-        for role, word in (("q", "query"), ("k", "key"), ("v", "value"))}  # fmt: skip
 
 
 def suggest(checkpoint: Checkpoint, path: str) -> Layout | None:
-    """Make up a layout to start from, out of the names of a module that is refused."""
+    """Give a layout to start from for a module that is refused: that of a row with its names, or by the names alone."""
+    below = {name[len(path) :].lstrip(".") for name in checkpoint.under(path)}
+    rows = [row for row in ATLAS if below.issuperset(name.format("weight") for name in row.tensors)]
+    rows = [row for row in rows if not below.isdisjoint(name.format("weight") for name in row.out)]
+    if rows:
+        return _declared(
+            checkpoint, path, next((row for row in rows if _fits(checkpoint, path, row)), rows[0])
+        )
     shapes = {
         name[len(path) :].lstrip("."): checkpoint.tensor(name).shape
         for name in checkpoint.under(path)
         if name.endswith("weight") and len(checkpoint.tensor(name).shape) == 2
     }
-    fused = next((name for name in shapes if FUSED.search(name)), None)
-    roles = {role: next((n for n in shapes if word.search(n)), None) for role, word in ROLE.items()}
-    taken = {fused} if fused else {*roles.values()}
-    out = next((name for name in shapes if name not in taken and OUT.search(name)), None)
-    if out is None or (fused is None and (None in taken or len(taken) < 3)):
+    roles = roles_in(shapes)
+    out = next((name for name in shapes if name not in roles.values() and OUT.search(name)), None)
+    if out is None or sorted("".join(roles)) != ["k", "q", "v"] or len({*roles.values()}) < len(roles):
         return None
-    tensors = {fused: "qkv"} if fused else {name: role for role, name in roles.items() if name}
-    turned = bool(fused) and shapes[fused or ""][1] > shapes[fused or ""][0]
-    template = {name: name.removesuffix("weight") + "{}" for name in (*tensors, out)}
+    turned = [name for name in roles.values() if len(roles) == 1 and shapes[name][1] > shapes[name][0]]
+    template = {name: name.removesuffix("weight") + "{}" for name in (*roles.values(), out)}
+    named = {template[name]: role for role, name in roles.items()}
+    biases = {role: name for role in "qkv" if dotted(path, name := f"{role}_bias") in checkpoint}
     columns = tuple(template.values()) if turned else ()
-    named = {template[name]: role for name, role in tensors.items()}
-    return Layout(family="mine", tensors=named, out=(template[out],), columns=columns)
+    return Layout(family="mine", tensors=named, out=(template[out],), columns=columns, biases=biases)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from qkvdocs.wild._config import Facts
 
-Kind = Literal["self", "cross", "encoder"]
+Kind = Literal["self", "cross", "encoder", "shared"]
 CROSS = ("cross", "encoder_attn", "encdec", "enc_dec", "x_attn", "attn2", "token_to_image", "image_to_token")
 """In a module's name: its keys and values come from another text, an image or a sound."""
 TOWERS = (

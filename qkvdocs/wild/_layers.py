@@ -1,13 +1,14 @@
 # Layers are counted: a layer that config.json promises and the file lacks, and one without attention that is known.
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qkvdocs.errors import QKVError
 from qkvdocs.wild._atlas import MIXERS
 from qkvdocs.wild._checkpoint import Checkpoint
-from qkvdocs.wild._config import Facts
+from qkvdocs.wild._config import Facts, kind_of_layer
 
 SHOWN = 12
 """Numbers, or names, that are listed before the rest is only counted."""
@@ -26,6 +27,8 @@ class Layers:
     """What the first of them has instead, counted from the layer."""
     accounted: bool = False
     """Whether it is known what they are."""
+    holds: dict[str, str] = field(default_factory=dict)
+    """Role -> the matrix whose name speaks of it: what of queries, keys and values the first of them has."""
 
     @property
     def text(self) -> str:
@@ -34,29 +37,31 @@ class Layers:
         return f"{self.stem}.{{{few(map(str, self.numbers), self.count)}}}: {self.what}{has}"
 
 
-def count_layers(
-    checkpoint: Checkpoint, plans: Mapping[str, object], refused: Mapping[str, object]
-) -> list[Layers]:
+def count_layers(checkpoint: Checkpoint, paths: Iterable[str]) -> list[Layers]:
     """Account for each layer of each stack that has attention somewhere.
 
     Args:
         checkpoint: The names, and config.json.
-        plans: Modules that are read.
-        refused: Modules that are not.
+        paths: The modules of attention.
 
     Returns:
-        The layers that neither names.
+        The layers that none of them belongs to.
     """
     attentive: dict[str, set[int]] = defaultdict(set)
     first: dict[str, str] = {}
-    for path in (*plans, *refused):
-        if place := _place(f"{path}."):
-            attentive[place[0]].add(place[1])
-            first.setdefault(place[0], path)
+    for path in paths:
+        if at := place(f"{path}."):
+            attentive[at[0]].add(at[1])
+            first.setdefault(at[0], path)
+    if not attentive:  # a model of other mixers alone
+        for name in checkpoint:
+            if (at := place(name)) and {*at[2].split(".", 4)[:4]} & (MIXERS.keys() - {"conv"}):
+                attentive[at[0]] = set()
+                first.setdefault(at[0], name)
     held: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in checkpoint:
-        if (place := _place(name)) and place[0] in attentive:
-            held[place[0]][place[1]].append(place[2])
+        if (at := place(name)) and at[0] in attentive:
+            held[at[0]][at[1]].append(at[2])
     found: list[Layers] = []
     nests = {stem: _nested(stem, path) for stem, path in first.items()}
     whole = _main_stacks(checkpoint, {stem: path for stem, path in first.items() if not nests[stem]}, held)
@@ -91,7 +96,7 @@ def _main_stacks(
     return {stem: count for _, stem, count in longest.values()}
 
 
-def _place(name: str) -> tuple[str, int, str] | None:
+def place(name: str) -> tuple[str, int, str] | None:
     """Cut a name at its first number: what stands before, the number, the rest."""
     parts = name.split(".", 12)
     for at, part in enumerate(parts[:-1] if len(parts) > 1 else ()):
@@ -113,16 +118,13 @@ def _others(
         groups[what, told].append(number)
     for (what, told), numbers in groups.items():
         mixed = [name for name in held[numbers[0]] if not told or _mixer([name])[1]]
-        yield Layers(stem, tuple(numbers[:SHOWN]), len(numbers), what, tuple(sorted(mixed)), told)
+        holds = roles_in(name for name in mixed if name.endswith("weight"))
+        yield Layers(stem, tuple(numbers[:SHOWN]), len(numbers), what, tuple(sorted(mixed)), told, holds)
 
 
 def _declared(known: Facts | None, number: int) -> str:
-    for name in ("layer_types", "layers_block_type", "block_types"):
-        kinds = known.values.get(name) if known else None
-        kind = kinds[number] if isinstance(kinds, list) and number < len(kinds) else None
-        if isinstance(kind, str) and ("attention" not in kind or "linear" in kind):
-            return kind[:40]
-    return ""
+    kind = kind_of_layer(known.values, number) if known else ""
+    return kind if "attention" not in kind or "linear" in kind else ""
 
 
 def _mixer(names: Iterable[str]) -> tuple[str, bool]:
@@ -148,3 +150,21 @@ def few(words: Iterable[str], count: int | None = None) -> str:
     listed = list(words)
     rest = (len(listed) if count is None else count) - min(SHOWN, len(listed))
     return ", ".join(listed[:SHOWN]) + (f" and {rest} more" if rest else "")
+
+
+FUSED = re.compile(r"qkv|query_key_value|kqv|c_attn|att_proj", re.IGNORECASE)
+ROLE = {role: re.compile(rf"(?:^|[._])(?:to_|w|linear_)?{role}(?:[._0-9]|$)|{word}", re.IGNORECASE)
+        for role, word in (("q", "query"), ("k", "key"), ("v", "value"))}  # fmt: skip
+PAIR = re.compile(r"(?:^|[._])(?:to_|w|linear_)?kv(?:[._0-9]|$)|key_value", re.IGNORECASE)
+
+
+def roles_in(names: Iterable[str]) -> dict[str, str]:
+    """Role, or roles of a fused matrix -> the name that speaks of it, as far as one does."""
+    listed = [name for name in names if "norm" not in name.lower() and "conv" not in name.lower()]
+    if fused := next((name for name in listed if FUSED.search(name)), None):
+        return {"qkv": fused}
+    if pair := next((name for name in listed if PAIR.search(name)), None):
+        return {role: name for role in ("q",) if (name := next(filter(ROLE[role].search, listed), None))} | {
+            "kv": pair
+        }
+    return {role: name for role, word in ROLE.items() if (name := next(filter(word.search, listed), None))}

@@ -142,15 +142,17 @@ def _fits(name: str, value: object) -> bool:
     return known and all(isinstance(part, str) for part in parts)
 
 
+USUAL: dict[str, Any] = {"blocks": 1, "columns": (), "axes": 2, "biases": {}}
+"""What goes without saying in a layout that somebody declares."""
+
+
 def as_toml(layout: Layout) -> str:
     """Write what `read_layout` reads."""
-    told: dict[str, Any] = {"tensors": layout.tensors, "out": list(layout.out), "blocks": layout.blocks}
-    told |= {"columns": list(layout.columns), "axes": layout.axes, "biases": layout.biases}
-    usual = {"blocks": 1, "columns": [], "axes": 2, "biases": {}}
-    return "\n".join(f"{name} = {_toml(value)}" for name, value in told.items() if value != usual.get(name))
+    told = {name: getattr(layout, name) for name in ("tensors", "out", *USUAL)}
+    return "\n".join(f"{name} = {_toml(value)}" for name, value in told.items() if value != USUAL.get(name))
 
 
 def _toml(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + "}"
-    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
+    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, tuple) else json.dumps(value)

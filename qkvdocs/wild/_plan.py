@@ -2,13 +2,14 @@
 # be refused is refused before the first byte of a matrix is touched.
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from qkvdocs.errors import DTypeError, LayoutError
+from qkvdocs.errors import DTypeError, LayoutError, QKVError
 from qkvdocs.wild._checkpoint import Checkpoint
-from qkvdocs.wild._config import Facts
+from qkvdocs.wild._config import Facts, kind_of_layer
 from qkvdocs.wild._dtypes import FLOATS
 from qkvdocs.wild._kinds import Kind, kind_of, rotary_of
+from qkvdocs.wild._layers import place
 from qkvdocs.wild._layout import Layout
 
 SCALES = ("weight_scale", "weight_scale_inv", "weight.absmax", "weight_packed", "qweight", "scales", "SCB")
@@ -54,11 +55,14 @@ class Plan:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """W_Q, b_Q, … -> shape."""
     kind: Kind = "self"
-    """`self` for keys and values of earlier tokens, `cross` for those of something else, or `encoder`."""
+    """`self` for keys and values of earlier tokens, `cross` for those of something else, `shared` for those that an
+    earlier layer has computed, or `encoder`."""
     rows: str = ""
     """`pairs` where rows of W_Q and W_K are stored in pairs, though the model turns halves: they are put back."""
     rotary: str = ""
     """`pairs` or `halves`, as W_Q and W_K are given; empty where nothing says that they are rotated."""
+    lender: str = ""
+    """The module whose keys and values a `shared` one uses: W_K and W_V are its, for the rows that go into it."""
     others: tuple[str, ...] = ()
     """Further tensors of the module, such as norms: what else happens to q and k."""
 
@@ -73,6 +77,12 @@ class Plan:
         return self.shapes["W_Q"][1] // self.n_heads
 
     @property
+    def plain(self) -> bool:
+        """Whether queries, keys and values come from rows of one width, have heads of one width, and go back."""
+        q, k, v, o = (self.shapes[f"W_{role}"] for role in "QKVO")
+        return k == v == (q[0], self.d_head * self.n_kv_heads) and o == (q[1], q[0])
+
+    @property
     def biases(self) -> str:
         """Roles that have a bias."""
         return "".join(role for role in "qkvog" if f"b_{role.upper()}" in self.shapes)
@@ -85,13 +95,18 @@ class Plan:
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes of one token's keys and values in the stored dtype; 0 for an encoder, which keeps none.
+        """Bytes of one token's keys and values in the stored dtype; 0 where none of its own are kept.
 
         A `self` module's cache grows by that with each token. A `cross` module keeps it for each row that it
         looks at, once a text.
         """
-        item = {"F64": 8, "F32": 4}.get(self.pieces[0].dtype, 2)
-        return 0 if self.kind == "encoder" else (self.widths["k"] + self.widths["v"]) * item
+        kept = self.kind in ("self", "cross")
+        return kept * (self.widths["k"] + self.widths["v"]) * item_size(self.pieces[0].dtype)
+
+
+def item_size(dtype: str) -> int:
+    """Bytes of a number in a cache beside weights of a dtype."""
+    return {"F64": 8, "F32": 4}.get(dtype, 2)
 
 
 def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -> Plan:
@@ -116,27 +131,31 @@ def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -
             f"n_heads must be known to cut {first}, got no config.json that says it. "
             "Put the model's config.json beside the file, or give n_heads and n_kv_heads"
         )
-    pieces = _pieces(checkpoint, path, layout, layout.copies(known.n_heads, known.n_kv_heads))
-    counts = {"q": known.n_heads, "g": known.n_heads, "k": known.n_kv_heads, "v": known.n_kv_heads}
+    lender = _lender(path, known)
+    pieces = _pieces(checkpoint, path, lender, layout, layout.copies(known.n_heads, known.n_kv_heads))
+    known = _fit(known, pieces)
+    n_heads, n_kv_heads = known.n_heads or 1, known.n_kv_heads or 1
+    counts = {"q": n_heads, "g": n_heads, "k": n_kv_heads, "v": n_kv_heads}
     shapes: dict[str, tuple[int, ...]] = {}
     for piece in pieces:
         shapes |= _cut_shapes(piece, counts, layout.axes)
-    others = _others(checkpoint, path, pieces)
-    _check_quantised(pieces, others)
+    beside = others(checkpoint, path, pieces)
+    check_quantised(pieces, beside)
     names = {role: piece.name for piece in pieces if piece.letter == "W" for role in piece.roles}
     plan = Plan(
         path,
         layout,
-        known.n_heads,
-        known.n_kv_heads,
+        n_heads,
+        n_kv_heads,
         tuple(pieces),
         shapes,
-        kind_of(path, known),
+        "shared" if lender else kind_of(path, known),
         "pairs" if known.values.get("rows") == "pairs" else "",
         rotary_of(known, layout.family),
-        others,
+        lender,
+        beside,
     )
-    _check_shapes(plan, names)
+    _check_shapes(plan, names, known)
     _check_config(plan, names["q"], known)
     return plan
 
@@ -146,38 +165,72 @@ def dotted(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _pieces(checkpoint: Checkpoint, path: str, layout: Layout, blocks: int) -> list[Piece]:
+def _lender(path: str, known: Facts) -> str:
+    """Name the earlier module whose keys and values a layer uses: the last that has its own, of the same kind."""
+    shared, at = known.values.get("num_kv_shared_layers"), place(f"{path}.")
+    if type(shared) is not int or not at or known.n_layers is None:
+        return ""
+    stem, number, rest = at
+    first, kind = known.n_layers - shared, kind_of_layer(known.values, at[1])
+    if not 0 < first <= number < known.n_layers:
+        return ""
+    alike = (n for n in range(first - 1, -1, -1) if kind_of_layer(known.values, n) == kind)
+    return dotted(stem, f"{next(alike, first - 1)}.{rest}".rstrip("."))
+
+
+def borrows(checkpoint: Checkpoint, path: str, layout: Layout, missing: list[str]) -> bool:
+    """Say whether config.json lets a module do without what it lacks: its values are its keys, or both are lent."""
+    roles = "".join(layout.tensors.get(name.replace("weight", "{}"), "o") for name in missing)
+    try:
+        known = checkpoint.facts(path)
+    except QKVError:
+        return False
+    if roles == "v":
+        return known.values.get("attention_k_eq_v") is True
+    lender = _lender(path, known) if sorted(roles) == ["k", "v"] else ""
+    return bool(lender) and all(dotted(lender, name) in checkpoint for name in missing)
+
+
+def _pieces(checkpoint: Checkpoint, path: str, lender: str, layout: Layout, blocks: int) -> list[Piece]:
     out = next(name for name in layout.out if dotted(path, name.format("weight")) in checkpoint)
+    key = next(template for template, roles in layout.tensors.items() if "k" in roles)
     pieces = []
-    for template, roles in [*layout.tensors.items(), (out, "o")]:
-        for kind, letter in (("weight", "W"), ("bias", "b")):
-            name = dotted(path, template.format(kind))
-            if name not in checkpoint or (kind == "bias" and "{}" not in template):
-                continue
-            tensor = checkpoint.tensor(name)
-            copies = blocks if len(roles) > 1 else 1
-            columns = template in layout.columns and tensor.plain  # what is packed was a Linear when it was
-            pieces.append(
-                Piece(
-                    name,
-                    letter,
-                    roles,
-                    columns,
-                    copies,
-                    tensor.shape,
-                    tensor.dtype,
-                    tensor.floats,
-                    tensor.plain,
-                )
-            )
-    for role, template in layout.biases.items():
-        name = dotted(path, template)
+
+    def add(name: str, letter: str, roles: str, blocks: int, *, columns: bool) -> None:
         if name in checkpoint:
             tensor = checkpoint.tensor(name)
-            pieces.append(
-                Piece(name, "b", role, False, 1, tensor.shape, tensor.dtype, tensor.floats, tensor.plain)
-            )
+            columns = columns and tensor.plain  # what is packed was a Linear when it was
+            kept = tensor.shape, tensor.dtype, tensor.floats, tensor.plain
+            pieces.append(Piece(name, letter, roles, columns, blocks, *kept))
+
+    for template, roles in [*layout.tensors.items(), (out, "o")]:
+        home = lender if lender and roles in ("k", "v") else path
+        stored = template
+        if roles == "v" and dotted(home, template.format("weight")) not in checkpoint:
+            stored = key  # its values are its keys
+        for kind, letter in (("weight", "W"), ("bias", "b")):
+            if kind == "weight" or "{}" in stored:
+                name, copies = dotted(home, stored.format(kind)), blocks if len(roles) > 1 else 1
+                add(name, letter, roles, copies, columns=template in layout.columns)
+    for role, template in layout.biases.items():
+        add(dotted(path, template), "b", role, 1, columns=False)
     return pieces
+
+
+def _fit(known: Facts, pieces: list[Piece]) -> Facts:
+    """Count the key heads of a layer that has others than most.
+
+    The width of a head says how many there are, where config.json gives it and the queries have it; else one of the
+    other counts in it must be what the shapes say.
+    """
+    shapes = {piece.roles: piece.shape for piece in pieces if piece.letter == "W" and len(piece.shape) == 2}
+    if known.n_heads and {"q", "k"} <= shapes.keys() and not any(piece.columns for piece in pieces):
+        q, k = shapes["q"][0], shapes["k"][0]
+        heads, rest = divmod(k * known.n_heads, q) if q else (0, 1)
+        told = heads in known.counts or known.d_head == q // known.n_heads
+        if told and heads and not rest and known.n_heads % heads == 0 == q % known.n_heads:
+            return replace(known, n_kv_heads=heads)
+    return known
 
 
 def _cut_shapes(piece: Piece, counts: Mapping[str, int], axes: int) -> dict[str, tuple[int, ...]]:
@@ -214,13 +267,21 @@ def _product(sizes: tuple[int, ...]) -> int:
     return total
 
 
-def _others(checkpoint: Checkpoint, path: str, pieces: list[Piece]) -> tuple[str, ...]:
+def others(checkpoint: Checkpoint, path: str, pieces: list[Piece]) -> tuple[str, ...]:
+    """List what else stands in a module."""
     used = {piece.name for piece in pieces} | checkpoint.parts
-    near = checkpoint.under(path)
+    own = [
+        piece.name[len(path) :].lstrip(".").split(".")[:-1] for piece in pieces if piece.name.startswith(path)
+    ]
+    shared = (
+        dotted(path, own[0][0]) if all(len(parts) > 1 and parts[0] == own[0][0] for parts in own) else path
+    )
+    near = checkpoint.under(shared)
     return tuple(sorted(name for name in near if name not in used and (path or "." not in name)))
 
 
-def _check_quantised(pieces: list[Piece], others: tuple[str, ...]) -> None:
+def check_quantised(pieces: list[Piece], beside: tuple[str, ...]) -> None:
+    """Refuse a weight that means nothing without what stands beside it."""
     for piece in pieces:
         if not piece.floats:
             raise DTypeError(
@@ -229,14 +290,14 @@ def _check_quantised(pieces: list[Piece], others: tuple[str, ...]) -> None:
             )
         module = piece.name.rsplit(".", 1)[0]
         for scale in SCALES if piece.plain else ():
-            if f"{module}.{scale}" in others:
+            if f"{module}.{scale}" in beside:
                 raise DTypeError(
                     f"{piece.name} must be a plain weight, got one with {module}.{scale} beside it: "
                     "it is quantised. Use the checkpoint before quantisation"
                 )
 
 
-def _check_shapes(plan: Plan, names: Mapping[str, str]) -> None:
+def _check_shapes(plan: Plan, names: Mapping[str, str], known: Facts) -> None:
     shapes, n_heads, n_kv_heads = plan.shapes, plan.n_heads, plan.n_kv_heads
     if n_heads % n_kv_heads:
         raise LayoutError(
@@ -260,34 +321,31 @@ def _check_shapes(plan: Plan, names: Mapping[str, str]) -> None:
             f"{names['q']} must have the width n_heads * width of K / n_kv_heads = "
             f"{n_heads} * {k[1]} / {n_kv_heads} = {n_heads * k[1] / n_kv_heads:g}, got {q[1]}. {hint}"
         )
-    if v[1] * n_heads != shapes["W_O"][0] * n_kv_heads:
+    if v[1] * n_heads != shapes["W_O"][0] * n_kv_heads or v[1] % n_kv_heads:
         raise LayoutError(
             f"{names['o']} must take rows of the width n_heads * width of V / n_kv_heads = "
             f"{n_heads} * {v[1]} / {n_kv_heads} = {n_heads * v[1] / n_kv_heads:g}, got {shapes['W_O'][0]}. "
             f"{hint}"
         )
-    if plan.kind == "cross" and k == v and k[0] != q[0]:
-        raise LayoutError(
-            f"{names['k']} must take rows of the width d_model = {q[0]}, got {k[0]}: keys and values come from rows of "
-            f"another width. Read the matrices themselves: Checkpoint(…)[{names['k']!r}], shape (out, in)"
-        )
     for role, shape in (("k", k), ("v", v)):
-        if shape != (q[0], k[1]):
+        if shape[0] != q[0] and plan.kind != "cross" and not known.widths >= {shape[0], q[0]}:
             raise LayoutError(
-                f"{names[role]} must have shape (d_model, n_kv_heads * d_head) = {(q[0], k[1])}, got {shape}"
+                f"{names[role]} must have shape (d_model, n_kv_heads * d_head) = {(q[0], shape[1])}, got {shape}"
             )
-    if shapes["W_O"][1] != q[0]:
-        raise LayoutError(f"{names['o']} must give rows of width d_model={q[0]}, got {shapes['W_O'][1]}")
+    back = shapes["W_O"][1]
+    if back != q[0] and back not in known.widths:
+        raise LayoutError(f"{names['o']} must give rows of width d_model={q[0]}, got {back}")
 
 
 def _check_config(plan: Plan, name: str, known: Facts) -> None:
-    if known.d_model is not None and known.d_model != plan.d_model:
+    ends = {plan.shapes["W_Q"][0], plan.shapes["W_O"][1]}
+    if known.d_model is not None and not ends & {known.d_model, *known.widths}:
         raise LayoutError(
             f"{name} must take rows of the width that config.json gives = {known.d_model}, "
             f"got {plan.d_model}. Its head counts may be another module's: give n_heads and n_kv_heads"
         )
     whole = known.d_head
-    if whole is None and known.d_model is not None and known.d_model % plan.n_heads == 0:
+    if whole is None and known.d_model == plan.d_model and known.d_model % plan.n_heads == 0:
         whole = known.d_model // plan.n_heads
     if whole is None or whole == plan.d_head or (known.d_head is None and plan.kind == "cross"):
         return

@@ -8,10 +8,11 @@ from qkvdocs.wild._adapters import Adapter
 from qkvdocs.wild._attentions import Attentions
 from qkvdocs.wild._compare import Compared
 from qkvdocs.wild._find import suggest
+from qkvdocs.wild._latent import LatentPlan
 from qkvdocs.wild._layers import SHOWN, few
 from qkvdocs.wild._layout import as_toml
 from qkvdocs.wild._plan import Plan
-from qkvdocs.wild._shards import shards
+from qkvdocs.wild._shards import check_ranks, shards
 
 
 def report(attentions: Attentions) -> dict[str, Any]:
@@ -21,10 +22,11 @@ def report(attentions: Attentions) -> dict[str, Any]:
         attentions: What `read` gave.
 
     Returns:
-        Values that JSON can hold: the modules, those refused with the reason, layers without attention, and
-        the cache bytes: of a token, and of a row that cross-attention looks at.
+        Values that JSON can hold: the modules, those refused with the reason, those listed as what they are, layers
+        without attention, and the cache bytes: of a token, and of a row that cross-attention looks at.
     """
-    modules = [describe(attentions, plan) for plan in attentions.plans.values()]
+    plans = map(attentions.plan, [*attentions.plans, *attentions.latent])
+    modules = [describe(attentions, plan) for plan in plans]
     kind = attentions.checkpoint.config.get("model_type")
     layers = [
         {
@@ -34,6 +36,7 @@ def report(attentions: Attentions) -> dict[str, Any]:
             "what": found.what,
             "tensors": list(found.tensors),
             "accounted_for": found.accounted,
+            "holds": found.holds,
         }
         for found in attentions.layers
     ]
@@ -43,6 +46,10 @@ def report(attentions: Attentions) -> dict[str, Any]:
         "refused": [
             {"module": path, "why": str(error), "layout": _suggested(attentions, path)}
             for path, error in attentions.refused.items()
+        ],
+        "listed": [
+            {"module": path, "what": listed.what, "holds": listed.holds}
+            for path, listed in attentions.listed.items()
         ],
         "other_layers": layers,
         **cache_bytes(modules),
@@ -64,7 +71,7 @@ def cache_bytes(modules: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def describe(attentions: Attentions, plan: Plan) -> dict[str, Any]:
+def describe(attentions: Attentions, plan: Plan | LatentPlan) -> dict[str, Any]:
     """Describe one module."""
     return {
         "module": plan.path,
@@ -90,6 +97,7 @@ def describe(attentions: Attentions, plan: Plan) -> dict[str, Any]:
         "d_head": plan.d_head,
         "d_model": plan.d_model,
         "kind": plan.kind,
+        "lender": plan.lender if isinstance(plan, Plan) else "",
         "cache_bytes_per_token": 0 if plan.kind == "cross" else plan.cache_bytes,
         "cache_bytes_per_source_token": plan.cache_bytes if plan.kind == "cross" else 0,
         "also_in_the_module": list(plan.others),
@@ -121,9 +129,13 @@ def lines(found: dict[str, Any], *, whole: bool = True) -> list[str]:
     for cached in found.get("cache", ()):
         kept = f"each keeps {cached['tokens']} tokens" if cached["bytes"] else "nothing of their own"
         noun = "layer" if cached["layers"] == 1 else "layers"
-        text.append(f"cache: {cached['layers']} {cached['kind']} {noun}, {kept}: {cached['bytes']} bytes")
+        told = f"{kept}: {cached['bytes']} bytes" if cached["bytes"] is not None else "as large for any text"
+        text.append(f"cache: {cached['layers']} {cached['kind']} {noun}, {told}")
     for shard in found.get("shards", ()):
         text += [shard["module"], *(f"  {line}" for line in shard["lines"]), ""]
+    for listed in _alike(found["listed"]):
+        first = listed[0]
+        text += [f"{_titles(listed)}: {first['what']}", *_holds(first["holds"]), ""]
     for refused in found["refused"]:
         text += [f"{refused['module']}: refused", f"  {refused['why']}"]
         if refused["layout"]:
@@ -133,18 +145,60 @@ def lines(found: dict[str, Any], *, whole: bool = True) -> list[str]:
     for layers in found["other_layers"]:
         named = few(map(str, layers["layers"]), layers["count"])
         text += [f"{layers['stack']}.{{{named}}}: {layers['what']}"]
-        text += [f"  instead  {few(layers['tensors'])}"] * bool(layers["tensors"]) + [""]
+        text += [f"  instead  {few(layers['tensors'])}"] * bool(layers["tensors"])
+        text += [*_holds(layers["holds"]), ""]
     total, source = found["cache_bytes_per_token"], found["cache_bytes_per_source_token"]
     complete = not found["refused"] and all(layers["accounted_for"] for layers in found["other_layers"])
     cache = f"{total} cache bytes a token in {'all' if complete else 'the modules read'}"
     cache += f", and {source} once a text for each of its rows" if source else ""
-    text.append(f"{len(found['modules'])} modules read, {len(found['refused'])} refused; {cache}")
+    others = f", {len(found['listed'])} listed" * bool(found["listed"])
+    text.append(f"{len(found['modules'])} modules read, {len(found['refused'])} refused{others}; {cache}")
     return list(map(printable, text))
+
+
+def _alike(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Put together what differs in nothing but the numbers in its name."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        rest = {key: value for key, value in row.items() if key not in ("module", "holds")}
+        groups.setdefault(re.sub(r"\d+", "#", row["module"]) + repr(rest), []).append(row)
+    return [*groups.values()]
+
+
+def _titles(alike: list[dict[str, Any]]) -> str:
+    first, last = alike[0]["module"], alike[-1]["module"]
+    return first if len(alike) == 1 else f"{first} … {last} ({len(alike)} alike)"
+
+
+def _holds(holds: dict[str, str]) -> list[str]:
+    told = ", ".join(f"{' '.join(role).upper()} in {name}" for role, name in holds.items())
+    return [f"  holds    {told}"] * bool(told)
+
+
+def _how(module: dict[str, Any]) -> str:
+    """Say how queries, keys and values are stored, and what is unusual about their rows."""
+    if module["kind"] == "latent":
+        return str(module["cut"])
+    shapes, names = (
+        module["shapes"],
+        [piece["name"] for piece in module["stored"] if piece["roles"] in ("k", "v")],
+    )
+    rows = shapes["W_K"][0], shapes["W_V"][0]
+    told = "separate matrices" if "one tensor each" in module["cut"] else f"fused {module['cut']}"
+    told += ", values by the keys' own" * (len({*names}) < len(names))
+    if set(rows) != {shapes["W_Q"][0]}:
+        told += f", keys and values from rows of {' and '.join(map(str, sorted({*rows})))}"
+    if shapes["W_V"][1] != shapes["W_K"][1]:
+        told += f", values × {shapes['W_V'][1] // module['n_kv_heads']}"
+    return told
 
 
 NORMS = re.compile(r"(?:^|[._])(?:q|k|query|key)_?(?:layer_?)?(?:norm|ln)|(?:norm|ln)_[qk](?:$|[._])")
 """Names of norms of queries and keys, among those of whatever else a module holds."""
-NOUNS = {"self": "layers", "encoder": "encoder layers", "cross": "cross-attention layers"}
+NOUNS = {
+    "self": "layers", "encoder": "encoder layers", "cross": "cross-attention layers",
+    "shared": "layers on keys and values of earlier ones", "latent": "latent attention layers",
+}  # fmt: skip
 
 
 def summary(modules: list[dict[str, Any]]) -> list[str]:
@@ -155,12 +209,11 @@ def summary(modules: list[dict[str, Any]]) -> list[str]:
         shared = (
             f"{heads} heads × {width}" if heads == kv else f"{heads} query heads on {kv} key heads × {width}"
         )
-        fused = "one tensor each" not in module["cut"]
         dtypes = sorted({piece["dtype"] for piece in module["stored"]})
         told = [
             NOUNS[module["kind"]],
             shared,
-            f"fused {module['cut']}" if fused else "separate matrices",
+            _how(module),
             f"rotary {module['rotary']}" if module["rotary"] else "",
             "norms on q and k" if any(map(NORMS.search, module["also_in_the_module"])) else "",
             f"bias on {' '.join(module['biases'])}" if module["biases"] else "no bias",
@@ -184,12 +237,7 @@ def _likeness(module: dict[str, Any]) -> str:
 
 def _paragraph(alike: list[dict[str, Any]]) -> list[str]:
     first = alike[0]
-    title = (
-        first["module"]
-        if len(alike) == 1
-        else f"{first['module']} … {alike[-1]['module']} ({len(alike)} alike)"
-    )
-    rows = [f"{title}", f"  layout   {first['layout']}: {first['cut']}"]
+    rows = [_titles(alike), f"  layout   {first['layout']}: {first['cut']}"]
     for piece in first["stored"]:
         shape = " × ".join(map(str, piece["shape"]))
         roles = " ".join(piece["roles"]).upper()
@@ -216,6 +264,8 @@ def _paragraph(alike: list[dict[str, Any]]) -> list[str]:
 def _cache(module: dict[str, Any]) -> str:
     if module["kind"] == "encoder":
         return "none: an encoder sees all positions at once"
+    if module["kind"] == "shared":
+        return f"none of its own: {module['lender']} keeps it"
     if module["kind"] == "cross":
         return (
             f"{module['cache_bytes_per_source_token']} bytes for each row that it looks at, kept once a text"
@@ -263,35 +313,32 @@ def describe_adapter(adapter: Adapter) -> dict[str, Any]:
 
 def adapter_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Lay adapters out for a terminal, those that differ in nothing but their number in one line."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(repr({**row, "module": re.sub(r"\d+", "#", row["module"])}), []).append(row)
     text = []
-    for alike in groups.values():
+    for alike in _alike(rows):
         first = alike[0]
         added = (
             " ".join(f"W_{role.upper()}" for role in first["roles"]) or "a matrix that is no W_Q, W_K, W_V"
         )
-        name = (
-            first["module"]
-            if len(alike) == 1
-            else f"{first['module']} … {alike[-1]['module']} ({len(alike)} alike)"
-        )
         shape = " × ".join(map(str, first["shape"]))
         how = f"{first['kind']} adds {first['scale']:g} · B A to {added}: rank {first['rank']}, {shape} (out, in)"
-        text += [name, f"  {how}", ""]
+        text += [_titles(alike), f"  {how}", ""]
     if rows:
         text.append(f"an adapter of {len(rows)} matrices; with its base: qkvdocs wild BASE --adapter THIS")
     return text
 
 
-def shard_lines(plan: Plan, ranks: int) -> list[str]:
+def shard_lines(plan: Plan | LatentPlan, ranks: int) -> list[str]:
     """Say what each rank of a model that is cut holds of one module."""
-    held = shards(plan, ranks)
+    if isinstance(plan, LatentPlan):
+        first, _ = divmod(plan.n_heads, check_ranks(plan.path, plan.n_heads, ranks))
+        told = [f"rank {n}: heads {n * first} to {(n + 1) * first - 1} of W_UQ, W_QR, W_UK, W_UV and rows of W_O"
+                for n in range(min(ranks, SHOWN))]  # fmt: skip
+        return [*told, "W_DQ, W_DKV and W_KR stand on every rank whole, and so does the cache"]
+    held, rows = shards(plan, ranks), plan.shapes["W_O"][0] // ranks
     text = [
         f"rank {shard.rank}: "
         + ", ".join(f"{name} outputs {first} to {stop - 1}" for name, (first, stop) in shard.columns.items())
-        + f", W_O rows {shard.columns['W_Q'][0]} to {shard.columns['W_Q'][1] - 1}"
+        + f", W_O rows {shard.rank * rows} to {(shard.rank + 1) * rows - 1}"
         for shard in held[:SHOWN]
     ]
     if held[0].copies > 1:

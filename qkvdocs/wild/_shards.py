@@ -17,7 +17,7 @@ class Shard:
 
     rank: int
     columns: dict[str, tuple[int, int]]
-    """W_Q, W_K, W_V -> first output, and the one behind the last; of W_O the same rows as of W_Q."""
+    """W_Q, W_K, W_V -> first output, and the one behind the last; of W_O the rows of the same query heads."""
     copies: int
     """How many ranks hold these same key and value heads."""
 
@@ -44,8 +44,7 @@ def shards(plan: Plan, ranks: int) -> list[Shard]:
         >>> [(shard.columns["W_K"], shard.copies) for shard in shards(plan, 4)]
         [((0, 4), 2), ((0, 4), 2), ((4, 8), 2), ((4, 8), 2)]
     """
-    if type(ranks) is not int or ranks < 1 or plan.n_heads % ranks:
-        raise LayoutError(f"n_heads of {plan.path} must be a multiple of ranks={ranks}, got {plan.n_heads}")
+    check_ranks(plan.path, plan.n_heads, ranks)
     if plan.n_kv_heads % ranks and ranks % plan.n_kv_heads:
         raise LayoutError(
             f"n_kv_heads of {plan.path} must be a multiple of ranks={ranks} or divide it, got {plan.n_kv_heads}"
@@ -56,7 +55,16 @@ def shards(plan: Plan, ranks: int) -> list[Shard]:
         heads = plan.n_heads // ranks
         q = (rank * heads * plan.d_head, (rank + 1) * heads * plan.d_head)
         kv_heads = max(1, plan.n_kv_heads // ranks)
-        first = rank // copies * kv_heads * plan.d_head
-        kv = (first, first + kv_heads * plan.d_head)
-        found.append(Shard(rank, {"W_Q": q, "W_K": kv, "W_V": kv}, copies))
+        columns = {"W_Q": q}
+        for role in "kv":
+            width = plan.widths[role] // plan.n_kv_heads * kv_heads
+            columns[f"W_{role.upper()}"] = (rank // copies * width, (rank // copies + 1) * width)
+        found.append(Shard(rank, columns, copies))
     return found
+
+
+def check_ranks(path: str, n_heads: int, ranks: int) -> int:
+    """Check that the query heads come out even, and give the number of ranks."""
+    if type(ranks) is not int or ranks < 1 or n_heads % ranks:
+        raise LayoutError(f"n_heads of {path} must be a multiple of ranks={ranks}, got {n_heads}")
+    return ranks

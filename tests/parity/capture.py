@@ -48,7 +48,8 @@ def capture(family: Family, folder: Path, dtype: torch.dtype = torch.float32) ->
     spy.close()
     model.save_pretrained(folder)
     attentions = wild.read(folder)
-    path = next(path for path in [*attentions, *attentions.refused] if f".{path}".endswith(f".{family.path}"))
+    paths = sorted([*attentions, *attentions.refused], key=len)
+    path = next(path for path in paths if f".{path}".endswith(f".{family.path}"))
     checkpoint = attentions.checkpoint
     extra = {name.removeprefix(f"{path}."): np.array(checkpoint[name]) for name in checkpoint.under(path)}
     x, y = _rows(family, spy)
@@ -81,7 +82,7 @@ def _rows(family: Family, spy: Spy) -> tuple[np.ndarray, np.ndarray]:
         x = y = x.transpose(0, 1)
     rows = []
     for tensor in (_array(x), _array(y)):
-        if family.name.startswith("sam"):  # an image, (1, height, width, d_model)
+        if family.inputs in ("pix", "seggpt") and tensor.ndim == 4:  # an image, (1, height, width, d_model)
             rows.append(tensor.reshape(-1, tensor.shape[-1]))
         else:
             rows.append(tensor.reshape(-1, *tensor.shape[-2:])[0] if tensor.ndim > 2 else tensor)

@@ -1,5 +1,6 @@
 """Building a model with every parameter random, and what to feed it."""
 
+import importlib
 import sys
 from typing import Any
 
@@ -27,7 +28,10 @@ def build(family: Family, dtype: torch.dtype) -> Any:
 
 
 def find_class(name: str) -> Any:
-    """Find a model class that the package may not export."""
+    """Find a model class that the package may not export: `model.Class` where nothing else imports it."""
+    folder, _, name = name.rpartition(".")
+    if folder:
+        return getattr(importlib.import_module(f"transformers.models.{folder}.modeling_{folder}"), name)
     if hasattr(transformers, name):
         return getattr(transformers, name)
     return next(
@@ -52,5 +56,14 @@ def inputs(family: Family, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         "whisper": lambda: {"input_features": noise(1, 8, 24), "decoder_input_ids": ids},
         "video": lambda: {"pixel_values": noise(1, 2, 3, 16, 16)},
         "patches": lambda: {"hidden_states": noise(16, 96), "grid_thw": torch.tensor([[1, 4, 4]])},
+        "flat patches": lambda: {"hidden_states": noise(16, 48), "grid_thw": torch.tensor([[1, 4, 4]])},
+        "pixel patches": lambda: {"pixel_values": noise(16, 48), "grid_thw": torch.tensor([[1, 4, 4]])},
+        "hidden pix": lambda: {"hidden_states": noise(1, 3, 16, 16)},
+        "features": lambda: {"hidden_states": noise(1, 9, 16)},
+        "seggpt": lambda: {
+            "pixel_values": noise(1, 3, 16, 16),
+            "prompt_pixel_values": noise(1, 3, 16, 16),
+            "prompt_masks": noise(1, 3, 16, 16),
+        },
         "vectors": lambda: {"inputs_embeds": noise(1, 9, 32)},
     }[family.inputs]()

@@ -20,7 +20,9 @@ ATTENTIVE = ("attn", "attention", "q_proj", "query", "qkv")
 """What a tensor name must contain for its model to count as one with attention."""
 SQUEEZE = re.compile(r"\battention\.\d+\.")
 """RegNet's squeeze-and-excitation, two convolutions that weigh channels, bears the name too."""
-STATES = ("read", "in part", "refused", "not recognised", "no attention", "not built", "no model of its own")
+STATES = (
+    "read", "listed", "in part", "refused", "not recognised", "no attention", "not built", "no model of its own",
+)  # fmt: skip
 
 
 def names_on_disk(model_type: str) -> tuple[wild.Checkpoint, dict[str, bool]]:
@@ -64,17 +66,21 @@ def look(model_type: str) -> dict[str, Any]:
         }
     attentions = plan_modules(checkpoint)
     refused = attentions.refused
-    rows = Counter(plan.layout.family for plan in attentions.plans.values())
+    plans = map(attentions.plan, [*attentions.plans, *attentions.latent])
+    rows = Counter(plan.layout.family for plan in plans)
     attentive = any(word in SQUEEZE.sub("", name) for name in checkpoint for word in ATTENTIVE)
     seen = {(True, False): "read", (True, True): "in part", (False, True): "refused"}
-    state = seen.get((bool(rows), bool(refused)), "not recognised" if attentive else "no attention")
+    other = sorted({found.what for found in attentions.layers if found.accounted})
+    listed = sorted({listed.what for listed in attentions.listed.values()} | {*other})
+    none = "listed" if listed else "not recognised" if attentive else "no attention"
+    state = seen.get((bool(rows), bool(refused)), none)
     why = next((str(error) for error in refused.values()), "")
     kinds = count_kinds(causal, attentions.plans)
     return {
         "state": state,
         "modules": rows.total(),
         "refused": len(refused),
-        "other": sorted({found.what for found in attentions.layers if found.accounted}),
+        "other": listed,
         "not_counted": sum(found.count for found in attentions.layers if not found.accounted),
         "kinds": [kinds["same"], kinds["differ"]],
         "layouts": sorted(rows),

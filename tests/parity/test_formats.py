@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from qkvdocs import wild
 from qkvdocs.errors import CheckpointError
+from tests.parity.test_latent import LATENT
 
 CONFIG = LlamaConfig(
     hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16, num_hidden_layers=2,
@@ -379,9 +381,39 @@ def cut_megatron(fused: torch.Tensor, heads: int, kv: int) -> list[torch.Tensor]
     return [part.reshape(len(fused), -1) for part in parts]
 
 
+def cut_by_heads(fused: torch.Tensor, heads: int, kv: int) -> list[torch.Tensor]:
+    """ChatGLM without groups, and timm's MaxViT: `view(…, heads, 3 * d_head)`, then three chunks of the last axis."""
+    parts = fused.view(len(fused), heads, -1).chunk(3, dim=-1)
+    return [part.reshape(len(fused), -1) for part in parts]
+
+
+def cut_chatglm(fused: torch.Tensor, heads: int, kv: int) -> list[torch.Tensor]:
+    """ChatGLM with groups: `split([heads * d_head, groups * d_head, groups * d_head], dim=-1)`."""
+    width = fused.shape[-1] // (heads + 2 * kv)
+    return list(fused.split([heads * width, kv * width, kv * width], dim=-1))
+
+
+CHATGLM = {"model_type": "chatglm", "multi_query_group_num": 2, "num_key_value_heads": None}
+
+
 @pytest.mark.parametrize(
     ("cut", "name", "out", "kv", "config"),
     [
+        (
+            cut_chatglm,
+            "attention.query_key_value",
+            "attention.dense",
+            2,
+            {**CHATGLM, "multi_query_attention": True},
+        ),
+        (
+            cut_by_heads,
+            "attention.query_key_value",
+            "attention.dense",
+            4,
+            {**CHATGLM, "multi_query_attention": False},
+        ),
+        (cut_by_heads, "attn.qkv", "attn.proj", 4, {"architecture": "maxvit_tiny", "pretrained_cfg": {}}),
         (cut_qwen, "attn.c_attn", "attn.c_proj", 4, {"model_type": "qwen"}),
         (cut_timm, "attn.qkv", "attn.proj", 4, {"architecture": "vit", "pretrained_cfg": {}}),
         (cut_internlm2, "attention.wqkv", "attention.wo", 2, {"model_type": "internlm2"}),
@@ -406,26 +438,61 @@ def test_families_outside_transformers_are_cut_as_their_code_cuts(
         assert np.abs(ours - theirs.detach().numpy()).max() < 1e-5
 
 
-@pytest.mark.parametrize("kind", ["llama", "gemma3_text", "mistral", "qwen3"])
+SMALL = {
+    "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "num_hidden_layers": 6,
+    "intermediate_size": 16, "vocab_size": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+EXPERTS = {
+    "num_experts": 2,
+    "num_experts_per_tok": 1,
+    "moe_intermediate_size": 8,
+    "shared_expert_intermediate_size": 8,
+}
+CACHES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "llama": ({}, {"full"}), "gemma3_text": ({"sliding_window": 8}, {"sliding", "full"}),
+    "mistral": ({"sliding_window": 8}, {"sliding"}), "qwen3": ({}, {"full"}),
+    "gemma3n_text": (
+        {"sliding_window": 8, "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 8, "laurel_rank": 4,
+         "vocab_size_per_layer_input": 32, "layer_types": ["sliding_attention", "full_attention"] * 3,
+         "activation_sparsity_pattern": [0.0] * 6, "intermediate_size": [16] * 6},
+        {"sliding", "full", "shared"}),
+    "deepseek_v3": ({**LATENT, "head_dim": 4, "vocab_size": 32}, {"latent"}),
+    "qwen3_next": (
+        {**EXPERTS, "num_hidden_layers": 4, "linear_num_value_heads": 2, "linear_num_key_heads": 2,
+         "linear_key_head_dim": 8, "linear_value_head_dim": 8}, {"full", "state"}),
+    "bart": (
+        {"d_model": 32, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 4,
+         "decoder_attention_heads": 4, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}, {"encoder", "full", "cross"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CACHES)
 def test_the_cache_is_as_large_as_that_of_transformers(tmp_path: Path, kind: str) -> None:
-    """Bytes of its own cache after some tokens; a sliding layer keeps one token less there than its window."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    """Bytes of its own cache after some tokens, by kind of layer.
+
+    A sliding layer keeps one token less there than its window.
+    """
+    from transformers import AutoConfig, AutoModel
 
     from qkvdocs.wild._cache import cache_of
 
-    tokens, window, batch = 24, 8, 3
-    config = AutoConfig.for_model(
-        kind, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=8, num_hidden_layers=6,
-        intermediate_size=16, vocab_size=32, sliding_window=window,
-    )  # fmt: skip
-    model = AutoModelForCausalLM.from_config(config).eval()
+    tokens, batch = 24, 3
+    more, kinds = CACHES[kind]
+    config = AutoConfig.for_model(kind, **{**SMALL, **more})
+    model = AutoModel.from_config(config).eval()
     model.save_pretrained(tmp_path)
+    ids = torch.ones(batch, tokens, dtype=torch.long)
+    inputs = {"decoder_input_ids": ids} if kind == "bart" else {}
     with torch.no_grad():
-        held = model(torch.ones(batch, tokens, dtype=torch.long), use_cache=True).past_key_values
-    theirs = [layer.keys.nbytes + layer.values.nbytes for layer in held.layers]
-    kept = [layer.keys.shape[-2] for layer in held.layers]
+        held = model(input_ids=ids, **inputs, use_cache=True).past_key_values
+    both = [held.self_attention_cache, held.cross_attention_cache] if kind == "bart" else [held]
+    attentive = [
+        layer for cache in both for layer in cache.layers if getattr(layer, "keys", None) is not None
+    ]
+    theirs = sum(layer.keys.nbytes + layer.values.nbytes for layer in attentive)
+    short = sum(layer.keys.shape[-2] == 8 - 1 for layer in attentive)
     rows = cache_of(wild.read(tmp_path), tokens, batch, "float32")
-    one = 2 * 2 * 8 * 4 * batch
-    ours = sorted(row["tokens"] for row in rows for _ in range(row["layers"]))
-    assert ours == sorted(window if count == window - 1 else count for count in kept)
-    assert sum(row["bytes"] for row in rows) == sum(theirs) + one * sum(count == window - 1 for count in kept)
+    assert {row["kind"] for row in rows} == kinds
+    ours = sum(row["bytes"] or 0 for row in rows)
+    one = 2 * SMALL["num_key_value_heads"] * SMALL["head_dim"] * 4 * batch
+    assert ours == theirs + one * short

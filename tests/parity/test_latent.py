@@ -1,4 +1,4 @@
-"""Latent attention (MLA) breaks the atlas, not the rule: `split` cuts both of its fused matrices."""
+"""Latent attention (MLA): its parts, and the absorbed form, are what the module multiplies."""
 
 # tables
 
@@ -12,7 +12,6 @@ import torch
 
 from qkvdocs import wild
 from qkvdocs.core import attend, merge_heads, rotate
-from qkvdocs.wild._attentions import look
 from tests.parity.families import LAYER, Family
 from tests.parity.models import build, inputs
 from tests.parity.rebuild import rms
@@ -31,29 +30,18 @@ VARIANTS = [
 ]  # fmt: skip
 
 
-def split_latent(checkpoint: wild.Checkpoint, x: np.ndarray) -> dict[str, np.ndarray]:
+def split_latent(parts: wild.Latent, x: np.ndarray) -> dict[str, np.ndarray]:
     """Give q and k in their two parts, and v, heads first, before the rotation."""
-    config, heads = checkpoint.config, checkpoint.config["num_attention_heads"]
-    plain, turned = config["qk_nope_head_dim"], config["qk_rope_head_dim"]
-
-    def product(rows: np.ndarray, name: str) -> np.ndarray:
-        return rows @ checkpoint[f"{LAYER}.{name}.weight"].T
-
-    def normed(rows: np.ndarray, name: str) -> np.ndarray:
-        return rms(rows, checkpoint[f"{LAYER}.{name}.weight"], 1e-6)
 
     def by_head(rows: np.ndarray) -> np.ndarray:
-        return rows.reshape(len(x), heads, -1).transpose(1, 0, 2)
+        return rows.reshape(len(x), parts.n_heads, -1).transpose(1, 0, 2)
 
-    short = normed(product(x, "q_a_proj"), "q_a_layernorm") if config.get("q_lora_rank") else x
-    q = product(short, "q_b_proj" if config.get("q_lora_rank") else "q_proj")
-    q = wild.split(q, "pt", {"p": heads * plain, "t": heads * turned}, heads)
-    down = wild.split(product(x, "kv_a_proj_with_mqa"), "lt", {"l": config["kv_lora_rank"], "t": turned})
-    up = product(normed(down["l"], "kv_a_layernorm"), "kv_b_proj")
-    up = wild.split(up, "kv", {"k": heads * plain, "v": heads * config["v_head_dim"]}, heads)
+    short = x if parts.W_DQ is None else rms(x @ parts.W_DQ, parts.g_Q, 1e-6)
+    kept = rms(x @ parts.W_DKV, parts.g_KV, 1e-6)
     return {
-        "q_plain": by_head(q["p"]), "q_turned": by_head(q["t"]), "k_plain": by_head(up["k"]),
-        "k_turned": down["t"][None], "v": by_head(up["v"]),
+        "q_plain": by_head(short @ parts.W_UQ), "q_turned": by_head(short @ parts.W_QR), "kept": kept[None],
+        "k_plain": by_head(kept @ parts.W_UK), "k_turned": (x @ parts.W_KR)[None], "v": by_head(kept @ parts.W_UV),
+        "q_absorbed": by_head(short @ parts.absorb()[0]),
     }  # fmt: skip
 
 
@@ -68,16 +56,20 @@ def errors(cls: str, changes: dict[str, Any], dtype: torch.dtype) -> dict[str, f
     x = spy.kwargs["hidden_states"].numpy()[0]
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        assert "latent attention" in str(look(folder).refused[LAYER])
-        checkpoint = wild.Checkpoint(folder)
-        parts = {name: np.array(part) for name, part in split_latent(checkpoint, x).items()}
-        W_O = np.array(checkpoint[f"{LAYER}.o_proj.weight"].T)
+        read = wild.read(folder).latent[LAYER]
+        parts = {name: np.array(part) for name, part in split_latent(read, x).items()}
+        W_O, folded = np.array(read.W_O), np.array(read.absorb()[1])
     style = "halves" if changes.get("rope_interleave") is False else "pairs"
     q_turned, k_turned = (rotate(parts[name], style=style) for name in ("q_turned", "k_turned"))
     q = np.concatenate([parts["q_plain"], q_turned], -1)
     k = np.concatenate([parts["k_plain"], np.broadcast_to(k_turned, (len(q), *k_turned.shape[1:]))], -1)
     scale = q.shape[-1] ** -0.5
     found = attend(q, k, parts["v"], np.tri(len(x), dtype=bool), scale)
+    q_short, wide = parts["q_absorbed"], plain_width(parts)
+    q_short = np.concatenate([q_short[..., :wide], rotate(q_short[..., wide:], style=style)], -1)
+    k_short = np.concatenate([parts["kept"], k_turned], -1)
+    short = attend(q_short, np.repeat(k_short, len(q), 0), np.repeat(parts["kept"], len(q), 0),
+                   np.tri(len(x), dtype=bool), scale)  # fmt: skip
     square = [call for call in spy.products if call[2].ndim > 2 and call[2].shape[-2:] == (len(x), len(x))]
     mixing = next(
         call for call in spy.products if call[0].ndim > 2 and call[0].shape[-2:] == (len(x), len(x))
@@ -89,11 +81,17 @@ def errors(cls: str, changes: dict[str, Any], dtype: torch.dtype) -> dict[str, f
     return {
         "scores": apart(found.scores / scale, square[0][2]), "v": apart(parts["v"], mixing[1]),
         "weights": apart(found.pattern, mixing[0]), "output": apart(merge_heads(found.context) @ W_O, spy.output),
+        "absorbed": apart(merge_heads(short.context) @ folded, spy.output),
     }  # fmt: skip
+
+
+def plain_width(parts: dict[str, np.ndarray]) -> int:
+    """Columns of an absorbed query that are not rotated."""
+    return parts["q_absorbed"].shape[-1] - parts["q_turned"].shape[-1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("cls", "changes"), VARIANTS)
 def test_latent_attention(cls: str, changes: dict[str, Any], dtype: torch.dtype, tmp_path: Path) -> None:
-    """Four variants of DeepSeek's: refused as one projection, and right in two steps."""
+    """Four variants of DeepSeek's, in two steps and in the absorbed form."""
     assert max(errors(cls, changes, dtype).values()) < (5e-6 if dtype == torch.float32 else 1e-6)

@@ -3,7 +3,10 @@
 import importlib
 import json
 import os
-from collections.abc import Callable
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,21 @@ def raw(header: object, data: bytes = b"", length: int | None = None) -> bytes:
     """Put a file together from any header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+@contextmanager
+def bounded(seconds: float = 10, peak: float | None = None) -> Iterator[None]:
+    """Hold what is done to so many seconds of computing, and so many bytes at once."""
+    if peak is not None:
+        tracemalloc.start()
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        took, (_, most) = time.process_time() - start, tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert took < seconds
+    assert peak is None or most < peak
 
 
 @pytest.fixture

@@ -56,14 +56,29 @@ def test_a_module_in_part_is_named(make: Make, capsys: pytest.CaptureFixture[str
     assert "2 modules read, 0 refused; 64 cache bytes a token in all" in capsys.readouterr().out
 
 
-def test_shared_keys_and_values_are_told(make: Make) -> None:
-    """A config that says so is quoted: nobody looks for a lost tensor that never was."""
-    shared = look(make(layers(0, 1, l1="v_proj"), {**TWO, "attention_k_eq_v": True}))
-    assert "attention_k_eq_v=True, so its values may be its keys" in str(
-        shared.refused["model.layers.1.self_attn"]
+def test_what_a_config_lets_a_module_lack_is_read(make: Make) -> None:
+    """Values that are keys; keys and values of an earlier layer, whether the file repeats them or not."""
+    folder = make(layers(0, 1, l1="v_proj"), {**TWO, "attention_k_eq_v": True})
+    weights = wild.read(folder)["model.layers.1.self_attn"]
+    assert np.array_equal(weights.W_V, weights.W_K)
+    for without in ("k_proj v_proj", ""):
+        shared = wild.read(make(layers(0, 1, l1=without), {**TWO, "num_kv_shared_layers": 1}))
+        lent, own = (shared[f"model.layers.{n}.self_attn"] for n in (1, 0))
+        assert lent.plan.kind == "shared"
+        assert lent.plan.lender == "model.layers.0.self_attn"
+        assert lent.plan.cache_bytes == 0 < own.plan.cache_bytes
+        assert np.array_equal(lent.W_K, own.W_K)
+        assert [piece.name[:20] for piece in lent.plan.pieces] == [
+            f"model.layers.{n}.self_" for n in (1, 0, 0, 1)
+        ]
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    told = {**CONFIG, "num_hidden_layers": 3, "num_kv_shared_layers": 1, "layer_types": kinds}
+    assert (
+        wild.read(make(layers(0, 1, 2), told))
+        .plans["model.layers.2.self_attn"]
+        .lender.endswith("0.self_attn")
     )
-    shared = look(make(layers(0, 1, l1="k_proj v_proj"), {**TWO, "num_kv_shared_layers": 1}))
-    assert "keys and values of an earlier layer" in str(shared.refused["model.layers.1.self_attn"])
+    assert "cut short" in str(look(make(layers(0, 1, l1="v_proj"), TWO)).refused["model.layers.1.self_attn"])
 
 
 def test_layers_are_counted_against_the_config(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,8 +276,8 @@ def test_a_width_that_config_leaves_open_is_computed(make: Make) -> None:
     ("names", "match"),
     [
         (
-            ("attn.qkv.weight", "attn.projection.weight"),
-            r"0\.attn must have projections under names.*got qkv.weight, proj",
+            ("attn.kqv_all.weight", "attn.back.weight"),
+            r"0\.attn must have projections under names.*got kqv_all.weight, back",
         ),
         (
             ("cross_attn.to_q.weight",),

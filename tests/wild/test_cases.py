@@ -91,8 +91,65 @@ CASES: dict[str, tuple[Tensors, Any, list[str], int, list[str]]] = {
     "open_clip": (
         {f"{at}.resblocks.0.attn.{name}": shape for at in ("visual.transformer", "transformer") for name, shape in CLIP.items()},
         OPEN_CLIP, [], 0, ["2 heads × 16", "4 heads × 8", "2 modules read, 0 refused"]),
-    "diffusers UNet": (UNET_NAMES, {"_class_name": "UNet2DConditionModel"}, ["--n-heads", "4"], 1,
-                       ["1 layer · 4 heads × 8 · separate matrices · bias on o", "keys and values come from rows of another width"]),
+    "diffusers UNet": (UNET_NAMES, {"_class_name": "UNet2DConditionModel"}, ["--n-heads", "4"], 0,
+                       ["1 layer · 4 heads × 8 · separate matrices · bias on o", "1 cross-attention layer · 4 heads × 8", "keys and values from rows of 24"]),
+    "diffusers UNet, by its config": (
+        UNET_NAMES, {"_class_name": "UNet2DConditionModel", "attention_head_dim": [2, 4], "cross_attention_dim": 24}, [], 0,
+        ["1 layer · 2 heads × 16", "1 cross-attention layer · 2 heads × 16"]),
+    "diffusers, two streams": (
+        fused("transformer_blocks.{}.", {
+            **{f"attn.{name}.weight": (D, D) for name in ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")},
+            "attn.norm_added_q.weight": (8,), "ff.net.0.proj.weight": (D, D)}),
+        {"_class_name": "FluxTransformer2DModel", "num_attention_heads": 4, "attention_head_dim": 8}, ["--layers"], 0,
+        ["4 layers · 4 heads × 8 · separate matrices", "transformer_blocks.0 … transformer_blocks.1 (2 alike)", "4 modules read, 0 refused"]),
+    "diffusers DiT": (
+        fused("transformer_blocks.{}.attn1.", {**{f"{name}.weight": (D, D) for name in ("to_q", "to_k", "to_v", "to_out.0")}, "to_q.bias": (D,)}),
+        {"_class_name": "DiTTransformer2DModel", "num_attention_heads": 4, "attention_head_dim": 8}, [], 0, ["2 layers · 4 heads × 8", "bias on q"]),
+    "ChatGLM": (
+        fused("transformer.encoder.layers.{}.self_attention.",
+              {"query_key_value.weight": (QKV, D), "query_key_value.bias": (QKV,), "dense.weight": (D, D)}),
+        {"model_type": "chatglm", "num_attention_heads": 4, "multi_query_attention": True, "multi_query_group_num": 2, "hidden_size": D,
+         "num_layers": 2}, [], 0, ["4 query heads on 2 key heads × 8 · fused qkv × 1 · bias on q k v"]),
+    "ChatGLM, first": (
+        fused("transformer.layers.{}.attention.", {"query_key_value.weight": (3 * D, D), "dense.weight": (D, D)}),
+        {"model_type": "chatglm", "num_attention_heads": 4, "hidden_size": D, "num_layers": 2}, [], 0, ["4 heads × 8 · fused qkv × n_kv_heads"]),
+    "timm MaxViT": (
+        fused("stages.0.blocks.{}.attn_block.attn.", MHA), {**TIMM, "architecture": "maxvit_tiny_tf_224"}, ["--n-heads", "4"], 0,
+        ["4 heads × 8 · fused qkv × n_kv_heads"]),
+    "nanoGPT": (
+        fused("transformer.h.{}.attn.", {"c_attn.weight": (3 * D, D), "c_proj.weight": (D, D)}),
+        {"model_type": "nanogpt", "n_head": 4, "n_embd": D}, [], 0, ["4 heads × 8 · fused qkv × 1"]),
+    "nn.MultiheadAttention": (
+        fused("my.own.blocks.{}.anything.", CLIP), {}, ["--n-heads", "4"], 0, ["4 heads × 8 · fused qkv × 1 · bias on q k v o"]),
+    "deformable attention": (
+        {**layers("decoder.layers.{}.self_attn."), **fused("decoder.layers.{}.encoder_attn.", {
+            f"{name}.weight": (D, D) for name in ("sampling_offsets", "attention_weights", "value_proj", "output_proj")})}, LLAMA, [], 0,
+        ["decoder.layers.0.encoder_attn … decoder.layers.1.encoder_attn (2 alike): deformable attention", "holds    V in value_proj.weight",
+         "2 modules read, 0 refused, 2 listed"]),
+    "a hybrid under the names of LLaMA": (
+        {**layers(), "model.layers.0.self_attn.A_log": (N,)}, LLAMA, ["--tokens", "10"], 0,
+        ["model.layers.0.self_attn: linear attention, which keeps a state", "holds    Q in q_proj.weight, K in k_proj.weight, V in v_proj.weight",
+         "cache: 1 state layer, as large for any text"]),
+    "a hybrid by its config": (
+        layers(), {**LLAMA, "layer_types": ["linear_attention", "full_attention"]}, [], 0,
+        ["model.layers.0.self_attn: linear attention", "(linear_attention, as config.json says)", "1 modules read, 0 refused, 1 listed"]),
+    "Qwen3-Next": (
+        {**{n: s for n, s in layers().items() if ".1." in n}, "model.layers.0.linear_attn.in_proj_qkvz.weight": (96, D),
+         "model.layers.0.linear_attn.A_log": (N,)}, LLAMA, [], 0,
+        ["model.layers.{0}: linear attention (a gated delta rule)", "holds    Q K V in linear_attn.in_proj_qkvz.weight"]),
+    "layers of two widths": (
+        {**{n: s for n, s in layers().items() if ".0." in n}, "model.layers.1.self_attn.q_proj.weight": (N * 16, D),
+         "model.layers.1.self_attn.k_proj.weight": (16, D), "model.layers.1.self_attn.v_proj.weight": (16, D),
+         "model.layers.1.self_attn.o_proj.weight": (D, N * 16)},
+        {**LLAMA, "head_dim": 8, "global_head_dim": 16, "num_global_key_value_heads": 1, "layer_types": ["sliding_attention", "full_attention"]}, [], 0,
+        ["4 query heads on 2 key heads × 8", "4 query heads on 1 key heads × 16"]),
+    "narrow values": (
+        {**layers(), **{f"model.layers.{n}.self_attn.v_proj.weight": (KV * 4, D) for n in range(L)},
+         **{f"model.layers.{n}.self_attn.o_proj.weight": (D, N * 4) for n in range(L)}}, {**LLAMA, "v_head_dim": 4}, ["--shards", "2"], 0,
+        ["separate matrices, values × 4", "rank 1: W_Q outputs 16 to 31, W_K outputs 8 to 15, W_V outputs 4 to 7, W_O rows 8 to 15"]),
+    "RWKV": (
+        {f"blocks.{n}.attention.{name}.weight": (D, D) for n in range(2) for name in ("key", "value", "receptance", "output")},
+        {"model_type": "rwkv"}, [], 1, ["the time mixing of RWKV", "0 modules read, 0 refused, 2 listed"]),
     "_orig_mod.": (layers("_orig_mod.model.layers.{}.self_attn."), LLAMA, [], 0, ["2 modules read, 0 refused"]),
     "module.": (layers("module.model.layers.{}.self_attn."), LLAMA, [], 0, ["2 modules read, 0 refused"]),
     "base_model.model.": (layers("base_model.model.model.layers.{}.self_attn."), LLAMA, [], 0, ["2 modules read, 0 refused"]),
@@ -109,16 +166,17 @@ CASES: dict[str, tuple[Tensors, Any, list[str], int, list[str]]] = {
     "Qwen": (
         fused("transformer.h.{}.attn.", {"c_attn.weight": (3 * D, D), "c_attn.bias": (3 * D,), "c_proj.weight": (D, D)}),
         {**LLAMA, "model_type": "qwen", "num_key_value_heads": 4}, [], 0, ["fused qkv × 1 · bias on q k v"]),
-    "K = V": ({n: s for n, s in layers().items() if ".1.self_attn.v" not in n}, {**LLAMA, "attention_k_eq_v": True}, [], 1,
-              ["attention_k_eq_v=True, so its values may be its keys"]),
+    "K = V": ({n: s for n, s in layers().items() if ".1.self_attn.v" not in n}, {**LLAMA, "attention_k_eq_v": True}, ["--layers"], 0,
+            ["1 layer · 4 query heads on 2 key heads × 8 · separate matrices, values by the keys' own", "2 modules read, 0 refused"]),
     "cut short": ({n: s for n, s in layers().items() if ".1.self_attn.o" not in n}, LLAMA, [], 1, ["must have o_proj.weight too", "cut short"]),
     "sinks": ({**layers(), **{f"model.layers.{n}.self_attn.sinks": (N,) for n in range(L)}}, LLAMA, ["--layers"], 0, ["beside   model.layers.0.self_attn.sinks"]),
     "a rank": ({n: ((s[0] // 2, s[1]) if "o_proj" not in n else (s[0], s[1] // 2)) for n, s in layers().items()}, LLAMA, [], 1, ["one of 2 ranks"]),
     "MLA": (
         {f"model.layers.0.self_attn.{name}.weight": shape for name, shape in
-         {"q_a_proj": (12, D), "q_b_proj": (48, 12), "kv_a_proj_with_mqa": (12, D), "kv_b_proj": (64, 8), "o_proj": (D, D)}.items()},
+         {"q_a_proj": (12, D), "q_a_layernorm": (12,), "q_b_proj": (48, 12), "kv_a_proj_with_mqa": (12, D), "kv_a_layernorm": (8,),
+          "kv_b_proj": (64, 8), "o_proj": (D, D)}.items()},
         {"model_type": "deepseek_v3", "num_attention_heads": 4, "hidden_size": D, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "num_hidden_layers": 1},
-        ["--tokens", "100"], 1, ["latent attention: a norm stands between", "cache: 1 latent layer, each keeps 100 tokens: 2400 bytes"]),
+        ["--tokens", "100"], 0, ["1 latent attention layer · 4 heads × 12 · in parts · no bias", "cache: 1 latent layer, each keeps 100 tokens: 2400 bytes"]),
 }  # fmt: skip
 
 
@@ -133,29 +191,38 @@ def test_the_command_answers(tmp_path: Path, name: str, capsys: pytest.CaptureFi
         assert text in shown, shown
 
 
+STARTS: dict[str, Tensors] = {
+    "one matrix, unknown names": {"kqv_all.weight": (3 * D, D), "projection.weight": (D, D)},
+    "one matrix, grouped": {"att_proj.weight": (QKV, D), "attn_out.weight": (D, D)},
+    "three, unknown names": {"to_query.weight": (D, D), "to_key.weight": (16, D), "to_value.weight": (16, D), "final_out.weight": (D, D)},
+    "two, unknown names": {"q_in.weight": (D, D), "kv_in.weight": (2 * 16, D), "out_lin.weight": (D, D)},
+    "the order inside is not known": {"c_attn.weight": (D, 3 * D), "c_proj.weight": (D, D)},
+    "head by head in every family": {"query_key_value.weight": (QKV, D), "dense.weight": (D, D)},
+    "biases apart": {"my_qkv.weight": (3 * D, D), "q_bias": (D,), "v_bias": (D,), "my_proj.weight": (D, D)},
+    "the output is called otherwise": {"q_proj.weight": (D, D), "k_proj.weight": (16, D), "v_proj.weight": (16, D), "fc_out.weight": (D, D)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STARTS)
 def test_a_layout_to_start_from_works_for_that_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """It is taken out of the refusal, written to a file, and given back: separate, fused, turned."""
-    for number, names in enumerate((
-        {"qkv.weight": (3 * D, D), "projection.weight": (D, D)}, {"att_proj.weight": (QKV, D), "attn_out.weight": (D, D)},
-        {"to_query.weight": (D, D), "to_key.weight": (16, D), "to_value.weight": (16, D), "final_out.weight": (D, D)},
-        {"c_attn.weight": (D, 3 * D), "c_proj.weight": (D, D)},
-    )):  # fmt: skip
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        config = {
-            **LLAMA,
-            "model_type": "x",
-            "num_hidden_layers": 1,
-            "num_key_value_heads": 4 if (3 * D, D) in names.values() or number == 3 else 2,
-        }
-        put(folder, {f"layers.0.attn.{name}": shape for name, shape in names.items()}, config)
-        assert __main__.main(["wild", str(folder), "--json"]) == 1
-        [refused] = json.loads(capsys.readouterr().out)["refused"]
-        (folder / "mine.toml").write_text(refused["layout"])
-        assert __main__.main(["wild", str(folder), "--layout", str(folder / "mine.toml")]) == 0, refused
-        assert "1 modules read, 0 refused" in capsys.readouterr().out
+    """It is taken out of the refusal, written to a file, and given back: nothing is refused, no bias is lost."""
+    names = STARTS[name]
+    grouped = any(
+        shape[0] in (QKV, 16, 32) for part, shape in names.items() if part[0] in "qkat" and len(shape) > 1
+    )
+    heads = 2 if grouped and (3 * D, D) not in names.values() and (D, 3 * D) not in names.values() else 4
+    config = {**LLAMA, "model_type": "x", "num_hidden_layers": 1, "num_key_value_heads": heads}
+    put(tmp_path, {f"layers.0.attn.{part}": shape for part, shape in names.items()}, config)
+    assert __main__.main(["wild", str(tmp_path), "--json"]) == 1
+    [refused] = json.loads(capsys.readouterr().out)["refused"]
+    (tmp_path / "mine.toml").write_text(refused["layout"])
+    assert __main__.main(["wild", str(tmp_path), "--layout", str(tmp_path / "mine.toml"), "--json"]) == 0, (
+        refused
+    )
+    [module] = json.loads(capsys.readouterr().out)["modules"]
+    assert module["biases"] == ("qv" if "q_bias" in names else "")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 # ruff: noqa: E501  # one case a line
 
 import struct
-import time
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from qkvdocs.core import attend, rotate, split_heads
 from qkvdocs.errors import CheckpointError, DTypeError, QKVError
 from qkvdocs.wild import _gguf
 from tests.sample import times
-from tests.wild.conftest import CONFIG, llama, package, random
+from tests.wild.conftest import CONFIG, bounded, llama, package, random
 
 gguf = package("gguf")
 AT = "blk.0"
@@ -206,13 +204,13 @@ def test_an_encoder_keeps_no_cache(tmp_path: Path) -> None:
 
 
 def test_hybrid_layers_are_told(tmp_path: Path) -> None:
-    """A layer with a state in place of keys and values is accounted for; latent attention is refused by name."""
+    """A layer with a state in place of keys and values is accounted for; latent attention in part is refused by name."""
     more = {"blk.1.ssm_a": random(32), "blk.1.attn_qkv.weight": random(32, 32)}
     assert [
         layer.accounted for layer in wild.read(write(tmp_path / "a.gguf", {**stored(), **more})).layers
     ] == [True]
     mla = {f"{AT}.attn_kv_a_mqa.weight": random(32, 32), f"{AT}.attn_output.weight": random(32, 32)}
-    with pytest.raises(QKVError, match="latent attention"):
+    with pytest.raises(QKVError, match=r"as llama\.cpp, latent has"):
         wild.read(write(tmp_path / "b.gguf", mla, arch="deepseek2"))
 
 
@@ -302,14 +300,8 @@ def test_hostile_files_are_refused(tmp_path: Path, name: str) -> None:
         path.write_bytes(how["raw"])
     else:
         made(path, **{"infos": [], "data": bytes(32), **how})
-    tracemalloc.start()
-    start = time.process_time()
-    with pytest.raises(CheckpointError, match=match):
+    with bounded(0.5, 5_000_000), pytest.raises(CheckpointError, match=match):
         wild.Checkpoint(path)
-    seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert seconds < 0.5
-    assert peak < 5_000_000
 
 
 def test_a_hostile_vocabulary_ends(tmp_path: Path) -> None:
@@ -317,10 +309,8 @@ def test_a_hostile_vocabulary_ends(tmp_path: Path) -> None:
     path = made(tmp_path / "a.gguf", [], facts=fact("a", 9, struct.pack("<IQ", 8, 10**12)), count=1)
     with path.open("r+b") as file:
         file.truncate(10**13)
-    start = time.process_time()
-    with pytest.raises(CheckpointError, match="within 50000000"):
+    with bounded(0.5), pytest.raises(CheckpointError, match="within 50000000"):
         wild.Checkpoint(path)
-    assert time.process_time() - start < 0.5
 
 
 def test_a_large_vocabulary_is_passed_over(tmp_path: Path) -> None:
@@ -330,9 +320,8 @@ def test_a_large_vocabulary_is_passed_over(tmp_path: Path) -> None:
         "b", 9, struct.pack("<IQ", 6, 250_000) + bytes(1_000_000)
     )
     path = made(tmp_path / "a.gguf", [ONE], bytes(32), facts=facts, count=2)
-    start = time.process_time()
-    assert wild.Checkpoint(path)["a"].tolist() == [0] * 8
-    assert time.process_time() - start < 1
+    with bounded(1):
+        assert wild.Checkpoint(path)["a"].tolist() == [0] * 8
 
 
 def test_only_the_bytes_of_a_module_are_read(tmp_path: Path) -> None:
@@ -341,9 +330,8 @@ def test_only_the_bytes_of_a_module_are_read(tmp_path: Path) -> None:
     path = made(tmp_path / "a.gguf", [("before", (gap // 4,), 0, 0), ("a", (8,), 0, gap)])
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size + gap + 32)
-    start = time.process_time()
-    assert wild.Checkpoint(path)["a"].tolist() == [0] * 8
-    assert time.process_time() - start < 0.5
+    with bounded(0.5):
+        assert wild.Checkpoint(path)["a"].tolist() == [0] * 8
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from qkvdocs.core import QKVWeights
 from qkvdocs.errors import CheckpointError, DTypeError, LayoutError, QKVError, ShapeError
 from qkvdocs.wild import ATLAS, Layout, Projections, _attentions
 from qkvdocs.wild._attentions import look
+from qkvdocs.wild._report import report
 from tests.wild.conftest import CONFIG, FIXTURES, llama, random
 
 Make = Callable[..., Path]
@@ -218,11 +219,11 @@ def fused(name: str, rows: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ["c_attn", "query_key_value", "qkv_proj", "Wqkv", "qkv"])
-@pytest.mark.parametrize("config", [{}, {"model_type": "chatglm"}])
+@pytest.mark.parametrize("config", [{}, {"model_type": "unheard-of"}])
 def test_an_ambiguous_name_of_an_unknown_model_is_refused(
     make: Make, name: str, config: dict[str, object]
 ) -> None:
-    """ChatGLM and Qwen reuse names of GPT-NeoX and GPT-2 with another order: the message says how to go on."""
+    """Many reuse names of GPT-NeoX and GPT-2 with another order: the message says how to go on."""
     attentions = look(make(fused(name, 24), {**config, "num_attention_heads": 4}))
     got = config.get("model_type", "no config.json that names one")
     with pytest.raises(
@@ -248,6 +249,14 @@ def test_the_suggested_layout_reads_the_file(make: Make, row: Layout) -> None:
             wild.read(folder)
     suggested = eval(re.search(r"layout=(Layout\(.*\))\)", str(told.value))[1], {"Layout": Layout})
     assert_same(weights, wild.read(folder, layout=suggested, n_heads=4)["at"])
+    first = next(other for other in ATLAS if other.fused and other.tensors.keys() == row.tensors.keys())
+    if (
+        row is first and row.family != "Qwen3-Next"
+    ):  # what the command prints; that one has the names of LLaMA
+        [refused] = report(look(folder))["refused"]
+        (folder / "mine.toml").write_text(refused["layout"])
+        again = wild.read(folder, layout=wild.read_layout(folder / "mine.toml"), n_heads=4)["at"]
+        assert_same(weights, again)
 
 
 def test_nothing_read_is_never_silent(make: Make) -> None:
@@ -357,14 +366,6 @@ def test_multi_query_is_one_key_head(make: Make, multi_query: bool, count: int) 
     assert back.n_kv_heads == count
     with pytest.raises(LayoutError, match=r"multi_query in config\.json must be true or false, got None"):
         store(make, weights, row, multi_query=None, new_decoder_architecture=False)
-
-
-def test_broken_rules_are_named(make: Make) -> None:
-    """Latent attention has no W_K to give, and says so."""
-    attentions = look(make({"layers.0.self_attn.kv_a_proj_with_mqa.weight": random(2, 2)}, {}))
-    assert "a norm stands between two matrices, so there is no single W_K" in str(
-        attentions.refused["layers.0.self_attn"]
-    )
 
 
 def test_the_rest_of_a_module_is_named(make: Make) -> None:
