@@ -15,15 +15,16 @@ TOWERS = (
 ENCODERS = frozenset({
     "canine", "convbert", "d_fine", "data2vec-vision", "deberta", "deberta-v2", "deimv2", "dinov3_vit",
     "distilbert", "efficientloftr", "embedding_gemma2", "embedding_gemma2_text", "esm", "esmc", "eurobert",
-    "flaubert", "flava", "fnet", "gte", "hiera", "ibert", "jina_embeddings_v3", "layoutlm", "layoutlmv3",
-    "levit", "lightglue", "lilt", "longformer", "luke", "lxmert", "maskformer", "mgp-str", "modernbert",
-    "modernvbert", "moss_transcribe_diarize_audio", "mpnet", "mra", "nemotron3_5_transcribe_asr_audio",
-    "nemotron3_5_transcribe_word_timestamp", "nemotron3_diarization_audio", "neucodec", "nomic_bert",
-    "nystromformer", "openai_privacy_filter", "perceiver", "pixtral", "pp_doclayout_v3", "pp_doclayout_v4",
-    "rt_detr", "rt_detr_v2", "sam3", "sam3_lite_text", "sam3_lite_text_text_model", "sam3_video",
-    "sam3_vit_model", "seggpt", "splinter", "squeezebert", "swin2sr", "tapas", "timesformer", "tvp",
-    "ultrabert", "ultravbert", "videoprism", "vilt", "visual_bert", "vit", "vitdet", "vits", "xcodec2", "xlm",
-    "yoso",
+    "fine_acoustics", "flaubert", "flava", "fnet", "gte", "hiera", "ibert", "jina_embeddings_v3", "layoutlm",
+    "layoutlmv3", "levit", "lightglue", "lilt", "longformer", "luke", "lw_detr", "lxmert", "maskformer",
+    "mgp-str", "modernbert", "modernvbert", "moss_transcribe_diarize_audio", "mpnet", "mra",
+    "nemotron3_5_transcribe_asr_audio", "nemotron3_5_transcribe_word_timestamp",
+    "nemotron3_diarization_audio", "neomme", "neucodec", "nomic_bert", "nystromformer",
+    "openai_privacy_filter", "perceiver", "pixtral", "pp_doclayout_v3", "pp_doclayout_v4", "rt_detr",
+    "rt_detr_v2", "sam2_hiera_det_model", "sam3", "sam3_lite_text", "sam3_lite_text_text_model",
+    "sam3_video", "sam3_vit_model", "seggpt", "splinter", "squeezebert", "swin2sr", "tapas", "timesformer",
+    "tvp", "ultrabert", "ultravbert", "videoprism", "vilt", "visual_bert", "vit", "vitdet", "vits", "vjepa2",
+    "xcodec2", "xlm", "yoso",
 })  # fmt: skip
 """Further `model_type`s whose modules read all positions at once."""
 STEPWISE = frozenset({

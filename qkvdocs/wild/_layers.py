@@ -49,10 +49,12 @@ def count_layers(checkpoint: Checkpoint, paths: Iterable[str]) -> list[Layers]:
     """
     attentive: dict[str, set[int]] = defaultdict(set)
     first: dict[str, str] = {}
+    nests: dict[str, bool] = {}
     for path in paths:
         if at := place(f"{path}."):
             attentive[at[0]].add(at[1])
             first.setdefault(at[0], path)
+            nests[at[0]] = nests.get(at[0], False) or _nested(at[0], path)
     if not attentive:  # a model of other mixers alone
         for name in checkpoint:
             if (at := place(name)) and {*at[2].split(".", 4)[:4]} & (MIXERS.keys() - {"conv"}):
@@ -63,9 +65,11 @@ def count_layers(checkpoint: Checkpoint, paths: Iterable[str]) -> list[Layers]:
         if (at := place(name)) and at[0] in attentive:
             held[at[0]][at[1]].append(at[2])
     found: list[Layers] = []
-    nests = {stem: _nested(stem, path) for stem, path in first.items()}
-    whole = _main_stacks(checkpoint, {stem: path for stem, path in first.items() if not nests[stem]}, held)
-    for stem, nested in nests.items():
+    whole = _main_stacks(
+        checkpoint, {stem: path for stem, path in first.items() if not nests.get(stem)}, held
+    )
+    for stem in first:
+        nested = nests.get(stem, False)
         found += _others(stem, attentive[stem], held[stem], _facts(checkpoint, first[stem]), nested)
         found += _missing(stem, held[stem], whole.get(stem))
     return found

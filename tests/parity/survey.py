@@ -47,7 +47,7 @@ def count_kinds(causal: dict[str, bool], plans: dict[str, Plan]) -> Counter[str]
     for path, plan in plans.items():
         says = {told for name, told in causal.items() if f"{name}.".startswith(f"{path}.")}
         if len(says) == 1:
-            found["same" if (plan.kind == "self") in says else "differ"] += 1
+            found["same" if (plan.kind in ("self", "shared")) in says else "differ"] += 1
     return found
 
 
