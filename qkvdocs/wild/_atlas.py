@@ -257,15 +257,13 @@ LATENT = (
 """Latent attention (MLA), whose keys and values come out of one short row by a second matrix."""
 
 SUM = "queries that are the sum of a content and a position projection (conditional DETR)"
-CVT = "a depthwise convolution before each projection (CvT)"
 
 BREAKS: dict[str, str] = {
     "sampling_offsets.{}": "deformable attention: a query chooses the points that it looks at, so there is no W_K",
     "query_key.{}": "a shared matrix for queries and keys (Reformer)",
     "receptance.{}": "the time mixing of RWKV, which keeps a state and has no queries",
     "conv_qkv.{}": "a convolution instead of a projection",
-    "convolution_projection_query.{}": CVT,
-    "projection_query.{}": CVT,
+    "projection_query.{}": "a depthwise convolution before each projection (CvT)",
     "q_content_proj.{}": SUM,
     "sa_qcontent_proj.{}": SUM,
     "multihead_attn.in_proj_{}": "projections before those of the nn.MultiheadAttention in it, one behind the other",
