@@ -44,7 +44,7 @@ class Projections(QKVWeights):
     """Bias of the gate."""
 
     def __post_init__(self) -> None:
-        if self.plan.plain:  # else rows or heads of several widths, which the plan has checked
+        if self.plan.plain:  # else rows of several widths, which the plan has checked
             super().__post_init__()
 
     @property

@@ -78,9 +78,9 @@ class Plan:
 
     @property
     def plain(self) -> bool:
-        """Whether queries, keys and values come from rows of one width, have heads of one width, and go back."""
+        """Whether queries, keys and values come from rows of one width, and go back to it."""
         q, k, v, o = (self.shapes[f"W_{role}"] for role in "QKVO")
-        return k == v == (q[0], self.d_head * self.n_kv_heads) and o == (q[1], q[0])
+        return q[0] == k[0] == v[0] == o[1]
 
     @property
     def biases(self) -> str:
