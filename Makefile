@@ -22,7 +22,7 @@ $(VENV)/bin/python:
 # What the site needs comes first; tests, linters and mutation tools are added by the commands that use them.
 $(VENV)/has-%: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what “$*” needs: once."
-	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check) -e '.[$*]'
+	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-compile --disable-pip-version-check) -e '.[$*]'
 	@touch $@
 
 # By pip: it knows where a small torch lies.
