@@ -97,7 +97,7 @@ def find_modules(checkpoint: Checkpoint, layouts: Sequence[Layout] = ATLAS) -> F
     _incomplete(checkpoint, held, layouts, found, used)
     refused |= _unknown(checkpoint, found.paths)
     for path in [*rows, *refused]:
-        if what := _other_kind(checkpoint, path):
+        if what := _other_kind(checkpoint, path, known=path in rows):
             _list(checkpoint, found, used, path, what)
     return found
 
@@ -121,15 +121,18 @@ def _list(checkpoint: Checkpoint, found: Found, used: set[str], path: str, what:
     used.update(names)
 
 
-def _other_kind(checkpoint: Checkpoint, path: str) -> str:
-    """Say what a module is that bears the names of attention and is another thing."""
+def _other_kind(checkpoint: Checkpoint, path: str, *, known: bool) -> str:
+    """Say what a module is that bears the names of attention and is another thing.
+
+    What a list of kinds says of a number may be meant for another stack, so a module of known names is left alone.
+    """
     last = ".".join(path.split(".")[-2:])
     if what := next((what for word, what in CALLED.items() if word in last), ""):
         return what
     below = {name[len(path) :].lstrip(".").partition(".")[0] for name in checkpoint.under(path)}
     if below & set(STATEFUL):
         return STATE
-    at = place(f"{path}.")
+    at = None if known else place(f"{path}.")
     kind = kind_of_layer(_values(checkpoint, path), at[1]) if at else ""
     return f"{STATE} ({kind}, as config.json says)" if "linear" in kind else ""
 

@@ -81,6 +81,24 @@ def test_what_a_config_lets_a_module_lack_is_read(make: Make) -> None:
     assert "cut short" in str(look(make(layers(0, 1, l1="v_proj"), TWO)).refused["model.layers.1.self_attn"])
 
 
+def test_what_was_read_listed_and_refused_is_printed(make: Make) -> None:
+    """With the reasons; where all is listed, to read raises what it is."""
+    points = {
+        f"decoder.{n}.encoder_attn.{name}.weight": random(8, 8)
+        for n in range(10)
+        for name in ("sampling_offsets", "value_proj")
+    }
+    shown = repr(wild.read(make({**layers(0, 1, l1="v_proj"), **points}, TWO)))
+    assert "1 modules read, 1 refused, 10 listed" in shown
+    assert "decoder.0.encoder_attn: deformable attention" in shown
+    assert "and 2 more" in shown
+    assert "model.layers.1.self_attn: refused: model.layers.1.self_attn must have v_proj.weight too" in shown
+    with pytest.raises(
+        LayoutError, match=r"decoder.0.encoder_attn must have W_Q, W_K and W_V, got deformable attention"
+    ):
+        wild.read(make(points, TWO))
+
+
 def test_layers_are_counted_against_the_config(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     """A file cut after two of four layers, one with a hole, one whose layer lost all of its attention."""
     assert run(make(layers(0, 1), {**TWO, "num_hidden_layers": 4})) == 1

@@ -130,9 +130,14 @@ CASES: dict[str, tuple[Tensors, Any, list[str], int, list[str]]] = {
         {**layers(), "model.layers.0.self_attn.A_log": (N,)}, LLAMA, ["--tokens", "10"], 0,
         ["model.layers.0.self_attn: linear attention, which keeps a state", "holds    Q in q_proj.weight, K in k_proj.weight, V in v_proj.weight",
          "cache: 1 state layer, as large for any text"]),
-    "a hybrid by its config": (
-        layers(), {**LLAMA, "layer_types": ["linear_attention", "full_attention"]}, [], 0,
-        ["model.layers.0.self_attn: linear attention", "(linear_attention, as config.json says)", "1 modules read, 0 refused, 1 listed"]),
+    "MiniMax": (
+        {**{n: s for n, s in layers().items() if ".1." in n}, **{f"model.layers.0.self_attn.{name}.weight": shape for name, shape in (
+            ("qkv_proj", (3 * D, D)), ("output_gate", (D, D)), ("out_proj", (D, D)))}},
+        {**LLAMA, "model_type": "minimax", "layer_types": ["linear_attention", "full_attention"]}, [], 0,
+        ["model.layers.0.self_attn: linear attention", "(linear_attention, as config.json says)", "holds    Q K V in qkv_proj.weight",
+         "1 modules read, 0 refused, 1 listed"]),
+    "a stack beside the one that the list of kinds is meant for": (
+        {**layers("mtp.layers.{}.self_attn.")}, {**LLAMA, "layer_types": ["linear_attention", "full_attention"]}, [], 0, ["2 modules read, 0 refused;"]),
     "Qwen3-Next": (
         {**{n: s for n, s in layers().items() if ".1." in n}, "model.layers.0.linear_attn.in_proj_qkvz.weight": (96, D),
          "model.layers.0.linear_attn.A_log": (N,)}, LLAMA, [], 0,

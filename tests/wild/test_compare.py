@@ -109,6 +109,11 @@ def test_each_mistake_has_its_name(tmp_path: Path, name: str, capsys: pytest.Cap
     text = capsys.readouterr().out
     assert f"{int(not expected)} of 1 modules equal to the bit" in text
     assert all(told in text for told in expected.values())
+    theirs_in_numpy = dict(wild.Checkpoint(theirs))
+    np.savez(tmp_path / "b.npz", **theirs_in_numpy)  # another format says the same
+    (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
+    [again] = wild.differences(wild.read(ours), wild.read(tmp_path / "b.npz"))
+    assert again.found == pair.found
 
 
 def test_formats_may_differ(capsys: pytest.CaptureFixture[str]) -> None:
