@@ -81,8 +81,8 @@ def examine_model(model: Any, *, inputs: Inputs | None = None, most: int = 2) ->
         raise ContractError("model must be in evaluation mode, got one in training. Say model.eval()")
     report = Report()
     contracts = {path: contract for path, module in model.named_modules() if (contract := _plain(module))}
-    if not contracts:
-        contracts = _by_atlas(model, inputs, report)
+    if not contracts or callable(getattr(getattr(model, "config", None), "to_dict", None)):
+        contracts |= _by_atlas(model, inputs, report, set(contracts))
     by_kind: dict[str, list[str]] = {}
     for path in contracts:
         by_kind.setdefault(re.sub(r"\d+", "N", path) + str(_kind(contracts[path])), []).append(path)
@@ -151,10 +151,10 @@ def _plain(module: Any) -> Attention | None:
     return None
 
 
-def _by_atlas(model: Any, inputs: Inputs | None, report: Report) -> dict[str, Attention]:
+def _by_atlas(model: Any, inputs: Inputs | None, report: Report, known: set[str]) -> dict[str, Attention]:
     attentions = attentions_of(model)
     contracts = {}
-    for path in [*attentions, *attentions.refused]:
+    for path in [path for path in (*attentions, *attentions.refused) if path not in known]:
         try:
             contracts[path] = _contract(model, inputs, attentions, path)
         except (QKVError, AttributeError, KeyError, TypeError) as error:

@@ -334,6 +334,14 @@ def test_modules_that_are_no_models_of_transformers(dtype: torch.dtype) -> None:
         assert {finding.bug for finding in examine_model(leaky).findings} == {"causality"}
 
 
+def test_both_kinds_of_modules_of_one_model_are_examined() -> None:
+    """SigLIP pools with nn.MultiheadAttention; its encoder's own modules are not passed over."""
+    with torch.no_grad():
+        tried = assert_healthy(of("siglip vision")).tried
+    assert any("encoder.layers" in line for line in tried)
+    assert any(line.startswith("head.attention") for line in tried)
+
+
 def test_a_model_in_training_is_refused() -> None:
     """Dropout would be alive."""
     with pytest.raises(ContractError, match=r"^model must be in evaluation mode, got one in training"):
