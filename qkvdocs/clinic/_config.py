@@ -17,6 +17,18 @@ from qkvdocs.clinic._scaling import mscale
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 
+COMPARED = frozenset({
+    "albert", "bart", "bert", "biogpt", "bloom", "clip_text_model", "clip_vision_model", "codegen", "cohere",
+    "cohere2", "ctrl", "dbrx", "deberta", "deberta-v2", "deepseek_v2", "deepseek_v3", "deit", "dinov2",
+    "distilbert", "electra", "ernie4_5", "esm", "exaone4", "falcon", "gemma", "gemma2", "gemma3_text", "glm",
+    "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gpt_neox_japanese", "gpt_oss", "gptj", "granite", "gte",
+    "helium", "hubert", "imagegpt", "jina_embeddings_v3", "llama", "llama4_text", "minimax", "mistral", "mixtral",
+    "modernbert", "modernbert-decoder", "moshi", "mpnet", "mpt", "mt5", "nemotron", "nomic_bert", "olmo", "olmo2",
+    "olmo3", "openai-gpt", "opt", "persimmon", "phi", "phi3", "prophetnet", "qwen2", "qwen2_moe", "qwen3",
+    "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_next", "roberta", "seed_oss", "siglip_vision_model",
+    "smollm3", "stablelm", "starcoder2", "t5", "umt5", "vit", "wav2vec2", "whisper", "xglm", "xlnet",
+})  # fmt: skip
+"""Model types whose configs are known to be read rightly; of any other the clinic asks where it would accuse."""
 PAIRS = ("ernie4_5", "ernie4_5_moe")
 """Model types that rotate neighbours, beside those that `wild` knows."""
 PLUS_ONE = ("gemma2", "gemma3", "gemma3_text", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")

@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from qkvdocs.clinic._arrays import to_numpy
 from qkvdocs.clinic._attention import examine_attention
-from qkvdocs.clinic._config import Module, declared_by, latent_weights
+from qkvdocs.clinic._config import COMPARED, Module, declared_by, latent_weights
 from qkvdocs.clinic._contracts import Attention
 from qkvdocs.clinic._declared import refuse
 from qkvdocs.clinic._latent import LatentWeights
-from qkvdocs.clinic._report import Report
+from qkvdocs.clinic._report import TOO_COARSE, UNDECLARED, Finding, Report
 from qkvdocs.clinic._weights import weights_from
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError, QKVError
@@ -97,7 +97,9 @@ def examine_model(model: Any, *, inputs: Inputs | None = None, most: int = 2) ->
             except ContractError as error:
                 own = Report(untested=[f"the call failed: {error}"])
             named = path or type(model).__name__
-            report.findings += [replace(finding, contract=named) for finding in own.findings]
+            kind = getattr(contracts[path].function, "kind", "")
+            found = [replace(finding, contract=named) for finding in own.findings]
+            report.findings += found if not kind or kind in COMPARED else _asked(kind, found)
             report.tried += [f"{named}: {line.removeprefix('attention: ')}" for line in own.tried]
             report.untested += [f"{named}: {line.removeprefix('attention: ')}" for line in own.untested]
     if not report.tried:
@@ -106,6 +108,18 @@ def examine_model(model: Any, *, inputs: Inputs | None = None, most: int = 2) ->
             + "".join(f". {line}" for line in report.untested[:3])
         )
     return report
+
+
+def _asked(kind: str, findings: list[Finding]) -> Iterator[Finding]:
+    """Ask what a model is, where its type was never compared with its code."""
+    for finding in findings:
+        if finding.bug == TOO_COARSE:
+            yield finding
+            continue
+        said = f"{kind} is read as most models are, and then this is {finding.bug}: {finding.sentence}"
+        yield Finding(
+            UNDECLARED, finding.contract, f"{said}. If the model is right, write its contract by hand"
+        )
 
 
 def _kind(contract: Attention) -> tuple[Any, ...]:
@@ -196,7 +210,7 @@ def _contract(model: Any, inputs: Inputs | None, attentions: Attentions, path: s
         elif weights.W_O is None and "attention" in children:
             it.module = module.attention
     features = declared_by(it, weights)
-    calls = Calls(model, it.module, inputs, memory=features["memory"])
+    calls = Calls(model, it.module, inputs, memory=features["memory"], kind=it.kind)
     return Attention(calls, weights, like=it.module, gate=gate, **features)
 
 
@@ -210,9 +224,9 @@ class Calls:
     """One module, called with what the whole model hands it for texts of that shape."""
 
     def __init__(
-        self, model: Any, module: Any, inputs: Inputs | None = None, *, memory: bool = False
+        self, model: Any, module: Any, inputs: Inputs | None = None, *, memory: bool = False, kind: str = ""
     ) -> None:
-        self.model, self.module, self.inputs, self.memory = model, module, inputs, memory
+        self.model, self.module, self.inputs, self.memory, self.kind = model, module, inputs, memory, kind
         self.seen: dict[tuple[int, ...], dict[str, Any]] = {}
 
     def __call__(self, x: Any, memory: Any = None) -> Any:

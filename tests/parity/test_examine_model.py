@@ -11,10 +11,12 @@ import torch
 from transformers.models.llama import modeling_llama as llama
 
 from qkvdocs.clinic import Report, assert_healthy, examine_model
-from qkvdocs.clinic._report import TOO_COARSE
+from qkvdocs.clinic._config import COMPARED
+from qkvdocs.clinic._report import TOO_COARSE, UNDECLARED
 from qkvdocs.errors import ContractError
+from qkvdocs.wild._config import Config
 from tests.parity.families import EXTRA, FAMILIES, LAYER, Family, decoder, encoder
-from tests.parity.models import build
+from tests.parity.models import build, find_class
 from tests.parity.test_latent import LATENT
 
 name = pytest.mark.parametrize
@@ -115,6 +117,25 @@ def test_no_right_model_is_accused(dtype: torch.dtype) -> None:
     assert len(known) >= 90
     least = {torch.float32: 1, torch.float16: 0.8, torch.bfloat16: 0.7}[dtype]
     assert len(healthy) >= least * len(known), sorted(set(known) - set(healthy))
+
+
+def test_types_that_are_named_are_those_that_were_compared() -> None:
+    """No more, and no fewer."""
+    found = set()
+    for family in EVERY:
+        if family.name not in REFUSED:
+            config = find_class(family.cls).config_class(**family.config).to_dict()
+            found.add(Config(config).facts(family.path).model_types[-1])
+    assert found == COMPARED
+
+
+def test_a_type_that_was_never_compared_is_asked_about() -> None:
+    """Differences of two attentions look like no bug that is known, and are none."""
+    config = decoder | {"head_dim": 8}
+    with torch.no_grad():
+        report = examine_model(build(Family("diffllama", "DiffLlamaModel", config, LAYER), torch.float32))
+    assert {finding.bug for finding in report.findings} == {UNDECLARED}
+    assert "diffllama is read as most models are" in str(report)
 
 
 @name("family", REFUSED)
