@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.clinic import _known
+from qkvdocs.clinic._arrays import Kind
+from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._contracts import Attend
 from qkvdocs.clinic._explain import NUDGE, Evidence
-from qkvdocs.clinic._judge import Case, judge, length, spec_of, unseen, without
+from qkvdocs.clinic._far import LOUD, MANY
+from qkvdocs.clinic._judge import judge, length, spec_of, unseen, without
 from qkvdocs.clinic._layer import Arguments, Fault, Spec, attend
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import TEXTS, Subject, distance, seen_by
@@ -16,6 +19,8 @@ from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
 NAMES = "q k v mask"
+MANY_KEYS = {131: 67, 4099: 5}
+"""Queries over so many keys."""
 TRIED = (
     "scale", "softmax axis", "what is compared", "mask polarity and alignment", "causality",
     "key head order", "the batch", "damage to the input", "dtype",
@@ -27,7 +32,9 @@ def examine_attend(contract: Attend, report: Report) -> None:
     trials = list(_trials(contract))
     subject = Subject("attend", contract.function, contract.like, trials[0], lambda result: result)
     trials = [seen_by(subject.kind, trial) for trial in trials]
-    spec = without(spec_of(contract, contract.n_heads, contract.d_head, causal=bool(contract.causal)))
+    whole = spec_of(contract, contract.n_heads, contract.d_head, causal=bool(contract.causal))
+    spec = without(whole)
+    lengths = [n for n in MANY_KEYS if contract.n_heads * MANY_KEYS[n] * n <= MANY]
 
     def call(trial: Arguments) -> np.ndarray:
         output = subject(NAMES, *trial)
@@ -43,13 +50,23 @@ def examine_attend(contract: Attend, report: Report) -> None:
         nudged = (q * NUDGE, k * NUDGE, v * NUDGE, mask)
         return call(nudged) - evidence.observed[at], attend(nudged, spec) - evidence.simulate(spec, at)
 
-    report.untested += unseen("attend", contract)
+    def longer(n: int) -> Arguments:
+        return seen_by(subject.kind, (*_arrays(contract, np.random.default_rng(n), MANY_KEYS[n], n), None))
+
+    def changed(trial: Arguments, n: int) -> Arguments:
+        q, k, v, mask = trial
+        k, v = k.copy(), v.copy()
+        k[:, :, :n], v[:, :, :n] = -k[:, :, :n, ::-1], -v[:, :, :n, ::-1]
+        return q, k, v, mask
+
+    report.untested += unseen("attend", contract, lengths[-1])
     judge(
         Case(
             subject, trials, call,
             lambda ran, outputs, known: _behaviour(contract, spec, subject, ran, outputs),
             spec, attend, _faults(contract, spec), _known.features(spec, contract.n_heads, contract.d_head, 8),
             nudge=nudge, tried=[*TRIED, *declared(contract)],
+            lengths=lengths, longer=longer, changed=changed, whole=whole, loud=_loud(subject.kind, trials[0]),
         ),
         report,
     )  # fmt: skip
@@ -80,20 +97,36 @@ def declared(contract: Any) -> list[str]:
     ]
 
 
-def _trials(contract: Attend) -> Iterator[Arguments]:
-    rng = np.random.default_rng(7)
+def _arrays(
+    contract: Attend, rng: np.random.Generator, n_queries: int, n_keys: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_heads, n_kv_heads = contract.heads
     d_head = contract.d_head
-    d_value = contract.d_value or d_head
+    few = (2, n_kv_heads, n_keys)
+    q = 1.5 * rng.standard_normal((2, n_heads, n_queries, d_head))
+    # Where scores are capped they must come near the cap; a scale of its own must not flatten them.
+    spread = 2.25 * d_head**0.5 * abs(1 / d_head**0.5 if contract.scale is None else contract.scale)
+    if contract.softcap is not None:
+        q *= max(1.0, contract.softcap / 3 / spread)
+    values = rng.standard_normal((*few, contract.d_value or d_head))
+    return q, 1.5 * rng.standard_normal((*few, d_head)), values
+
+
+def _loud(kind: Kind, trial: Arguments) -> list[Arguments]:
+    """Make large scores of all kinds, and none but large negative ones."""
+    q, k, v, mask = trial
+    by = LOUD.get(kind.dtype, 500.0)
+    one = np.broadcast_to(k[:, :, :1], k.shape)
+    low = -by * np.repeat(k[:, :, :1], q.shape[1] // k.shape[1], axis=1)
+    return [(by * q, k, v, mask), (np.broadcast_to(low, q.shape), one, v, mask)]
+
+
+def _trials(contract: Attend) -> Iterator[Arguments]:
+    rng = np.random.default_rng(7)
+    d_head = contract.d_head
 
     def arrays(n_queries: int, n_keys: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        few = (2, n_kv_heads, n_keys)
-        q = 1.5 * rng.standard_normal((2, n_heads, n_queries, d_head))
-        # Where scores are capped they must come near the cap; a scale of its own must not flatten them.
-        spread = 2.25 * d_head**0.5 * abs(1 / d_head**0.5 if contract.scale is None else contract.scale)
-        if contract.softcap is not None:
-            q *= max(1.0, contract.softcap / 3 / spread)
-        return q, 1.5 * rng.standard_normal((*few, d_head)), rng.standard_normal((*few, d_value))
+        return _arrays(contract, rng, n_queries, n_keys)
 
     most = length(contract, 6)
     if contract.causal:

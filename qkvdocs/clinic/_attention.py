@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.clinic import _known
+from qkvdocs.clinic._arrays import HALVES
 from qkvdocs.clinic._attend import declared
+from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._contracts import Attention, Step
 from qkvdocs.clinic._declared import gate_of
 from qkvdocs.clinic._explain import NUDGE, Evidence
-from qkvdocs.clinic._judge import Case, judge, length, spec_of, unseen, without
+from qkvdocs.clinic._far import LONG, LOUD, MANY
+from qkvdocs.clinic._judge import LONGEST, judge, length, spec_of, unseen, without
 from qkvdocs.clinic._known_rare import rare
 from qkvdocs.clinic._latent import LatentWeights
 from qkvdocs.clinic._layer import Fault, Rows, Spec, layer, prepared
@@ -33,7 +36,7 @@ def examine_attention(contract: Attention, report: Report) -> None:
     """Examine one layer."""
     trials = rows_for(contract)
     subject = Subject("attention", contract.function, contract.like, arguments(trials[0])[1], first)
-    trials = [rounded(subject, rows) for rows in trials]
+    trials = [rounded(subject, rows) for rows in [*trials, faint(subject, trials[1])]]
     spec = None if contract.weights is None else layer_spec(contract, contract.weights)
     plain = "causality" if contract.causal else "equivariance" if orderless(contract) else ""
     tried = [
@@ -65,12 +68,17 @@ def examine_attention(contract: Attention, report: Report) -> None:
         )
     else:
         report.untested += blind_spots(contract, spec)
-    report.untested += unseen("attention", contract)
+    plain_rows = not (contract.packed or contract.padding or contract.memory)
+    lengths = lengths_for(contract) if plain_rows else []
+    report.untested += unseen("attention", contract, max(lengths, default=LONGEST))
+    loud = replace(trials[0], x=trials[0].x * grow(subject, trials[0].x))
     judge(
         Case(
             subject, trials, call, behave, spec, layer,
             faults_of(contract, spec) if spec else (), features_of(contract, spec) if spec else (),
             twin=lambda: twin_of(contract, trials), nudge=nudge, optional=trials[2:], tried=[t for t in tried if t],
+            lengths=lengths, longer=lambda n: long_rows(subject, trials[0].x, n), changed=other_start,
+            whole=None if contract.weights is None else whole_spec(contract, contract.weights), loud=[loud],
         ),
         report,
     )  # fmt: skip
@@ -80,6 +88,38 @@ def orderless(contract: Attention) -> bool:
     """Say whether tokens in another order must give the same outputs in that order."""
     ordered = contract.rotary, contract.score_bias, contract.relative, contract.window, contract.chunk
     return not contract.causal and all(feature is None for feature in ordered)
+
+
+def faint(subject: Subject, rows: Rows) -> Rows:
+    """Make rows so small that all scores are nearly one: they show values and masks, not queries and keys."""
+    return replace(rows, x=rows.x * (0.1 if subject.kind.dtype in HALVES else 1e-3))
+
+
+def grow(subject: Subject, x: np.ndarray) -> float:
+    """Say by what rows grow so that the exponentials of scores overflow."""
+    return float(min(LOUD.get(subject.kind.dtype, 500.0) ** 0.5, LARGEST / np.abs(x).max()))
+
+
+def lengths_for(contract: Attention | Step) -> list[int]:
+    """Give the lengths of longer texts that fit into memory."""
+    if contract.relative is not None:  # what some rows add is not a part of what all add
+        return []
+    n_heads = 1 if contract.weights is None else contract.weights.n_heads
+    return [n for n in LONG if n_heads * n * n <= MANY]
+
+
+def long_rows(subject: Subject, x: np.ndarray, n: int, calls: tuple[int, ...] = ()) -> Rows:
+    """Make a longer text of rows as large, of which some are looked at."""
+    made = np.random.default_rng(n).standard_normal((1, n, x.shape[2])) * float(x.std())
+    (made,) = seen_by(subject.kind, (made,))
+    return Rows(made, calls, at=np.unique([*range(0, n, n // 32), n - 3, n - 2, n - 1]))
+
+
+def other_start(rows: Rows, n: int) -> Rows:
+    """Change the first tokens."""
+    x = rows.x.copy()
+    x[:, :n] = -x[:, :n, ::-1]
+    return replace(rows, x=x)
 
 
 def rounded(subject: Subject, rows: Rows) -> Rows:
@@ -106,6 +146,7 @@ def run(subject: Subject, rows: Rows, weights: QKVWeights | LatentWeights | None
     names, handed = arguments(rows)
     output = subject(names, *handed)
     check_rows(subject.name, output, rows.x.shape, weights)
+    output = output if rows.at is None else output[:, rows.at]
     return output if rows.keep is None else np.where(rows.keep[..., None], output, 0.0)
 
 
@@ -124,7 +165,7 @@ def check_rows(
         )
 
 
-def layer_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) -> Spec:
+def whole_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) -> Spec:
     """Describe a layer of known weights."""
     wide: dict[str, Any] = {
         name: array.astype(np.float64, copy=False)
@@ -134,7 +175,7 @@ def layer_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) 
     weights = replace(weights, **wide)  # once, and not in each of thousands of products
     spec = spec_of(
         contract, weights.n_heads, weights.d_head, rotary=contract.rotary, norm=contract.norm, weights=weights,
-        causal=isinstance(contract, Step) or bool(contract.causal), clip=contract.clip,
+        before=contract.before, causal=isinstance(contract, Step) or bool(contract.causal), clip=contract.clip,
     )  # fmt: skip
     if contract.gate is not None:
         spec = replace(
@@ -142,7 +183,12 @@ def layer_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) 
         )
     if isinstance(weights, LatentWeights) and spec.rotary is not None:
         spec = replace(spec, rotary=replace(spec.rotary, width=weights.d_rotary), part="last")
-    return without(spec)
+    return spec
+
+
+def layer_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) -> Spec:
+    """Leave out what short texts do not show."""
+    return without(whole_spec(contract, weights))
 
 
 @np.errstate(all="ignore")
@@ -174,7 +220,7 @@ def rows_for(contract: Attention | Step) -> list[Rows]:
         kept = []
         for x in inputs:
             n = x.shape[1]
-            full = n - np.arange(len(x))[:, None]
+            full = n - np.array([1, 0, 2])[: len(x), None]  # the first mask must not be that of all
             at = np.arange(n)[None]
             kept.append(at < full if contract.padding == "right" else at >= n - full)
         return [Rows(x, keep=keep) for x, keep in zip(inputs, kept, strict=True)]
@@ -218,8 +264,8 @@ def twin_of(contract: Attention | Step, trials: Sequence[Rows]) -> tuple[Evidenc
         if np.array_equal(one := getattr(weights, a), getattr(weights, b)) and one.any() and not _simple(one):
             drawn[b] = drawn[a]
     other = replace(weights, **drawn)
-    spec = layer_spec(contract, other)
-    inputs = rows_for(replace(contract, weights=other, before=None))
+    contract = replace(contract, weights=other, before=None)
+    spec, inputs = layer_spec(contract, other), rows_for(contract)
     grown = [
         replace(rows, x=(inputs[0].x if rows.x.shape == inputs[0].x.shape else inputs[-1].x))
         for rows in trials
@@ -227,7 +273,7 @@ def twin_of(contract: Attention | Step, trials: Sequence[Rows]) -> tuple[Evidenc
     ] or inputs  # fmt: skip
     grown = [rows for rows in grown if not rows.calls or sum(rows.calls) == rows.x.shape[1]]
     evidence = Evidence([], grown, layer, spec, "float64")
-    return evidence, faults_of(replace(contract, weights=other, before=None), spec)
+    return evidence, faults_of(contract, spec)
 
 
 def _simple(weight: np.ndarray) -> bool:
@@ -251,14 +297,14 @@ def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
         *_known.scales(n_heads, n_kv_heads, d_head, weights.d_model, spec.scale,
                        weights.d_value if weights.d_value != d_head else 0),
         *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:],
-        *(_projections(contract, weights, turnings) if isinstance(weights, QKVWeights) else
+        *(_projections(spec, weights, turnings) if isinstance(weights, QKVWeights) else
           [fault for fault in turnings if fault.field != "permuted"]),
         *_known.caps(spec), *_known.sinks(spec), *_known.windows(spec, 64), *_known.biases(spec, n_heads),
         *_known.norms(spec.norm), *rare(spec), *others,
     ]  # fmt: skip
 
 
-def _projections(contract: Attention | Step, weights: QKVWeights, turnings: list[Fault]) -> list[Fault]:
+def _projections(spec: Spec, weights: QKVWeights, turnings: list[Fault]) -> list[Fault]:
     """List what may be wrong with queries, keys and values that are each made by one matrix."""
     named = {"Q": weights.W_Q, "K": weights.W_K, "V": weights.W_V, "O": weights.W_O}
     square = "".join(
@@ -268,10 +314,10 @@ def _projections(contract: Attention | Step, weights: QKVWeights, turnings: list
     biased = "".join(role for role, bias in biases.items() if bias is not None and np.any(bias))
     many = weights.n_heads > 1
     return [
-        *_known.sources(), *_known.turns(square), *_known.losses(biased),
+        *_known.sources(), *_known.turns(square), *_known.reshapes(weights), *_known.losses(biased),
         *(_known.views() if many else ()), *(_known.cuts(weights) if many else ()),
         *(_known.tiles() if weights.n_kv_heads != weights.n_heads else ()),
-        *turnings, *_known.merges(weights, contract.before),
+        *turnings, *_known.merges(spec),
     ]  # fmt: skip
 
 

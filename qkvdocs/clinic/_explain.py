@@ -63,7 +63,7 @@ class Evidence:
     @property
     def widest(self) -> int:
         """The trial with most numbers."""
-        return max(range(len(self.observed)), key=lambda at: self.observed[at].size)
+        return max(range(len(self.observed)), key=lambda at: (self.observed[at].size, at))
 
     @cached_property
     def noise(self) -> list[tuple[float, float]]:
@@ -378,6 +378,13 @@ def measured(evidence: Evidence, *only: str) -> Iterator[Fault]:
         kinds["rotary"] = (
             "rotary-style", lambda x: f"the base of the rotation is {fmt(x)}, not {rotary.base:g}",
             lambda x: replace(rotary, base=x), 20, 1e8,
+        )  # fmt: skip
+    if (W := spec.before) is not None:
+        delta = {role: getattr(spec.weights, f"W_{role}") - getattr(W, f"W_{role}") for role in "QKV"}
+        kinds["weights"] = (
+            "adapter-merge", lambda x: f"the adapter counts {fmt(x)} times",
+            lambda x: replace(W, **{f"W_{role}": getattr(W, f"W_{role}") + x * delta[role] for role in "QKV"}),
+            0.02, 50,
         )  # fmt: skip
     for field, (name, says, make, low, high) in kinds.items():
         if (not only or field in only) and (fault := fitted(evidence, name, says, field, make, low, high)):

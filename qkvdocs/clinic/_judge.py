@@ -1,18 +1,18 @@
 # The one path that every examination of arrays takes: run it, compare, explain, recognise, watch its behaviour.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._arrays import HALVES
+from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._declared import numbers
 from qkvdocs.clinic._explain import (
     Evidence,
     Set,
-    Simulate,
     coarse,
     explain,
     findings,
@@ -20,37 +20,15 @@ from qkvdocs.clinic._explain import (
     imprecise,
     measured,
 )
-from qkvdocs.clinic._layer import Fault, Spec
-from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import LOOSE, RANDOM, Subject, distance
+from qkvdocs.clinic._far import far
+from qkvdocs.clinic._layer import Spec
+from qkvdocs.clinic._report import TOO_COARSE, UNKNOWN, Finding, Report
+from qkvdocs.clinic._subject import LOOSE, RANDOM, distance
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
 LONGEST = 64
-"""The longest text that is tried."""
-
-
-@dataclass
-class Case:
-    """What is needed to judge a function."""
-
-    subject: Subject
-    trials: Sequence[Any]
-    call: Callable[[Any], np.ndarray]
-    """Call the function on a trial, and hold it to its shape."""
-    behave: Callable[[Sequence[Any], Sequence[np.ndarray], bool], Iterator[Finding]]
-    """Watch what needs no reference: trials, outputs, and whether something else is known already."""
-    spec: Spec | None = None
-    simulate: Simulate | None = None
-    faults: Sequence[Fault] = ()
-    features: Sequence[Fault] = ()
-    twin: Callable[[], tuple[Evidence, Sequence[Fault]]] | None = None
-    nudge: Callable[[Evidence, Spec], tuple[np.ndarray, np.ndarray]] | None = None
-    optional: Sequence[Any] = ()
-    """Trials that the function may refuse."""
-    partly: bool = False
-    """Whether an explanation of the first trials stands, and behaviour tells of the later ones."""
-    tried: list[str] = field(default_factory=list)
+"""The longest text in which every bug is looked for."""
 
 
 def judge(case: Case, report: Report) -> None:
@@ -90,6 +68,8 @@ def judge(case: Case, report: Report) -> None:
             found += findings(subject, evidence, better) if better else coarse(subject, names)
     if failures and not found:
         found.append(Finding(UNKNOWN, subject.name, str(failures[0])))
+    if {finding.bug for finding in found} <= {TOO_COARSE}:
+        found = list(far(case, report)) or found
     report.findings += found
     subject.conduct(report)
 
@@ -122,7 +102,7 @@ def diagnose(
             said = f"the output agrees with a run in float64 only to {off} of its largest entry"
             yield Finding("dtype-loss", subject.name, said)
             return
-    known = case.partly and told > 0 and bool(sets[0])
+    known = case.partly and told > len(case.optional) and bool(sets[0])
     behaviour = list(behave(known or told > len(case.optional)))
     if known:
         told_of = {finding.bug for finding in behaviour}
@@ -178,21 +158,17 @@ def length(contract: Any, least: int) -> int:
     return max(least, *(size for size in sizes if size <= LONGEST))
 
 
-def unseen(name: str, contract: Any) -> list[str]:
+def unseen(name: str, contract: Any, longest: int) -> list[str]:
     """Name the sizes that no text which is tried can show."""
     return [
-        f"{name}: a {kind} of {size} tokens, since texts of at most {LONGEST} are tried"
-        for kind, size in (
-            ("window", contract.window),
-            ("chunk", contract.chunk),
-            ("prefix", contract.prefix),
-        )
-        if size and size + 2 > LONGEST
+        f"{name}: a {kind} of {size} tokens, since texts of at most {longest} are tried"
+        for kind in ("window", "chunk", "prefix")
+        if (size := getattr(contract, kind)) and size + 2 > longest
     ]
 
 
 def without(spec: Spec) -> Spec:
-    """Leave out what no text that is tried can show."""
+    """Leave out what only long texts can show."""
     return replace(
         spec,
         window=None if spec.window and spec.window + 2 > LONGEST else spec.window,

@@ -1,5 +1,6 @@
 # The faults that are looked for, each a small change of the specification.
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import combinations, product
 from typing import Any, Literal
@@ -7,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from qkvdocs.clinic._contracts import Norm, Rotary
-from qkvdocs.clinic._layer import Fault, Spec, split
+from qkvdocs.clinic._layer import Fault, Spec, fuse, split
 from qkvdocs.clinic._report import UNDECLARED
 from qkvdocs.core import QKVWeights
 
@@ -115,6 +116,7 @@ def matches() -> list[Fault]:
             "match",
             "swapped",
         ),
+        _fault("values-match", "keys are mixed, and values never used", "match", "unused"),
         _fault("key-transpose", "K is reshaped where it should be transposed", "match", "reshaped"),
         _fault("key-transpose", "K is not transposed where n_keys equals d_head", "match", "untransposed"),
     ]
@@ -153,6 +155,28 @@ def turns(square: str) -> list[Fault]:
         _fault("transposed-weight", f"the weight of {_words(part)} is read transposed", "turned", part)
         for part in subsets(square)
     ]
+
+
+def reshapes(W: QKVWeights, fused: str = "", blocks: int = 1) -> list[Fault]:
+    """Weights that are reshaped where they should be transposed, apart and as they are fused, from both storages."""
+    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "(in, out)": lambda weight: weight.reshape(weight.shape[::-1]).T,
+        "(out, in)": lambda weight: weight.T.reshape(weight.shape),
+    }
+    faults = []
+    order = fused.upper() or "QKV"
+    parts = [getattr(W, f"W_{role}") for role in order]
+    for stored, way in ways.items():
+        made = {"fused weight": split(way(fuse(parts, blocks)), [part.shape[1] for part in parts], blocks)}
+        if not fused:
+            made["weights"] = [way(part) for part in parts]
+        for what, some in made.items():
+            wrong = {f"W_{role}": part for role, part in zip(order, some, strict=True)}
+            said = (
+                f"the {what}, stored {stored}, {'is' if what[0] == 'f' else 'are'} reshaped, not transposed"
+            )
+            faults.append(Fault("transposed-weight", said, wrong))
+    return faults
 
 
 def losses(biased: str) -> list[Fault]:
@@ -223,7 +247,12 @@ def turnings(rotary: Rotary, n_heads: int, n_kv_heads: int, d_head: int) -> list
             _fault("rotary-offset", f"{who} are rotated {abs(by)} position too {how}", field, by)
             for by, how in ((1, "far"), (-1, "little"))
         ]  # fmt: skip
-    faults.append(_fault("rotary-offset", "queries and keys are rotated twice", "twice", True))
+    faults.append(_fault("rotary-offset", "queries and keys are rotated twice", "turns", 2))
+    faults.append(
+        _fault(
+            "rotary-style", "queries and keys are rotated backwards: the sine has the wrong sign", "turns", -1
+        )
+    )
     for base in BASES:
         if base != rotary.base:
             said = f"the base of the rotation is {base:g}, not {rotary.base:g}"
@@ -274,8 +303,25 @@ BASES = (1e4, 5e5, 1e6, 1.5e5, 1e5, 1e7)
 def restarts() -> list[Fault]:
     """What goes wrong at a second call only."""
     return [
-        _fault("rotary-offset", "positions start at 0 again with each call", "restart", True),
-        _fault("mask-alignment", "the mask of each later call starts in the top left corner", "corner", True),
+        *(
+            _fault(
+                "rotary-offset",
+                f"positions of {_words(roles)} start at 0 again with each call",
+                "restart",
+                roles.lower(),
+            )
+            for roles in subsets("QK")
+        ),
+        _fault(
+            "mask-alignment", "the mask of each later call starts in the top left corner", "corner", "all"
+        ),
+        _fault(
+            "mask-alignment",
+            "the mask of each later call of several rows starts in the top left corner",
+            "corner",
+            "several",
+        ),
+        _fault("cache-differs", "the oldest key is lost and an empty one is read", "empty", True),
     ]
 
 
@@ -323,6 +369,7 @@ def caps(spec: Spec) -> list[Fault]:
         "before scale": "the scores are capped before they are scaled",
         "undivided": "the scores are not divided by the cap before tanh",
         "not multiplied": "tanh is not multiplied by the cap",
+        "by the scores": "tanh is multiplied by the scores, not by the cap",
         "clipped": "the scores are clipped where they should bend",
     }
     return [
@@ -342,6 +389,7 @@ def sinks(spec: Spec) -> list[Fault]:
         "scaled": "the sink is scaled like a score",
         "twice": "the sink counts twice",
         "negated": "the sink has the wrong sign",
+        "unshifted": "the largest score is taken from the scores and not from the sink",
     }
     faults += [_fault("sink", says, "sunk", way) for way, says in ways.items()]
     if np.any(logits):
@@ -456,6 +504,9 @@ def norms(norm: Norm | None) -> list[Fault]:
         ("only queries are normed", {"normed": "q"}),
         ("only keys are normed", {"normed": "k"}),
         ("values are normed too", {"normed": "qkv"}),
+        ("values are normed too, with the queries' gain", {"normed": "qkV"}),
+        ("keys and values are normed, queries are not", {"normed": "kv"}),
+        ("keys are normed, and values with the queries' gain, queries are not", {"normed": "kV"}),
         (f"queries and keys are normed {over}", {"norm": altered(norm, over=other)}),
         (f"the norm comes {turned} the rotation", {"norm": altered(norm, when=turned)}),
         ("the norm's gains are left out", {"norm": altered(norm, q=None, k=None)}),
@@ -465,6 +516,8 @@ def norms(norm: Norm | None) -> list[Fault]:
         ("the gain is one less than it should be", {"norm": altered(norm, add=-1)}),
         ("the norm divides by 1e-2 more below the root", {"norm": altered(norm, eps=norm.eps + 1e-2)}),
     ]
+    if norm.eps > 1e-4:  # less is nowhere else either
+        changes.append(("eps is added to the root, not below it", {"outside": True}))
     kinds = {"rms": "the root mean square", "layer": "the deviation from the mean", "unit": "the length"}
     changes += [
         (f"queries and keys are divided by {what}", {"norm": altered(norm, kind=kind)})
@@ -493,6 +546,15 @@ def rows_read(packed: bool, padded: bool, memory: bool) -> list[Fault]:
             _fault("causality", "padding is read, and counted as positions", "keep", "seen and counted")
         )
         faults.append(_fault("mask-polarity", "padding is read, and words are hidden", "keep", "inverted"))
+        faults.append(_fault("batch-leak", "the padding of the first text is hidden in all", "keep", "first"))
+        faults.append(
+            _fault(
+                "batch-leak",
+                "heads have the padding of other texts: masks are tiled over heads",
+                "keep",
+                "tiled",
+            )
+        )
     if memory:
         what = {"k": "keys are", "v": "values are", "kv": "keys and values are"}
         faults += [
@@ -503,20 +565,23 @@ def rows_read(packed: bool, padded: bool, memory: bool) -> list[Fault]:
     return faults
 
 
-def merges(W: QKVWeights, before: QKVWeights | None) -> list[Fault]:
+def merges(spec: Spec) -> list[Fault]:
     """Adapters merged by halves, or into another's place."""
-    if before is None:
+    W, before = spec.weights, spec.before
+    if W is None or before is None:
         return []
     delta = {role: getattr(W, f"W_{role}") - getattr(before, f"W_{role}") for role in "QKV"}
     faults = []
 
     def add(says: str, **parts: np.ndarray) -> None:
-        made = {f"W_{role}": getattr(before, f"W_{role}") + parts.get(role, delta[role]) for role in "QKV"}
-        faults.append(Fault("adapter-merge", says, {"weights": replace(W, **made)}))
+        made = {f"W_{role}": getattr(before, f"W_{role}") + part for role, part in parts.items()}
+        faults.append(Fault("adapter-merge", says, made))
 
     for roles in subsets("QKV"):
         add(f"the adapter of {_words(roles)} is not merged", **{role: 0 * delta[role] for role in roles})
         add(f"the adapter of {_words(roles)} counts twice", **{role: 2 * delta[role] for role in roles})
+        if all(delta[role].shape[0] == delta[role].shape[1] for role in roles):
+            add(f"the adapter of {_words(roles)} is transposed", **{role: delta[role].T for role in roles})
     for a, b in combinations("QKV", 2):
         if delta[a].shape == delta[b].shape:
             add(f"the adapters of {ROLE[a]} and {ROLE[b]} have changed places", **{a: delta[b], b: delta[a]})
@@ -532,6 +597,25 @@ def merges(W: QKVWeights, before: QKVWeights | None) -> list[Fault]:
     return faults
 
 
+def beyond(spec: Spec, cached: Iterable[int]) -> list[Fault]:
+    """What shows in long texts alone; caches of so many keys where there is one."""
+    rings = [_fault("cache-differs", f"the cache keeps {size} keys", "ring", size) for size in cached]
+    said = "positions are rounded to bfloat16, in which those above 256 are not whole numbers"
+    return [*rings, *([_fault("dtype-loss", said, "places", "bfloat16")] if spec.rotary else ())]
+
+
+def reaches(spec: Spec, sizes: Iterable[int]) -> list[Fault]:
+    """Windows and chunks that were not declared."""
+    if spec.window is not None or spec.chunk is not None:
+        return []
+    return [
+        Fault(UNDECLARED, f"this looks like {looks}: declare {field}={size} if it is meant", {field: size})
+        for size in sizes
+        for field, looks in (("window", f"a window of {size} keys"), ("chunk", f"chunks of {size} keys"))
+        if field == "window" or (spec.causal and size > 1)
+    ]
+
+
 def features(spec: Spec, n_heads: int, d_head: int, longest: int) -> list[Fault]:
     """What a layer may have that was not declared: recognised, not accused."""
     faults: list[Fault] = []
@@ -541,11 +625,7 @@ def features(spec: Spec, n_heads: int, d_head: int, longest: int) -> list[Fault]
             Fault(UNDECLARED, f"this looks like {looks}: declare {declare} if it is meant", changes)
         )
 
-    if spec.window is None and spec.chunk is None:
-        for size in range(1, longest):
-            add(f"a window of {size} keys", f"window={size}", window=size)
-            if spec.causal and size > 1:
-                add(f"chunks of {size} keys", f"chunk={size}", chunk=size)
+    faults += reaches(spec, range(1, longest))
     if spec.causal and not spec.prefix:
         for size in range(1, longest - 1):
             add(f"{size} first keys that all see", f"prefix={size}", prefix=size)

@@ -10,7 +10,7 @@ import numpy as np
 
 from qkvdocs.clinic._contracts import Norm, Rotary
 from qkvdocs.clinic._latent import LatentWeights
-from qkvdocs.clinic._precision import Rounding, exact
+from qkvdocs.clinic._precision import Rounding, exact, rounding
 from qkvdocs.clinic._scaling import frequencies
 from qkvdocs.core import QKVWeights, rotate
 
@@ -32,6 +32,12 @@ class Spec:
     rotary: Rotary | None = None
     norm: Norm | None = None
     weights: QKVWeights | LatentWeights | None = None
+    before: QKVWeights | None = None
+    """The weights before an adapter was merged into them."""
+    W_Q: np.ndarray | None = None
+    """What stands in for a weight."""
+    W_K: np.ndarray | None = None
+    W_V: np.ndarray | None = None
     relative: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     """What is added to the scores besides, of queries and keys."""
     gate: tuple[np.ndarray, np.ndarray] | None = None
@@ -70,8 +76,8 @@ class Spec:
     shift_k: int = 0
     turned_by: str = "qk"
     """What is rotated."""
-    twice: bool = False
-    """Whether it is rotated a second time."""
+    turns: int = 1
+    """How often it is rotated; below 0 backwards."""
     part: str = "first"
     """Which part of a head is rotated, where a part is."""
     capped: str = ""
@@ -79,10 +85,14 @@ class Spec:
     biased: str = ""
     normed: str = "qk"
     """What is normed."""
-    restart: bool = False
-    """Positions start anew at each call with a cache."""
-    corner: bool = False
-    """The mask starts anew at each call with a cache."""
+    outside: bool = False
+    """Whether eps is added to the root, not below it."""
+    restart: str = ""
+    """Of q and k, those whose positions start anew at each call with a cache."""
+    corner: str = ""
+    """Whether the mask starts anew at each later call, or at those of several rows."""
+    empty: bool = False
+    """Whether each key and value is read one place too far, and nothing at the end."""
     ring: int | None = None
     """How many keys of earlier calls a cache keeps."""
     later: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +103,8 @@ class Spec:
     """What becomes of padding."""
     stream: str = ""
     """Of k and v, those made of the rows where they should be made of the memory."""
+    places: str = ""
+    """The dtype that rounds positions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +147,9 @@ class Rows:
     """What the output is multiplied by where a few sums of its columns are enough; None means nothing."""
     sums: dict[Any, tuple[Any, np.ndarray, np.ndarray | None]] = field(init=False, default_factory=dict)
     """By weights, which it keeps alive: output weights and bias times that."""
-    products: dict[Any, np.ndarray] = field(init=False, default_factory=dict)
+    at: np.ndarray | None = None
+    """Which rows are looked at; None means all."""
+    products: dict[Any, tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=dict)
     """Rows times weights, which most faults leave alone: computed once."""
     parts: dict[Any, tuple[Spec, tuple[np.ndarray, np.ndarray, np.ndarray]]] = field(
         init=False, default_factory=dict
@@ -178,6 +192,8 @@ def mix(
     group = q.shape[1] // k.shape[1]
     if spec.match == "swapped":
         k, v = v, k
+    if spec.match == "unused" and v.shape == k.shape:
+        v = k
     k = np.tile(k, (1, group, 1, 1)) if "k" in spec.tiled else np.repeat(k, group, axis=1)
     v = np.tile(v, (1, group, 1, 1)) if "v" in spec.tiled else np.repeat(v, group, axis=1)
     with np.errstate(all="ignore"):
@@ -236,7 +252,8 @@ def _capped(
             scores = np.clip(scores, -cap, cap)
         else:
             bent = rnd(np.tanh(scores if spec.capped == "undivided" else scores / cap))
-            scores = bent if spec.capped == "not multiplied" else rnd(cap * bent)
+            by = {"not multiplied": 1.0, "by the scores": scores}.get(spec.capped, cap)
+            scores = rnd(by * bent)
             if spec.capped == "twice":
                 scores = rnd(cap * np.tanh(scores / cap))
     return scores if bias is None else rnd(scores + bias)
@@ -275,9 +292,10 @@ def _softmax(scores: np.ndarray, spec: Spec, soft: Rounding) -> np.ndarray:
         weights = raised / (raised.sum(axis=axes, keepdims=True) + sinks)
         return weights
     sinks = {"scaled": sinks * spec.scale, "twice": 2 * sinks, "negated": -sinks}.get(spec.sunk, sinks)
-    top = np.maximum(top, sinks)
+    top = top if spec.sunk == "unshifted" else np.maximum(top, sinks)
     raised = soft(np.exp(soft(scores - top)))
-    weights = soft(raised / soft(raised.sum(axis=axes, keepdims=True) + np.exp(sinks - top)))
+    drain = sinks if spec.sunk == "unshifted" else sinks - top
+    weights = soft(raised / soft(raised.sum(axis=axes, keepdims=True) + np.exp(drain)))
     return weights
 
 
@@ -301,6 +319,9 @@ def turned(
         if factor != 1:
             made[..., :width] *= factor
         return made
+    how["frequencies"] = rounding("float32")(
+        rotary.base ** (-np.arange(0, width, 2) / width) if turns is None else turns
+    )
     # Angles are rounded too, and each product: a vector of ones and zeros tells cosines and sines.
     pairs = slice(0, width, 2), slice(1, width, 2)
     first, second = pairs if rotary.style == "pairs" else (slice(width // 2), slice(width // 2, width))
@@ -314,13 +335,16 @@ def turned(
     return made
 
 
-def normed(rows: np.ndarray, role: str, norm: Norm, rnd: Rounding = exact) -> np.ndarray:
-    """Norm heads at (batch, heads, seq, d_head), each alone or all as one row."""
+def normed(
+    rows: np.ndarray, role: str, norm: Norm, rnd: Rounding = exact, outside: bool = False
+) -> np.ndarray:
+    """Norm heads at (batch, heads, seq, d_head), each alone or all as one row; `V` has the gain of queries."""
     over = (1, 3) if norm.over == "all" else (3,)
-    gain = norm.q if role == "q" else norm.k
+    gain = norm.q if role in "qV" else norm.k
     if norm.kind == "layer":
         rows = rows - rows.mean(axis=over, keepdims=True)
-    made = rnd(rows / np.sqrt((rows * rows).mean(axis=over, keepdims=True) + norm.eps))
+    below = np.sqrt((rows * rows).mean(axis=over, keepdims=True) + norm.eps * (not outside))
+    made = rnd(rows / (below + norm.eps * outside))
     if norm.kind == "unit":
         made = rows / np.sqrt((rows * rows).sum(axis=over, keepdims=True) + norm.eps)
     added = norm.q_bias if role == "q" else norm.k_bias
@@ -340,20 +364,26 @@ def _by_head(row: Any, rows: np.ndarray, norm: Norm) -> np.ndarray:
 
 def project(
     x: np.ndarray, weights: QKVWeights | LatentWeights, spec: Spec, memory: np.ndarray | None = None,
-    rnd: Rounding = exact, products: dict[Any, np.ndarray] | None = None,
+    rnd: Rounding = exact, products: dict[Any, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Give queries, keys and values, heads cut."""
     if isinstance(weights, LatentWeights):
         yield from latent(x, weights, spec, rnd)
         return
     if spec.recut:
-        flat = [weights.W_Q, weights.W_K, weights.W_V]
-        made = split(fuse(flat, spec.recut[0]), [part.shape[1] for part in flat], spec.recut[1])
-        weights = replace(weights, W_Q=made[0], W_K=made[1], W_V=made[2])
+        changed: dict[str, Any] = {}
+        for kind in ("W_", "b_"):
+            flat = {f"{kind}{role}": getattr(weights, f"{kind}{role}") for role in "QKV"}
+            if all(part is not None for part in flat.values()):
+                made = fuse(list(flat.values()), spec.recut[0])
+                widths = [part.shape[-1] for part in flat.values()]
+                changed |= dict(zip(flat, split(made, widths, spec.recut[1]), strict=True))
+        weights = replace(weights, **changed)
     for role, source in zip("QKV", spec.sources, strict=True):
         heads = weights.n_heads if role == "Q" else weights.n_kv_heads
         rows = x if memory is None or role == "Q" or role.lower() in spec.stream else memory
-        weight, bias = rnd(getattr(weights, f"W_{source}")), getattr(weights, f"b_{source}")
+        stored = getattr(weights, f"W_{source}") if (own := getattr(spec, f"W_{source}")) is None else own
+        weight, bias = rnd(stored), getattr(weights, f"b_{source}")
         if spec.small:
             d = weights.d_head
             yield np.stack([rows[..., h * d : h * d + d] @ weight[:d, :d] for h in range(heads)], -3)
@@ -361,14 +391,14 @@ def project(
         for step in spec.permuted.get(role, ()):
             weight = permuted(weight, *step)
             bias = None if bias is None else permuted(bias[None], *step)[0]
-        key = source, source in spec.turned, rows is memory, id(spec.weights)
+        key = source, source in spec.turned, rows is memory, id(stored)
         plain = products is not None and rnd is exact and not spec.recut and role not in spec.permuted
         if plain and key in products:  # type: ignore[operator]
-            rows = products[key]  # type: ignore[index]
+            rows, _ = products[key]  # type: ignore[index]
         else:
             rows = rnd(rows @ (weight.T if source in spec.turned else weight))
             if plain:
-                products[key] = rows  # type: ignore[index]
+                products[key] = rows, stored  # type: ignore[index]  # an id holds while its array does
         rows = rows if bias is None or source in spec.lost else rnd(rows + rnd(bias))
         rows = rows if spec.clip is None else np.clip(rows, -spec.clip, spec.clip)
         part = cut(rows, heads, role.lower() in spec.viewed, role in spec.viewed)
@@ -476,24 +506,26 @@ def _prepared(rows: Rows, spec: Spec, rnd: Rounding) -> tuple[np.ndarray, np.nda
     parts = dict(zip("qkv", project(rows.x, W, spec, rows.memory, rnd, rows.products), strict=True))
     starts = starts_of(rows)
     positions = positions_of(rows if spec.keep != "seen and counted" else replace(rows, keep=None))
-    positions = positions - (starts if spec.restart else 0)
+    if spec.places:
+        positions = rounding(spec.places)(positions)
     late = starts > 0 if rows.calls else np.ones(rows.x.shape[1], bool)
 
     def norm_all() -> None:
         for role in spec.normed if spec.norm else "":
-            parts[role] = normed(parts[role], role, spec.norm, rnd)  # type: ignore[arg-type]
+            rows = parts[role.lower()]
+            parts[role.lower()] = normed(rows, role, spec.norm, rnd, spec.outside)  # type: ignore[arg-type]
 
     if spec.norm and spec.norm.when == "before":
         norm_all()
     for role in spec.turned_by if spec.rotary else "":
         shift = {"q": spec.shift_q, "k": spec.shift_k}.get(role, 0)
         at = (
-            positions + shift * late
+            positions - (starts if role in spec.restart else 0) + shift * late
             if rows.memory is None or role == "q"
             else np.arange(parts[role].shape[2])
         )
-        for _ in range(2 if spec.twice else 1):
-            parts[role] = turned(parts[role], at, spec.rotary, rnd, spec.part)  # type: ignore[arg-type]
+        at = spec.turns * at + (spec.turns - 1) * spec.rotary.offset  # type: ignore[union-attr]
+        parts[role] = turned(parts[role], at, spec.rotary, rnd, spec.part)  # type: ignore[arg-type]
     if spec.norm and spec.norm.when == "after":
         norm_all()
     return parts["q"], parts["k"], parts["v"]
@@ -529,15 +561,20 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
     if spec.later and len(rows.calls) > 1:
         plain = replace(spec, later={})
         first, then = layer(rows, plain, rnd, soft), layer(rows, replace(plain, **spec.later), rnd, soft)
-        return np.where((starts > 0)[:, None], then, first)
+        late = starts if rows.at is None else starts[rows.at]
+        return np.where((late > 0)[:, None], then, first)
     q, k, v = prepared(rows, spec, rnd)
+    if spec.empty:
+        k, v = (np.concatenate([part[:, :, 1:], 0 * part[:, :, :1]], 2) for part in (k, v))
     n, m = q.shape[2], k.shape[2]
     mask = visible(spec, n, m) if rows.memory is None or spec.mask == "triangle" else None
     if rows.calls and spec.mask == "ignored":  # a call cannot see what comes after it
         ends = starts + np.repeat(rows.calls, rows.calls)
         mask, spec = np.arange(n)[None] < ends[:, None], replace(spec, mask="given")
     if spec.corner:  # each call's mask starts in the top left corner
-        mask = np.arange(n)[None] <= (np.arange(n) - starts)[:, None]
+        own = np.arange(n)[None] <= (np.arange(n) - starts)[:, None]
+        several = np.repeat(rows.calls, rows.calls)[:, None] > 1 if rows.calls else np.ones((n, 1), bool)
+        mask = own if spec.corner == "all" or mask is None else np.where(several, own, mask)
     if spec.ring is not None:
         kept = np.arange(n) >= (starts - spec.ring)[:, None]
         mask = kept if mask is None else mask & kept
@@ -547,19 +584,30 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
         own = rows.texts[:, None] == rows.texts
         mask = own if mask is None else mask & own
     if rows.keep is not None and not spec.keep.startswith("seen"):
-        kept = (rows.keep if spec.keep == "hidden" else ~rows.keep)[:, None, None]
+        batch, heads = q.shape[:2]
+        texts = {
+            "first": np.zeros((batch, 1), int),
+            "tiled": np.arange(batch * heads).reshape(batch, heads) % batch,
+        }.get(spec.keep, np.arange(batch)[:, None])
+        kept = (rows.keep ^ (spec.keep == "inverted"))[texts][:, :, None]
         mask = kept if mask is None else mask & kept
         spec = replace(spec, fill="finite")
-    context = mix(q, k, v, mask, spec, rnd, soft)
+    bias = None
+    if rows.at is not None:
+        q, mask = q[:, :, rows.at], None if mask is None else mask[..., rows.at, :]
+        bias = None if spec.bias is None else spec.bias(n, m)[:, rows.at]
+    context = mix(q, k, v, mask, spec, rnd, soft, bias)
+    form = q.shape[0], q.shape[2], -1
     if "o" in spec.viewed:
-        merged = context.reshape(*rows.x.shape[:2], -1)
+        merged = context.reshape(form)
     elif "O" in spec.viewed:
-        merged = context.transpose(0, 2, 3, 1).reshape(*rows.x.shape[:2], -1)
+        merged = context.transpose(0, 2, 3, 1).reshape(form)
     else:
-        merged = context.swapaxes(1, 2).reshape(*rows.x.shape[:2], -1)
+        merged = context.swapaxes(1, 2).reshape(form)
     if spec.gate is not None:
         weight, added = spec.gate
-        opened = 1 / (1 + np.exp(-rnd(rnd(rows.x @ rnd(weight)) + rnd(added))))
+        seen = rows.x if rows.at is None else rows.x[:, rows.at]
+        opened = 1 / (1 + np.exp(-rnd(rnd(seen @ rnd(weight)) + rnd(added))))
         merged = rnd(merged * rnd(opened))
     if W.W_O is not None:
         out, bias = _out(rows, W, spec)

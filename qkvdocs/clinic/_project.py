@@ -158,7 +158,7 @@ def _faults(contract: Project, spec: Spec) -> list[Fault]:
     )
     faults = [
         *_known.sources(), *_known.turns(square), *_known.losses(contract.bias.upper()), *_known.views(),
-        *_known.cuts(W), *_known.norms(spec.norm),
+        *_known.cuts(W), *_known.norms(spec.norm), *_known.reshapes(W, contract.fused, contract.blocks),
         *(_known.turnings(contract.rotary, W.n_heads, W.n_kv_heads, W.d_head) if contract.rotary else ()),
     ]  # fmt: skip
     bugs = {"swapped-projection", "shared-projection"} if contract.fused else set[str]()

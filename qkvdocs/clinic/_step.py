@@ -8,10 +8,24 @@ import numpy as np
 
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._attend import declared
-from qkvdocs.clinic._attention import check_rows, faults_of, features_of, first, layer_spec, rows_for, twin_of
+from qkvdocs.clinic._attention import (
+    check_rows,
+    faults_of,
+    features_of,
+    first,
+    grow,
+    layer_spec,
+    lengths_for,
+    long_rows,
+    other_start,
+    rows_for,
+    twin_of,
+    whole_spec,
+)
+from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._contracts import Step
 from qkvdocs.clinic._explain import NUDGE, Evidence, explain, findings
-from qkvdocs.clinic._judge import Case, judge, unseen
+from qkvdocs.clinic._judge import judge, unseen
 from qkvdocs.clinic._layer import Fault, Rows, Spec, layer
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import Subject, distance, seen_by
@@ -47,12 +61,14 @@ def examine_step(contract: Step, report: Report) -> None:
         "step: the first call, then cached against uncached: "
         + ", ".join(map(str, [*plans, *declared(contract)]))
     )
-    report.untested += unseen("step", contract)
+    lengths = lengths_for(contract)
+    report.untested += unseen("step", contract, lengths[-1])
     wanted = _uncached(contract, subject, x, report)
     spec = None if contract.weights is None else layer_spec(contract, contract.weights)
 
     def call(rows: Rows) -> np.ndarray:
-        return _run(contract, subject, rows.x, rows.calls)
+        output = _run(contract, subject, rows.x, rows.calls)
+        return output if rows.at is None else output[:, rows.at]
 
     def behave(ran: Sequence[Rows], outputs: Sequence[np.ndarray], known: bool) -> Iterator[Finding]:
         yield from _behaviour(contract, subject, ran, outputs, wanted, spec, known)
@@ -63,13 +79,27 @@ def examine_step(contract: Step, report: Report) -> None:
         return call(moved) - evidence.observed[at], layer(moved, wrong) - evidence.simulate(wrong, at)
 
     alone = Rows(x[:, :1], (1,))
-    case = Case(subject, [*trials, alone], call, behave, partly=True, optional=[alone])
-    if spec is not None and wanted is None:
+    case = Case(
+        subject, [*trials, alone], call, behave, partly=True, optional=[alone], lengths=lengths,
+        longer=lambda n: long_rows(subject, x, n, (n - 6, 1, 1, 1, 3)), changed=other_start,
+        loud=[Rows(x * grow(subject, x), (seq,))],
+    )  # fmt: skip
+    if contract.weights is None or spec is None or wanted is not None:
+        case.right = lambda rows: _at_once(contract, subject, rows, report)
+    else:
         case.spec, case.simulate, case.nudge = spec, layer, nudge
+        case.whole = whole_spec(contract, contract.weights)
         case.faults = [*faults_of(contract, spec), *later_faults(contract, spec)]
         case.features = features_of(contract, spec)
         case.twin = lambda: _twin(contract, trials)
     judge(case, report)
+
+
+def _at_once(contract: Step, subject: Subject, rows: Rows, report: Report) -> np.ndarray:
+    """Run without a cache, or in one call where that is all there is."""
+    wanted = _uncached(contract, subject, rows.x, report) if contract.uncached else None
+    wanted = _run(contract, subject, rows.x, (rows.x.shape[1],)) if wanted is None else wanted
+    return wanted[:, rows.at]
 
 
 def _twin(contract: Step, trials: Sequence[Rows]) -> tuple[Evidence, Sequence[Fault]]:

@@ -35,7 +35,8 @@ def row_by_row(q, k, v, mask):
     result = np.zeros((*q.shape[:3], v.shape[-1]))
     for b, h, i in np.ndindex(*q.shape[:3]):
         seen = [j for j in range(k.shape[2]) if mask is None or mask[i, j]]
-        e = np.exp(np.array([q[b, h, i] @ k[b, h, j] for j in seen]) / np.sqrt(q.shape[-1]))
+        s = np.array([q[b, h, i] @ k[b, h, j] for j in seen]) / np.sqrt(q.shape[-1])
+        e = np.exp(s - s.max())
         result[b, h, i] = e / e.sum() @ v[b, h, seen]
     return result
 

@@ -200,7 +200,7 @@ BLIND = {
     "identities": of(2, W_Q=ONE, W_K=ONE, W_V=ONE, W_O=ONE),
     "symmetric": of(1, W_Q=np.diag(np.arange(1.0, 9.0))),
     "queries too small": of(2, W_Q=ONE * 1e-30),
-    "a value bias too small": of(2, b_V=np.full(8, 1e-7)),
+    "a value bias too small": of(2, b_V=np.full(8, 1e-12)),
     "an output bias too large": of(2, b_O=np.full(8, 1e9)),
 }
 
@@ -241,7 +241,7 @@ def test_a_layer_that_is_none_gets_no_name(n_heads: int) -> None:
 
 def test_a_bug_that_hides_in_half_precision_is_not_healthy() -> None:
     """A small bias in float16: lost or not, the numbers agree; float32 tells."""
-    W = replace(weights(4, 4, 8, bias=False), b_V=np.full(32, 5e-5))
+    W = replace(weights(4, 4, 8, bias=False), b_V=np.full(32, 5e-6))
     lost = weights(4, 4, 8, bias=False)
     for kept in (W, lost):
         half = Attention(lambda x, kept=kept: encode(x, kept), W, like=np.zeros(1, np.float16))
