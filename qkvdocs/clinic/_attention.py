@@ -286,7 +286,7 @@ def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
     weights = spec.weights
     assert weights is not None  # noqa: S101
     causal, n_heads, n_kv_heads, d_head = spec.causal, weights.n_heads, weights.n_kv_heads, weights.d_head
-    masks = _known.masks(causal) if causal else _known.undeclared()[:1]
+    masks = _known.masks(causal) if causal else [*_known.undeclared()[:1], *_known.blind()]
     others = []
     if isinstance(contract, Attention):
         others = _known.rows_read(contract.packed, bool(contract.padding), contract.memory)

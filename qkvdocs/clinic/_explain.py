@@ -465,6 +465,21 @@ def hidden(
     return list(names), _closest(evidence, better)
 
 
+def softened(evidence: Evidence) -> float:
+    """Compare the outputs with softmax kept in half precision, and in single: below 1 they are more like the former."""
+    rnd = rounding(evidence.dtype)
+
+    def off(stored: Rounding, soft: Rounding) -> float:
+        runs = zip(evidence.observed, evidence.trials, evidence.noise, strict=True)
+        each = [
+            float(np.nanmean((got - rnd(evidence.run(trial, evidence.spec, stored, soft))) ** 2)) / rms**2
+            for got, trial, (rms, _) in runs
+        ]
+        return max(float(np.mean(each)) ** 0.5, 1e-3)
+
+    return min(off(rnd, rnd), off(exact, rnd)) / min(off(rnd, exact), off(exact, exact))
+
+
 def _moved(twin: Evidence, fault: Fault) -> bool:
     spec = fault.apply(twin.spec)
     return any(distance(twin.simulate(spec, at), twin.right[at]) > 1e-3 for at in range(len(twin.trials)))

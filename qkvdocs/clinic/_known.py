@@ -89,6 +89,11 @@ def masks(causal: bool) -> list[Fault]:
     return faults
 
 
+def blind() -> list[Fault]:
+    """Queries of an encoder that do not see themselves."""
+    return [_fault("causality", "no query sees its own key", "mask", "not itself")]
+
+
 def undeclared() -> list[Fault]:
     """What a causal function does that was not said to be one; the first fits layers too."""
     says = "no query sees a later key: is it causal? Then declare causal=True"

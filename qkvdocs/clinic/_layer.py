@@ -165,6 +165,8 @@ def visible(spec: Spec, n: int, m: int, given: np.ndarray | None = None) -> np.n
     far = np.arange(m - n, m)[:, None] - np.arange(m)
     corner = np.arange(n)[:, None] - np.arange(m)
     see = np.ones((n, m), bool) if given is None else given
+    if spec.mask == "not itself":
+        see = see & (far != 0)
     if spec.causal or "alone" in spec.mask or spec.mask == "triangle":
         from_corner = "corner" in spec.mask
         reach = {"peeking": -1, "strict": 1, "strict but first": 1}.get(spec.mask, 0)

@@ -9,6 +9,7 @@ import numpy as np
 from tests.clinic.cases import Case, collector
 
 CASES: list[Case] = []
+RANDOM = np.random.default_rng(3)
 bug = collector(CASES)
 
 
@@ -416,3 +417,23 @@ def separate_names_for_phi3():
 def half_of_the_layers():
     names = [f"layers.{i}.attn.{n}" for i in (0, 1) for n in ("q_proj", "v_proj")]
     return ["q_proj", "v_proj"], names + [f"layers.{i}.attn.{n}" for i in (2, 3) for n in ("query", "value")]
+
+
+@bug("attend", "dropout")
+def dropout_handed_to_sdpa(q, k, v, mask):
+    s = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    weights = softmax(s if mask is None else np.where(mask, s, -np.inf))
+    return weights * (RANDOM.random(weights.shape) < 0.9) / 0.9 @ v
+
+
+@bug("attention", "dropout", causal=True)
+def dropout_on_the_output(x, W):
+    made = out(paste(sdpa(*(cut(a, W.n_heads) for a in roles(x, W)), tril(x.shape[1]))), W)
+    return made * (RANDOM.random(made.shape) < 0.9) / 0.9
+
+
+@bug("attention", "causality")
+def an_encoder_that_cannot_see_itself(x, W):
+    n = x.shape[1]
+    q, k, v = (cut(a, W.n_heads) for a in roles(x, W))
+    return out(paste(sdpa(q, k, v, ~np.eye(n, dtype=bool), fill=-1e9)), W)
