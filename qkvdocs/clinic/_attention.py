@@ -1,6 +1,6 @@
 # attention(x), with weights that are known or without.
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,8 @@ TRIED = (
     "shared, swapped and transposed weights", "biases", "head split and merge", "scale", "softmax axis",
     "rotary style and offset", "key head order",
 )  # fmt: skip
+WIDE = 128
+"""Texts of one token that are asked for what was added to a weight."""
 LARGEST = 1000.0
 """Rows are not made larger, so that float16 holds what comes of them."""
 
@@ -55,7 +57,10 @@ def examine_attention(contract: Attention, report: Report) -> None:
         if not all(np.isfinite(output).all() for output in outputs):
             yield Finding(UNKNOWN, "attention", "the output holds NaN or inf for finite rows")
             return
-        yield from _behaviour(contract, subject, ran[0], outputs[0])
+        found = list(_behaviour(contract, subject, ran[0], outputs[0]))
+        yield from found or (
+            () if spec is None or subject.kind.dtype in HALVES else added(contract, spec, call, ran[0].x)
+        )
 
     def nudge(evidence: Evidence, wrong: Spec) -> tuple[np.ndarray, np.ndarray]:
         at = evidence.widest
@@ -325,6 +330,24 @@ def features_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
     """List what a layer may have that is not declared."""
     assert spec.weights is not None  # noqa: S101
     return _known.features(spec, spec.weights.n_heads, spec.weights.d_head, 6)
+
+
+def added(
+    contract: Attention, spec: Spec, call: Callable[[Rows], np.ndarray], x: np.ndarray
+) -> Iterator[Finding]:
+    """Ask texts of one token, which see values alone, for a matrix of low rank that was added to a weight."""
+    W = spec.weights
+    if not isinstance(W, QKVWeights) or contract.packed or contract.padding or contract.memory:
+        return
+    size = min(W.d_model, WIDE)
+    rows = Rows(np.random.default_rng(19).standard_normal((size, 1, W.d_model)) * float(x.std()))
+    off = (call(rows) - layer(rows, spec))[:, 0]
+    off = off - off.mean(axis=0)  # a bias is no adapter
+    shares = np.linalg.svd(off, compute_uv=False)
+    rank = int(np.sum(shares > 1e-3 * shares[0])) if shares[0] > 1e-3 * np.abs(layer(rows, spec)).max() else 0
+    if 0 < rank <= min(size // 8, W.d_head - 1):  # as many as a head has may be a head
+        said = f"values are off by a matrix of rank {rank} of {W.d_model}: is an adapter merged? Then declare before=…"
+        yield Finding("adapter-merge", "attention", said)
 
 
 def _behaviour(contract: Attention, subject: Subject, rows: Rows, base: np.ndarray) -> Iterator[Finding]:

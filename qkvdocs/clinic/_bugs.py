@@ -62,7 +62,7 @@ _ALL = (
         "Make queries of the rows, keys and values of the memory.",
         ("keitakurita/Practical_NLP_in_PyTorch#1",)),
     Bug("dropout", "Dropout that is still on", QUIET,
-        "Call eval() before you use a model, and hand on `dropout_p=p if self.training else 0.0`: SDPA looks at no mode.",
+        "Call eval() before you use a model, and give SDPA `dropout_p=p if self.training else 0.0`.",
         ("pytorch/pytorch#124464", "wenet-e2e/wenet#2699", "coleygroup/ms-pred#38")),
     Bug("dtype-loss", "Precision lost on the way", QUIET,
         "Keep the dtype of the input, and let the scores and softmax have at least float32.",

@@ -475,7 +475,7 @@ def softened(evidence: Evidence) -> float:
             float(np.nanmean((got - rnd(evidence.run(trial, evidence.spec, stored, soft))) ** 2)) / rms**2
             for got, trial, (rms, _) in runs
         ]
-        return max(float(np.mean(each)) ** 0.5, 1e-3)
+        return max(float(np.sqrt(np.mean(each))), 1e-3)
 
     return min(off(rnd, rnd), off(exact, rnd)) / min(off(rnd, exact), off(exact, exact))
 

@@ -10,7 +10,7 @@ from qkvdocs.clinic import _known
 from qkvdocs.clinic._arrays import HALVES
 from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._explain import Evidence, coarse, explain, findings, hidden, measured
-from qkvdocs.clinic._report import UNKNOWN, Finding, Report
+from qkvdocs.clinic._report import TOO_COARSE, UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import distance
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
@@ -21,6 +21,8 @@ MANY = 2**23
 """Scores in one call, over all heads, are no more than this."""
 LOUD = {"float16": 50.0, "bfloat16": 50.0}
 """By what scores grow so that their exponentials overflow, in halves; by five hundred elsewhere."""
+FAINT = 0.2
+"""What half precision may do to a long text: BLOOM's distances and frequencies cast by `model.to` are rounded so."""
 SLOW = 0.2
 """Seconds: whoever needs more for a text is given no longer one."""
 
@@ -81,17 +83,19 @@ def _judged(case: Case, trial: Any, output: np.ndarray, n: int) -> Iterator[Find
 
 def _strange(case: Case, n: int, off: float) -> Finding:
     said = f"a text of {n} tokens is off by {fmt(off)} of its largest entry, shorter ones are right"
+    if case.subject.kind.dtype in HALVES and off < FAINT:
+        why = "rounded frequencies or distances do that far from the start, and other bugs too"
+        return Finding(TOO_COARSE, case.subject.name, f"{said}: {why}. To tell, run it in float32")
     return Finding("cache-differs" if case.partly else UNKNOWN, case.subject.name, said)
 
 
 def _faults(case: Case, evidence: Evidence, n: int) -> list[Any]:
     """List what may be wrong with a long text, or be undeclared: with the usual sizes, and the one that is measured."""
-    usual = {2**k + by for k in range(3, 13) for by in (-1, 0, 1)}
-    sizes = [size for size in sorted(usual | {_reach(case, evidence, n)}) if size < n]
-    spec = evidence.spec
+    usual, reach = {2**k + by for k in range(3, 13) for by in (-1, 0, 1)}, _reach(case, evidence, n)
+    spec, kept = evidence.spec, usual | {reach - evidence.trials[0].calls[-1]} if case.partly else set()
     return [
-        *_known.windows(spec, n), *_known.beyond(spec, sizes if case.partly else ()),
-        *_known.reaches(spec, sizes),
+        *_known.windows(spec, n), *_known.beyond(spec, sorted(kept)),
+        *_known.reaches(spec, sorted(size for size in usual | {reach} if size < n)),
     ]  # fmt: skip
 
 

@@ -50,9 +50,9 @@ def judge(case: Case, report: Report) -> None:
     if failures and len(failures) == len(case.trials) - len(case.optional):
         raise failures[0]
     subject = case.subject
-    if np.isfinite(outputs[0]).all() and (
-        by := distance(case.call(ran[0]), outputs[0])
-    ) > max(RANDOM, subject.limit):
+    if np.isfinite(outputs[0]).all() and (by := distance(case.call(ran[0]), outputs[0])) > max(
+        RANDOM, subject.limit
+    ):
         report.findings.append(_random(case, ran[0], by))
         return
     if case.tried:
@@ -74,7 +74,9 @@ def judge(case: Case, report: Report) -> None:
                 said = f"softmax is kept in {subject.kind.dtype}: that fits {fmt(1 / share)} times as well as float32"
                 names += ["dtype-loss"]
                 found += [Finding("dtype-loss", subject.name, said)] if share < 0.5 else []
-            found += findings(subject, evidence, better) if better else () if found else coarse(subject, names)
+            found += (
+                findings(subject, evidence, better) if better else () if found else coarse(subject, names)
+            )
     if failures and not found:
         found.append(Finding(UNKNOWN, subject.name, str(failures[0])))
     if {finding.bug for finding in found} <= {TOO_COARSE}:

@@ -1,6 +1,6 @@
 # The faults that are looked for, each a small change of the specification.
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import combinations, product
 from typing import Any, Literal
@@ -336,7 +336,7 @@ def later(spec: Spec) -> list[Fault]:
     rings = [
         _fault(
             bug,
-            f"the cache keeps {kept} keys" if kept else "the cache keeps the last call alone",
+            f"the cache keeps {kept} of the earlier keys" if kept else "the cache keeps the last call alone",
             "ring",
             kept,
         )
@@ -364,11 +364,16 @@ def later(spec: Spec) -> list[Fault]:
     return [*rings, *(_fault(bug, says, "later", changes) for bug, says, changes in lost)]
 
 
+def _feature(bug: str, lost: str, field: str, how: str, ways: Mapping[str, str]) -> list[Fault]:
+    """List a feature that is left out, or computed in a wrong way."""
+    return [_fault(bug, lost, field, None), *(_fault(bug, says, how, way) for way, says in ways.items())]
+
+
 def caps(spec: Spec) -> list[Fault]:
     """Caps on the scores that are not there, or in the wrong place."""
     if spec.softcap is None:
         return []
-    ways = {
+    return _feature("softcap", f"the scores are not capped at {spec.softcap:g}", "softcap", "capped", {
         "after mask": "the cap comes after the mask, so that hidden scores are not hidden",
         "twice": "the scores are capped twice",
         "before scale": "the scores are capped before they are scaled",
@@ -376,11 +381,7 @@ def caps(spec: Spec) -> list[Fault]:
         "not multiplied": "tanh is not multiplied by the cap",
         "by the scores": "tanh is multiplied by the scores, not by the cap",
         "clipped": "the scores are clipped where they should bend",
-    }
-    return [
-        _fault("softcap", f"the scores are not capped at {spec.softcap:g}", "softcap", None),
-        *(_fault("softcap", says, "capped", way) for way, says in ways.items()),
-    ]
+    })  # fmt: skip
 
 
 def sinks(spec: Spec) -> list[Fault]:
@@ -388,15 +389,13 @@ def sinks(spec: Spec) -> list[Fault]:
     if spec.sinks is None:
         return []
     logits = spec.sinks
-    faults = [_fault("sink", "softmax has no sink, or is normalised without it", "sinks", None)]
-    ways = {
+    faults = _feature("sink", "softmax has no sink, or is normalised without it", "sinks", "sunk", {
         "logit": "the sink itself is added to the sum, not its exponential",
         "scaled": "the sink is scaled like a score",
         "twice": "the sink counts twice",
         "negated": "the sink has the wrong sign",
         "unshifted": "the largest score is taken from the scores and not from the sink",
-    }
-    faults += [_fault("sink", says, "sunk", way) for way, says in ways.items()]
+    })  # fmt: skip
     if np.any(logits):
         faults.append(_fault("sink", "every sink is 0", "sinks", 0 * logits))
     if len(np.unique(logits)) > 1:
@@ -451,7 +450,7 @@ def biases(spec: Spec, n_heads: int) -> list[Fault]:
     """Biases of the scores that are not there, or another's."""
     if spec.bias is None:
         return []
-    ways = {
+    faults = _feature("score-bias", "the bias of the scores is left out", "bias", "biased", {
         "before scale": "the bias is scaled with the scores",
         "negated": "the bias has the wrong sign",
         "reversed": "the bias is that of the heads in reverse",
@@ -459,9 +458,7 @@ def biases(spec: Spec, n_heads: int) -> list[Fault]:
         "turned": "the bias is read from key to query",
         "signed": "the bias has the other sign for later keys",
         "doubled": "the bias is added twice",
-    }
-    faults = [_fault("score-bias", "the bias of the scores is left out", "bias", None)]
-    faults += [_fault("score-bias", says, "biased", way) for way, says in ways.items()]
+    })  # fmt: skip
     right = slopes(n_heads)
     rows: dict[str, np.ndarray] = {
         "slopes follow the rule for powers of two": 2.0 ** (-8 * np.arange(1, n_heads + 1) / n_heads),
@@ -544,7 +541,12 @@ def rows_read(packed: bool, padded: bool, memory: bool) -> list[Fault]:
     """Neighbours, padding or another stream that are read."""
     faults = []
     if packed:
-        faults.append(_fault("batch-leak", "a packed text reads its neighbours", "texts", "joined"))
+        faults += [
+            _fault("batch-leak", f"a packed text reads {which}", "texts", how)
+            for how, which in (
+                ("joined", "its neighbours"), ("earlier", "those before it"), ("later", "those after it")
+            )
+        ]  # fmt: skip
     if padded:
         faults.append(_fault("causality", "padding is read", "keep", "seen"))
         faults.append(
@@ -604,7 +606,10 @@ def merges(spec: Spec) -> list[Fault]:
 
 def beyond(spec: Spec, cached: Iterable[int]) -> list[Fault]:
     """What shows in long texts alone; caches of so many keys where there is one."""
-    rings = [_fault("cache-differs", f"the cache keeps {size} keys", "ring", size) for size in cached]
+    rings = [
+        _fault("cache-differs", f"the cache keeps {size} keys of earlier calls", "ring", size)
+        for size in cached
+    ]
     said = "positions are rounded to bfloat16, in which those above 256 are not whole numbers"
     return [*rings, *([_fault("dtype-loss", said, "places", "bfloat16")] if spec.rotary else ())]
 

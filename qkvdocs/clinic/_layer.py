@@ -98,7 +98,7 @@ class Spec:
     later: Mapping[str, Any] = field(default_factory=dict)
     """What is different from the second call on."""
     texts: str = "apart"
-    """Whether packed texts are kept apart."""
+    """Whether packed texts are kept apart, and which of the others they read."""
     keep: str = "hidden"
     """What becomes of padding."""
     stream: str = ""
@@ -582,8 +582,9 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
         mask = kept if mask is None else mask & kept
     if spec.mask == "ignored" and (rows.texts is not None or rows.keep is not None):
         mask, spec = None, replace(spec, mask="given")
-    if rows.texts is not None and spec.texts == "apart":
-        own = rows.texts[:, None] == rows.texts
+    if rows.texts is not None and spec.texts != "joined":
+        reads = {"earlier": np.greater_equal, "later": np.less_equal}.get(spec.texts, np.equal)
+        own = reads(rows.texts[:, None], rows.texts)
         mask = own if mask is None else mask & own
     if rows.keep is not None and not spec.keep.startswith("seen"):
         batch, heads = q.shape[:2]

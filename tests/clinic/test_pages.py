@@ -57,3 +57,30 @@ def test_the_practice_page_gathers_every_question() -> None:
         asked += "apply" in parts
     shown = (ROOT / "tests/ledger/practice.txt").read_text("utf-8")
     assert asked == shown.count('class="practice-card"') > 0
+
+
+FAULTS = {
+    "the cap after the mask": "softcap#kin", "the cap twice": "softcap#kin",
+    "the sink dropped": "sink#wrong-and-right", "the sink normalised away": "sink#kin",
+    "a window off by one": "window#wrong-and-right", "a window forgotten at decode": "window#kin",
+    "slopes where heads are no power of two": "score-bias#wrong-and-right",
+    "a norm over the wrong axis": "qk-norm#wrong-and-right", "a norm after the rotation": "qk-norm#kin",
+    "the whole head rotated": "rotary-style#kin", "the wrong base": "rotary-style#kin",
+    "rows of K permuted with n_heads": "rotary-style#permuted",
+    "thirds for heads": "fused-order#wrong-and-right", "gathered ranks": "fused-order#kin",
+    "key heads tiled": "kv-head-order#wrong-and-right", "left padding with one position": "rotary-offset#padding",
+    "packed neighbours, both ways": "batch-leak#packed", "keys of the wrong stream": "cross-source#wrong-and-right",
+    "an adapter in the wrong part": "adapter-merge#wrong-and-right", "softmax in half precision": "dtype-loss#softmax",
+    "scores that overflow": "dtype-loss#overflow", "dropout alive": "dropout#wrong-and-right",
+    "a query that cannot see itself": "causality#itself",
+}  # fmt: skip
+"""What goes wrong in the layers of this year, and where a page runs it wrong and right."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_a_section_that_runs_it(fault: str) -> None:
+    """Its anchor stands on the page, and code runs below it."""
+    page, anchor = FAULTS[fault].split("#")
+    (section,) = re.findall(rf"^## [^\n]*{{#{anchor}\b[^\n]*\n(.*?)(?=^## |\Z)", PAGES[page], re.M | re.S)
+    assert 'exec="on"' in section
+    assert "examine(" in section or anchor in ("wrong-and-right", "padding")
