@@ -54,7 +54,7 @@ class Subject:
         output = read(self.name, result)
         for name, old, item in zip(names.split(), before, handed, strict=True):
             if old is not None and not np.array_equal(old, new := to_numpy(item)):
-                self.damaged[name] = float(np.abs(old.astype(float) - new.astype(float)).max())
+                self.damaged.setdefault(name, float(np.abs(old.astype(float) - new.astype(float)).max()))
         self.returned = dtype_of(result)
         return output
 
