@@ -67,7 +67,8 @@ def _judged(case: Case, trial: Any, output: np.ndarray, n: int) -> Iterator[Find
         return
     spec = case.whole or case.spec
     evidence = Evidence([output], [trial], case.simulate, spec, subject.kind.dtype)
-    if evidence.off(spec) > 1:
+    half = subject.kind.dtype in HALVES
+    if evidence.off(spec) > 1 and not (half and evidence.share() <= subject.limit):
         sets, told = explain(
             evidence, [*_faults(case, evidence, n), *case.faults[: None if n < 2**8 else 0]], 1
         )
@@ -77,7 +78,7 @@ def _judged(case: Case, trial: Any, output: np.ndarray, n: int) -> Iterator[Find
             yield from findings(subject, evidence, sets)
         else:
             yield _strange(case, n, evidence.share())
-    elif subject.kind.dtype in HALVES:
+    elif half:
         yield from coarse(subject, hidden(evidence, _known.windows(spec, n))[0])
 
 
