@@ -301,7 +301,7 @@ def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
     return [
         *_known.scales(n_heads, n_kv_heads, d_head, weights.d_model, spec.scale,
                        weights.d_value if weights.d_value != d_head else 0),
-        *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[2:],
+        *_known.axes(), *masks, *_known.matches()[:1], *_known.matches()[3:],
         *(_projections(spec, weights, turnings) if isinstance(weights, QKVWeights) else
           [fault for fault in turnings if fault.field != "permuted"]),
         *_known.caps(spec), *_known.sinks(spec), *_known.windows(spec, 64), *_known.biases(spec, n_heads),

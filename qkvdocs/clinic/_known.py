@@ -227,6 +227,14 @@ def cuts(W: QKVWeights) -> list[Fault]:
         if few % ranks == 0 and ranks != few:
             faults.append(recut(f"weights of {ranks} ranks are cut as if of one", ranks, 1))
             faults.append(recut(f"weights are cut as if of {ranks} ranks", 1, ranks))
+    if W.b_Q is not None and W.b_K is not None and W.b_V is not None:
+        both = [fault for fault in faults if fault.field == "recut"]
+        faults += [
+            _fault(
+                "fused-order", fault.says.replace("weights", "weights and biases"), "recut", (*fault.value, 1)
+            )
+            for fault in both
+        ]
     if heads > 1:
         faults.append(_fault("fused-order", "key heads are in reverse", "reverse", "K"))
         faults.append(_fault("fused-order", "value heads are in reverse", "reverse", "V"))
@@ -311,7 +319,7 @@ def restarts() -> list[Fault]:
         *(
             _fault(
                 "rotary-offset",
-                f"positions of {_words(roles)} start at 0 again with each call",
+                f"positions{'' if roles == 'QK' else f' of {_words(roles)}'} start at 0 again with each call",
                 "restart",
                 roles.lower(),
             )

@@ -66,8 +66,8 @@ class Spec:
     """Of q, k, v and o, those cut or merged by a bare reshape; capitals: heads as the fast axis."""
     small: bool = False
     """Whether each head sees its slice of the row, through one small matrix."""
-    recut: tuple[int, int] | None = None
-    """In how many blocks fused weights are stored, and in how many they are cut."""
+    recut: tuple[int, ...] | None = None
+    """In how many blocks fused weights are stored, and in how many they are cut; a third number: biases too."""
     reverse: str = ""
     """Of K and V, those whose heads are in reverse."""
     permuted: Mapping[str, tuple[tuple[int, bool], ...]] = field(default_factory=dict)
@@ -374,12 +374,13 @@ def project(
         return
     if spec.recut:
         changed: dict[str, Any] = {}
-        for kind in ("W_", "b_"):
+        stored_in, read_in, *also = spec.recut
+        for kind in ("W_", "b_") if also else ("W_",):
             flat = {f"{kind}{role}": getattr(weights, f"{kind}{role}") for role in "QKV"}
             if all(part is not None for part in flat.values()):
-                made = fuse(list(flat.values()), spec.recut[0])
+                made = fuse(list(flat.values()), stored_in)
                 widths = [part.shape[-1] for part in flat.values()]
-                changed |= dict(zip(flat, split(made, widths, spec.recut[1]), strict=True))
+                changed |= dict(zip(flat, split(made, widths, read_in), strict=True))
         weights = replace(weights, **changed)
     for role, source in zip("QKV", spec.sources, strict=True):
         heads = weights.n_heads if role == "Q" else weights.n_kv_heads

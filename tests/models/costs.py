@@ -140,14 +140,14 @@ def broken(weights: QKVWeights, *, causal: bool, rotary: Rotary | None) -> Broke
     wanted: dict[str, Callable[[Any], bool]] = {
         "scale": lambda _: False,
         "axis": lambda axis: axis != "batch",
-        "mask": lambda mask: mask != "strict but first",
+        "mask": lambda mask: mask not in ("strict but first", "not itself"),
         "match": lambda match: match != "untransposed",
         "sources": lambda made: made in SOURCES,
         "viewed": lambda viewed: viewed in ("qkv", "o", "qkvo", "QKVO"),
         "shift_k": lambda _: False,
         "rotary": lambda other: rotary is not None and other.style != rotary.style,
-        "recut": lambda blocks: set(blocks) == {1, weights.n_kv_heads},
-        **dict.fromkeys(("permuted", "twice", "reverse"), lambda _: False),
+        "recut": lambda blocks: len(blocks) == 2 and set(blocks) == {1, weights.n_kv_heads},
+        **dict.fromkeys(("permuted", "turns", "reverse", "W_Q"), lambda _: False),
         **{field: lambda roles, field=field: len(roles) == 1 or roles == most[field] for field in most},
     }
     found = {RIGHT: through(same, **kind), NONE: lambda X, W: np.zeros_like(X)}
@@ -168,11 +168,11 @@ def broken(weights: QKVWeights, *, causal: bool, rotary: Rotary | None) -> Broke
     if causal:
         found["cache-differs", "the cache keeps the last call alone"] = around(forgetful, **kind)
         found["mask-alignment", "the mask of each later call starts in the top left corner"] = through(
-            lambda spec: replace(spec, corner=True), steps=True, **kind
+            lambda spec: replace(spec, corner="all"), steps=True, **kind
         )
         if rotary:
             found["rotary-offset", "positions start at 0 again with each call"] = through(
-                lambda spec: replace(spec, restart=True), steps=True, **kind
+                lambda spec: replace(spec, restart="qk"), steps=True, **kind
             )
     else:
         found["in-place", "the residual is added to the caller's rows"] = adds_the_residual_in_place
