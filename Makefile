@@ -32,7 +32,7 @@ $(VENV)-parity/installed: pyproject.toml
 	@$(PYTHON) -m pip --python $(VENV)-parity/bin/python install --quiet --disable-pip-version-check -e '.[site,test,parity]'
 	@touch $@
 
-.PHONY: help serve build runtime offline artefacts deploy changes test audit quick guards check format lesson claims ledger noise evaluate mutants heads costs parity pythons
+.PHONY: help serve build runtime browsers offline artefacts deploy changes test audit quick guards check format lesson claims ledger noise evaluate mutants heads costs parity pythons
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,15 @@ build: $(VENV)/has-site $(if $(BUILDER),$(VENV)/has-test) ## build the site into
 
 runtime: $(VENV)/has-site ## fetch the Python and the model that readers can run in the page (125 MB kept, 190 MB loaded, once)
 	@$(BIN)/python -m qkvdocs runtime --pip "$(PYTHON) -m pip"
+
+browsers: ## install, by apt-get, what is missing of the browsers that tests drive: Chromium, Firefox, WebKit
+	@has() { for name; do command -v "$$name" >/dev/null && return; done; false; }; set --; \
+	has chromium chromium-browser google-chrome || set -- chromium; \
+	has firefox-esr firefox || set -- "$$@" firefox-esr; \
+	has WebKitWebDriver && has Xvfb && /usr/bin/python3 -c 'import gi; gi.require_version("WebKit2", "4.1")' 2>/dev/null \
+	  || set -- "$$@" webkit2gtk-driver xvfb gir1.2-webkit2-4.1 python3-gi; \
+	[ $$# = 0 ] || { as=$$([ "$$(id -u)" = 0 ] || echo sudo); $$as apt-get update -qq \
+	  && $$as apt-get install -y -qq --no-install-recommends "$$@" >/dev/null; }
 
 offline: build ## build the site into site-offline/ too, where it opens without a server
 	@$(BIN)/python -m qkvdocs offline site site-offline
@@ -63,7 +72,7 @@ changes: $(VENV)/has-test build ## show in changes/ what a reader would see chan
 test: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that need neither browser nor built site; with TEST=…, just these
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope $(if $(TEST),$(TEST),-m "not site")
 
-audit: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that need a browser or the built site (needs a Chromium)
+audit: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run all tests that need a browser or the built site (needs Chromium, Firefox and WebKit: make browsers)
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope -m site
 
 quick: $(VENV)/has-site $(VENV)/has-test $(VENV)/has-check ## run tests of the subject and of running pages: half a minute, for the loop while writing

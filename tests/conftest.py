@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from filelock import FileLock
@@ -53,6 +54,13 @@ def _left_as_found() -> Iterator[None]:
         yield
 
 
+def absent(missing: str) -> NoReturn:
+    """Skip what cannot be tried on this machine, or fail where that is asked for."""
+    if os.environ.get("QKVDOCS_NO_SKIP") == "1":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
 def chromium() -> str | None:
     """Find the machine's own Chromium."""
     names = (os.environ.get("QKVDOCS_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
@@ -64,10 +72,7 @@ def browser() -> Iterator[Browser]:
     """The machine's own Chromium; without one, tests that need it are skipped, or fail where that is asked for."""
     program = chromium()
     if program is None:
-        missing = "no Chromium found: install your system's chromium package, or set QKVDOCS_CHROMIUM to one"
-        if os.environ.get("QKVDOCS_NO_SKIP") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        absent("no Chromium found: make browsers, or set QKVDOCS_CHROMIUM to one")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield started
@@ -77,10 +82,7 @@ def browser() -> Iterator[Browser]:
 def needed(path: Path, there: bool | None = None) -> Path:
     """Give what `make runtime` brings; without it, tests that need it are skipped, or fail where that is asked for."""
     if not (path.exists() if there is None else there):
-        missing = f"no {path.name} found: make runtime"
-        if os.environ.get("QKVDOCS_NO_SKIP") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        absent(f"no {path.name} found: make runtime")
     return path
 
 

@@ -54,7 +54,8 @@ def faults(text: str) -> Iterator[str]:
         yield "publishes without running code"
     needed = [step.get("run") for name in publish.get("needs", ()) for step in jobs[name]["steps"]]
     if any("if" in jobs[name] for name in publish.get("needs", ())) or not {
-        f"make {name}" for name in ("runtime", "test", "audit", "check", "artefacts", "pythons", "parity")
+        f"make {name}"
+        for name in ("runtime", "test", "browsers", "audit", "check", "artefacts", "pythons", "parity")
     } <= set(needed):
         yield "publishes what is green only"
 

@@ -112,8 +112,9 @@
 			box.classList.toggle("open", query);
 			if (!query) return list.replaceChildren();
 			if (!list.firstChild) said.textContent = "Searching …";
-			const found = await find(query);
+			const found = await find(query).catch(() => (index = null));
 			if (mine !== turn) return;
+			if (!found) return (said.textContent = "The index did not come. Are you offline?");
 			said.textContent = `${found.length || "No"} ${found.length === 1 ? "place" : "places"} with these words`;
 			const words = sought(query);
 			list.replaceChildren(...found.slice(0, 30).map((doc) => make("li", {}, make("a", { href: here(doc.at) },

@@ -46,6 +46,22 @@ def test_search_finds_a_lesson(browser: Browser, address: str) -> None:
     page.close()
 
 
+def test_a_search_without_its_index_says_so(browser: Browser, address: str) -> None:
+    """And asks for it again with the next letter."""
+    page = browser.new_page(viewport={"width": 1300, "height": 800})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.route("**/search/index.json", lambda route: route.abort())
+    page.goto(address)
+    page.locator(".find input").fill("graders")
+    page.locator(".found", has_text="The index did not come").wait_for()
+    page.unroute("**/search/index.json")
+    page.locator(".find input").fill("parallel graders")
+    page.wait_for_selector(".found a")
+    assert problems == []
+    page.close()
+
+
 def test_formulas_use_our_font(browser: Browser, address: str) -> None:
     """The maths font is loaded from the site itself."""
     page = browser.new_page()

@@ -23,7 +23,7 @@ body { background: none; display: block; }
 .md-typeset h1, .md-typeset h2, .md-typeset h3, .md-typeset h4 { break-after: avoid; color: #111; }
 .md-typeset h2 { border-top: 0.4pt solid #bbb; margin-top: 1.8em; padding-top: 0.7em; }
 .md-typeset p, .md-typeset li { orphans: 3; widows: 3; }
-.md-typeset :is(.diagram-box, DRAWINGS, tr, li, math[display="block"], pre, .short) { break-inside: avoid; }
+.md-typeset :is(.diagram-box, DRAWINGS, tr, li, .formula, pre, .short) { break-inside: avoid; }
 .md-typeset :is(summary, .admonition-title, .filename) { break-after: avoid; }
 .md-typeset pre > code { font-size: 0.78em; line-height: 1.4; white-space: pre-wrap; }
 .md-typeset :is(.admonition, details, .long, .long pre):not(.short) { box-shadow: none; break-inside: auto; }

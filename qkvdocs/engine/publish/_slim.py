@@ -27,9 +27,12 @@ TOOLTIPS = "content.tooltips"
 UNREAD = "--md-mermaid"
 """Variables that a script of the theme reads to draw what is drawn here when the site is built."""
 UNSEEN = re.compile(
-    r'<annotation\b.*?</annotation>|<meta name="generator"[^>]*>|(?<=<svg) xmlns="[^"]*"', re.S
+    r'<annotation\b.*?</annotation>|<meta name="generator"[^>]*>|<link rel="(?:prev|next)"[^>]*>'
+    r'|(?<=<svg) xmlns="[^"]*"',
+    re.S,
 )
-"""The source of a formula, which the checks have read; who built the page; and what only a file of its own needs."""
+"""The source of a formula, which the checks have read; who built the page; its neighbours, which Firefox would load
+unasked; and what only a file of its own needs."""
 
 
 TAG = re.compile(r"""<[a-zA-Z](?:[^<>"']|"[^"]*"|'[^']*')*>""")

@@ -101,7 +101,9 @@ def mathml(tex: str, *, display: bool, role: Callable[[str], str] = lambda name:
                 f"formula: digits must be 0 to 9 to be found as text, got {char}. Put them outside \\mathbf"
             )
     head, mark, rest = html.partition("<annotation")
-    return _NAME.sub(lambda name: _coloured(name, role), head) + mark + rest
+    made = _NAME.sub(lambda name: _coloured(name, role), head) + mark + rest
+    # Only Chromium lets a formula scroll by itself.
+    return f'<div class="formula">{made}</div>' if display else made
 
 
 def _coloured(name: re.Match[str], role: Callable[[str], str]) -> str:

@@ -10,7 +10,7 @@ from qkvdocs.engine.publish._slim import slim
 
 PAGE = """<!doctype html><html dir="ltr"><head><link rel="stylesheet" href="{up}assets/a.css">
 <link rel="stylesheet" href="{up}assets/b.css">
-<meta name="generator" content="a builder"></head><body data-md-color-scheme="slate">
+<meta name="generator" content="a builder"><link rel="next" href="two/"></head><body data-md-color-scheme="slate">
 <p  class="seen" role="note">two   words</p>  <pre>kept   <span class="n">name</span>
   as it is</pre><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>
 <script>document.body.className = "made-inline"</script></body></html>"""
@@ -95,6 +95,7 @@ def test_what_no_browser_shows_goes(style: str, tmp_path: Path) -> None:
     assert style
     text = (tmp_path / "index.html").read_text("utf-8")
     assert "generator" not in text
+    assert "two/" not in text
     assert '<svg viewBox="0 0 1 1"></svg>' in text
 
 

@@ -28,7 +28,8 @@ ATTENTION = [
 
 
 def read(tex: str, display: bool = False) -> ElementTree.Element:
-    return ElementTree.fromstring(mathml(tex, display=display))
+    root = ElementTree.fromstring(mathml(tex, display=display))
+    return root[0] if display else root
 
 
 def shown(tex: str) -> str:
