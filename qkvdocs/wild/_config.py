@@ -107,7 +107,7 @@ class Config:
         layers = (f"{side}_layers", f"num_{side}_layers", f"{side}_num_hidden_layers", *LAYERS)
         counted = next((own[name] for name in layers if type(own.get(name)) is int), None)
         d_head = None if _is_unet(values) else _count(near, D_HEAD, path, D_HEAD)[0]
-        counts = frozenset(_integers(near[-1].values, KV_COUNTS))
+        counts = near[-1].counts
         widths = frozenset(size for level in levels for size in level.widths)
         known = ChainMap(near[0].values, *values.maps)
         return Facts(
@@ -145,6 +145,11 @@ class _Level:
                 words = [f".{word}" for word in (told["word"] or told["inner"]).split("_")]
                 found.append((words, told["end"] or "attention_heads", name))
         return found[:WIDEST]
+
+    @cached_property
+    def counts(self) -> frozenset[int]:
+        """All numbers of key heads that it names."""
+        return frozenset(_integers(self.values, KV_COUNTS))
 
     @cached_property
     def widths(self) -> frozenset[int]:

@@ -181,6 +181,12 @@ SHAPES: dict[str, Callable[[int], tuple[bytes, str]]] = {
         modules(range(40 * n)), json.dumps({**CONFIG, "num_attention_heads": [["x" * 1000] * 20 * n]})),
     "parts within parts": lambda n: (modules(range(12 * n)), nested(400, 400 * n)),
     "attention of unknown names": lambda n: (tensors(f"a.{k % 9}.attn.{k}.x" for k in range(200 * n)), "{}"),
+    "modules that are listed": lambda n: (
+        tensors(f"a.{k}.attn.{name}.weight" for k in range(50 * n) for name in ("sampling_offsets", "value_proj")), "{}"),
+    "latent modules in part": lambda n: (
+        tensors(f"a.{k}.attn.{name}.weight" for k in range(50 * n) for name in ("kv_a_proj_with_mqa", "q_proj")), "{}"),
+    "many words for one count": lambda n: (
+        modules(range(40 * n)), json.dumps({**CONFIG, **{f"a_{k}_num_heads": 2 for k in range(400 * n)}})),
     "one module of many tensors": lambda n: (
         tensors([*(f"a.{r}_proj.weight" for r in "qkvo"), *(f"a.{k}" for k in range(200 * n))]), json.dumps(CONFIG)),
     "layers without end": lambda n: (
