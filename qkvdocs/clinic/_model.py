@@ -168,11 +168,14 @@ def _plain(module: Any) -> Attention | None:
 def _by_atlas(model: Any, inputs: Inputs | None, report: Report, known: set[str]) -> dict[str, Attention]:
     attentions = attentions_of(model)
     contracts = {}
-    for path in [path for path in (*attentions, *attentions.refused) if path not in known]:
+    found = *attentions, *attentions.latent, *attentions.refused
+    for path in [path for path in found if path not in known]:
         try:
             contracts[path] = _contract(model, inputs, attentions, path)
         except (QKVError, AttributeError, KeyError, TypeError) as error:
             report.untested.append(f"{path}: {error}")
+    listed = attentions.listed.items()
+    report.untested += [f"{path}: {one.what}, which no contract declares" for path, one in listed]
     report.untested += [
         f"{layers.text}. No contract declares that: compare it with another implementation"
         for layers in attentions.layers
@@ -183,8 +186,7 @@ def _by_atlas(model: Any, inputs: Inputs | None, report: Report, known: set[str]
 def _contract(model: Any, inputs: Inputs | None, attentions: Attentions, path: str) -> Attention:
     """Declare one module as the model's config does."""
     checkpoint, refused = attentions.checkpoint, attentions.refused.get(path)
-    latent = refused is not None and "latent attention" in str(refused)
-    if refused is not None and not latent:
+    if refused is not None:
         raise refused
     facts, module = checkpoint.facts(path), model.get_submodule(path)
     plan = attentions.plans.get(path)
@@ -195,7 +197,7 @@ def _contract(model: Any, inputs: Inputs | None, attentions: Attentions, path: s
     )  # fmt: skip
     weights: QKVWeights | LatentWeights
     gate = None
-    if latent:
+    if path in attentions.latent:
         weights = latent_weights(it)
     else:
         found = attentions[path]
