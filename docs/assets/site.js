@@ -35,8 +35,11 @@
 		if (!pre.closest(".qkv, .language-text")) pre.after(button("copy", "Copy", () => copy(text(), "Code copied")));
 	}
 	// What scrolls sideways can be reached by keyboard.
-	const reach = () => all("pre > code").forEach((code) => code.scrollWidth > code.clientWidth ? (code.tabIndex = 0) : code.removeAttribute("tabindex"));
-	for (const event of ["load", "resize"]) addEventListener(event, reach);
+	const reach = new ResizeObserver((seen) => {
+		const wide = seen.map(({ target }) => target.scrollWidth > target.clientWidth);
+		seen.forEach(({ target }, i) => (wide[i] ? (target.tabIndex = 0) : target.removeAttribute("tabindex")));
+	});
+	for (const code of all("pre > code")) reach.observe(code);
 
 	// An address names the place, and of a figure the numbers too.
 	const share = (id) => {

@@ -111,7 +111,7 @@ def attention_steps(
     same = w_q.shape == w_k.shape == w_v.shape
     width, state = q.shape[1], {"scaled": scaled}
     steps = [product(x, weight, out) for weight, out in zip(learned, (q, k, v), strict=True)]
-    steps += [product(q, k.turned, raw), _scale(raw, divided, width, scaled)]
+    steps += [_turn(k), product(q, k.turned, raw), _scale(raw, divided, width, scaled)]
     seen, visible = divided, np.ones(raw.shape, bool)
     if mask is not None:
         visible, state["masked"] = _mask(mask, raw), masked
@@ -138,6 +138,17 @@ def attention_steps(
     body = f'<div class="qkv-body qkv-eq">{body}<p class="qkv-hint">{HINT}</p></div>'
     figure = frame(body, caption, twin, "qkv-attention")
     return live(figure, name, attributes, "".join(_switch(key, on) for key, on in state.items()), edit=edit)
+
+
+def _turn(keys: Matrix) -> Step:
+    turned = keys.turned
+    sums = sums_of(
+        turned,
+        lambda label, i, j: (
+            f"{label} = {_words.entry(keys.name, j, i, keys.shape)} = {fmt(keys.values[j, i].item())}"
+        ),
+    )
+    return Step(turned, sums, "turn", (keys.name,), f"{pretty(keys.name)} turned")
 
 
 def _scale(raw: Matrix, divided: Matrix, width: int, scaled: bool) -> Step:

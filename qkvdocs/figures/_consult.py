@@ -117,7 +117,10 @@ def consult(
         parts += (
             f'<div class="answers">{_ribbons(line, row)}<ul>{_answers(words, s[i], row)}</ul></div>'
             f'<div class="home">{worked}'
-            f'<p><b class="v">takes home</b> {_strip("v c", i)} ≈ {_mixture(words, row, order)}</p></div>'
+            + _line(
+                '<b class="v">value</b>', f"taken home: {_strip('v c', i)} ≈ {_mixture(words, row, order)}"
+            )
+            + "</div>"
         )
     largest, asked = max(np.abs(v).max(), np.abs(c).max()), np.isin(range(n), asking)[:, None]
     sprites = "".join(
@@ -136,7 +139,8 @@ def consult(
         f"{parts}</div>"
     )
     if made:
-        caption += " W_K makes the keys and W_V the values as W_Q makes the queries."
+        queries, keys, values = map(_learned, "qkv")
+        caption += f" {keys} makes the keys and {values} the values as {queries} makes the queries."
     caption = (
         f"{caption} Each strip is a card of {q.shape[1]} numbers, a cell each: in its upper half where the number is"
         " above 0, in its lower half where it is below, the stronger the larger. The thicker a ribbon, the larger"
@@ -210,6 +214,15 @@ def _answers(words: Sequence[str], scores: np.ndarray, row: Sequence[str]) -> st
     )
 
 
+def _line(head: str, said: str) -> str:
+    """Say something of a column of the picture, beside its name."""
+    return f"<p>{head} <span>{said}</span></p>"
+
+
+def _learned(name: str) -> str:
+    return f'<b class="{name}">W<sub>{name.upper()}</sub></b>'
+
+
 def _strip(role: str, at: int) -> str:
     return f'<i class="{role}" style="--at:{at}"></i>'
 
@@ -229,11 +242,11 @@ def _sum(
         f'<b class="{role}">{escape(word)}</b> {_strip(role, at)}'
         for role, (word, at) in (("q", asks), ("k", offers))
     )
-    return (
-        f"<p>{names}, cell by cell, added up: {_products(query, key)}, ≈ {even(total, 1)}</p>"
-        f"<p>fit: {even(total, 1)} / √{root}, for cards of {root} numbers, ≈ {even(score, 1)}; softmax raises e to each"
-        f" fit and divides by the sum of all: a share of {weight}</p>"
-    )
+    return _line(
+        "<b>fit</b>",
+        f"{names}, cell by cell, added up: {_products(query, key)}, ≈ {even(total, 1)}; that by √{root}, for cards of"
+        f" {root} numbers, ≈ {even(score, 1)}",
+    ) + _line("<b>share</b>", f"softmax raises e to each fit and divides by the sum of all: {weight}")
 
 
 def _products(a: np.ndarray, b: np.ndarray, digits: int = 1) -> str:
@@ -249,10 +262,11 @@ def _products(a: np.ndarray, b: np.ndarray, digits: int = 1) -> str:
 
 def _made(word: str, row: np.ndarray, W: np.ndarray, b: np.ndarray, e: int) -> str:
     """Work out an entry of a query: the row times a column, and the bias."""
-    return (
-        f"<p><em>{escape(word)}</em> comes as a row of {len(row)} numbers. Number {e} of its query is that row times"
-        f' column {e} of <b class="q">W<sub>Q</sub></b>, added up: {_products(row, W[:, e], 2)}, and a bias of'
-        f" {even(b[e], 2)}: ≈ {even(row @ W[:, e] + b[e], 1)}</p>"
+    return _line(
+        '<b class="q">query</b>',
+        f"<em>{escape(word)}</em> comes as a row of {len(row)} numbers. Number {e} of its query is that row times"
+        f" column {e} of {_learned('q')}, added up: {_products(row, W[:, e], 2)}, and a bias of"
+        f" {even(b[e], 2)}: ≈ {even(row @ W[:, e] + b[e], 1)}",
     )
 
 

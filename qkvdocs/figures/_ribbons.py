@@ -12,8 +12,9 @@ __all__ = ["ribbons"]
 
 MANY, LINE, THICK, DIGITS = 48, 22, 18, 2
 """Words at most, the height of a line, the thickness of a ribbon of weight one, and decimals of a weight."""
-LEFT, RIGHT, WIDTH = 88, 194, 312
-"""Where ribbons begin and end, and how wide it all is: no wider than a telephone."""
+LEFT, RIGHT, WORD, WIDTH = 88, 182, 224, 312
+"""Where ribbons begin and end, where the words begin that they lead to, and how wide it all is: no wider than a
+telephone."""
 
 
 def ribbons(asked: Mapping[str, tuple[int, ArrayLike, Sequence[str]]], *, caption: str = "") -> str:
@@ -102,8 +103,8 @@ def _picture(title: str, at: int, shown: Sequence[str], words: Sequence[str]) ->
         found = text != NOTHING
         if found:
             drawn += f'<path d="{ribbon(begin, y - thick / 2, thick)}"></path>'
-            drawn += f'<text class="share" x="{WIDTH}" y="{fmt(y)}">{text}</text>'
-        drawn += f'<text class="{"seen" if found else "passed"}" x="{RIGHT + 6}" y="{fmt(y)}">{word}</text>'
+            drawn += f'<text class="share" x="{WORD - 8}" y="{fmt(y)}">{text}</text>'
+        drawn += f'<text class="{"seen" if found else "passed"}" x="{WORD}" y="{fmt(y)}">{word}</text>'
         begin += thick
     label = escape(f"{title}: whom {words[at]} asks, and how much")
     return f'<svg viewBox="0 0 {WIDTH} {len(row) * LINE}" role="img" aria-label="{label}">{drawn}</svg>'

@@ -18,7 +18,7 @@ class Step:
     result: Matrix
     sums: list[list[str]]
     operation: str
-    """What the script does: product, scale, mask or softmax."""
+    """What the script does: product, turn, scale, mask or softmax."""
     operands: tuple[str, ...]
     said: str
     """The right side in words and letters."""

@@ -21,7 +21,6 @@ site_name: Gallery
 theme:
   name: material
   font: false
-  features: [navigation.instant]
   palette:
     - {media: "(prefers-color-scheme: light)", scheme: default, toggle: {icon: material/brightness-7, name: dark}}
     - {media: "(prefers-color-scheme: dark)", scheme: slate, toggle: {icon: material/brightness-4, name: light}}

@@ -391,35 +391,6 @@ def test_an_exercise_fits_a_phone(open_page, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_an_exercise_works_after_instant_navigation(open_page):
-    """There and back again without loading the page anew."""
-    page, element = open_practice(open_page, "04-practice")
-    page.evaluate("window.same = true")
-    page.locator("article").get_by_role("link", name="Product").click()
-    page.wait_for_selector("#live-product input")
-    page.go_back()
-    page.wait_for_selector("#practice")
-    assert page.evaluate("window.same")
-    assert (
-        give(element, drawn("04-practice", 1)[1]["k and v swapped"]).count("Recognised: k and v swapped.")
-        == 1
-    )
-
-
-def test_an_exercise_works_when_its_page_comes_without_loading(open_page, address):
-    """From a page that has none, and so has not brought the script."""
-    page = open_page("product/index.html")
-    page.evaluate("window.same = true")
-    assert not page.evaluate("!!customElements.get('qkv-practice')")
-    page.locator("article a", has_text="Attention").evaluate(
-        "(link, url) => { link.href = url; link.click(); }", f"{address}/practice-04/"
-    )
-    page.wait_for_selector("#practice")
-    element = near(page, "#practice")
-    assert page.evaluate("window.same")
-    assert give(element, drawn("04-practice", 1)[1]["right"]).strip() == "All right."
-
-
 def test_an_exercise_works_from_disk(open_page, gallery):
     """From file://, the address too."""
     page = open_page("practice-04/index.html?practice=17", at=gallery.as_uri())

@@ -23,6 +23,7 @@
 				return `${terms.join(" + ")} ${relation(...A[i], ...b, M[i][j])} ${fmt(M[i][j])}`;
 			}];
 		},
+		turn: (A, name) => [turn(A), (i, j) => `${entry(name, j, i, A)} = ${fmt(A[j][i])}`],
 		scale(S, width) {
 			const M = map(S, (s) => s / Math.sqrt(width || 1));
 			return [M, (i, j) => `${fmt(S[i][j])} / ${width ? "√" + width : 1} ${relation(S[i][j], M[i][j])} ${fmt(M[i][j])}`];
@@ -89,7 +90,7 @@
 
 	const put = (el, text) => el.textContent === text || ((el.firstChild ?? el.appendChild(new Text())).data = text);
 	const all = (root, selector) => [...root.querySelectorAll(selector)];
-	const lives = () => all(document, "qkv-live");
+	const lives = () => all(document, "qkv-live").filter(({ parts }) => parts);
 	// Points of a column stand below one another: each number is followed by room for the decimals that it lacks.
 	const align = (cells, texts) => turn(texts).forEach((column, j) => {
 		const ends = column.map((text) => text.length - `${text}.`.indexOf(".")), most = Math.max(...ends);
@@ -114,8 +115,11 @@
 	};
 
 	customElements.define("qkv-live", class extends HTMLElement {
+		// Each starts in a turn of its own, so that a page of many answers in between.
 		connectedCallback() {
-			if (this.tables) return;
+			this.timer ??= setTimeout(() => this.start());
+		}
+		start() {
 			this.tables = all(this, "table[data-m]").map(({ dataset, tBodies }) =>
 				({ ...dataset, cells: [...tBodies[0].rows].map((row) => all(row, "td")) }));
 			this.parts = all(this, PART);
@@ -187,7 +191,7 @@
 					texts = map(cells, ({ firstChild: f }) => f.value);
 				} else {
 					if (op === "mask") env.mask = map(cells, (td) => !("hidden" in td.dataset && +dataset.masked));
-					const [M, say] = operations[op](...from.split(" ").map(get));
+					const [M, say] = operations[op](...from.split(" ").map(get), from);
 					texts = map((env[m] = M), (v) => fmt(v));
 					map(cells, (td, i, j) => {
 						const said = `${entry(m, i, j, M)} = ${say(i, j)}`;
@@ -209,11 +213,6 @@
 			}
 		}
 	});
-	// The theme made anchors absolute: keep the numbers.
-	addEventListener("click", ({ target }) => {
-		const link = target.closest("a");
-		if (link?.pathname === location.pathname) link.search = location.search;
-	}, true);
 	globalThis.qkv = { fmt, factor, relation, map, operations, plot };
 
 	// The script of exercises comes when a reader nears one.
@@ -223,7 +222,5 @@
 		near.disconnect();
 		document.head.append(Object.assign(document.createElement("script"), { src }));
 	}, { rootMargin: "99%" });
-	const look = () => document.querySelectorAll("qkv-practice:not(:defined)").forEach((one) => near.observe(one));
-	look();
-	globalThis.document$?.subscribe(look); // the theme changes pages without leaving
+	document.querySelectorAll("qkv-practice").forEach((one) => near.observe(one));
 })();

@@ -1,7 +1,7 @@
 // <qkv-run>: lets a reader edit and run the block above it. Python is loaded by the first run and no sooner.
 (() => {
 	const runtime = new URL("../runtime/", document.currentScript.src), running = new Set();
-	// One worker serves all pages, for as long as the theme changes pages without leaving.
+	// One worker serves all blocks of the page.
 	let worker;
 	const end = (failed) => {
 		worker?.terminate();
@@ -13,9 +13,6 @@
 		connectedCallback() {
 			this.innerHTML = "<button type=button>Edit and run</button>";
 			this.firstChild.onclick = () => this.edit();
-		}
-		disconnectedCallback() {
-			if (running.has(this)) end("");
 		}
 		edit() {
 			let block = this.parentElement.previousElementSibling, built;
