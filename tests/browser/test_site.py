@@ -279,16 +279,37 @@ def test_each_bug_stands_beside_the_right_thing(site: Path) -> None:
 
 
 def test_what_scrolls_sideways_shows_an_edge(browser: Browser, address: str) -> None:
-    """Formulas, diagrams and figures that a telephone cuts; code shows it by letters that are cut."""
+    """Formulas, diagrams, figures, tables and code that a telephone cuts: a shadow, covered by what comes last."""
     page = browser.new_page(viewport={"width": 360, "height": 740})
     wide = """() => [...document.querySelectorAll("article *")]
         .filter(e => e.scrollWidth > e.clientWidth + 2 && /auto|scroll/.test(getComputedStyle(e).overflowX))
-        .filter(e => e.checkVisibility() && !e.matches("code, table"))
-        .map(e => [e.outerHTML.slice(0, 80), getComputedStyle(e).backgroundImage.split("gradient(").length])"""
+        .filter(e => e.checkVisibility())
+        .map(e => [e.outerHTML.slice(0, 80), e.localName, getComputedStyle(e).backgroundAttachment])"""
     found = []
-    for name in ("lessons/04-qkv-projections/", "concepts/projections/", "reference/figures/"):
+    for name in ("clinic/dtype-loss/", "concepts/kv-cache/", "reference/figures/"):
         page.goto(address + name)
         found += page.evaluate(wide)
-    assert found
-    assert [html for html, gradients in found if gradients < 5] == []
+    assert {"code", "div", "math", "table"} <= {kind for _, kind, _ in found}
+    assert [html for html, _, edges in found if edges != "local, local, scroll, scroll"] == []
+    page.close()
+
+
+def test_what_is_far_below_waits_and_is_found(browser: Browser, address: str) -> None:
+    """A figure below the first screen is not laid out; an anchor below it leads there, and a search into it."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    far, drawn = page.locator(".qkv").last, "e => e.checkVisibility({ contentVisibilityAuto: true })"
+    page.goto(f"{address}lessons/04-qkv-projections/")
+    assert far.evaluate(drawn) != page.evaluate("CSS.supports('overflow-anchor', 'auto')")
+    words = far.locator("figcaption").inner_text()
+    assert page.evaluate("words => window.find(words)", words[:40])
+    page.wait_for_timeout(100)
+    assert far.evaluate(drawn)
+    for name in ("bridge", "interview"):
+        page.goto(f"{address}lessons/04-qkv-projections/#{name}")
+        page.reload()
+        page.evaluate("document.fonts.ready")
+        page.wait_for_timeout(300)
+        assert 0 <= page.locator(f"#{name}").evaluate("e => e.getBoundingClientRect().top") <= 120, name
+    page.emulate_media(media="print")
+    assert all(page.locator(".qkv").evaluate_all(f"all => all.map({drawn})"))
     page.close()
