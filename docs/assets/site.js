@@ -52,8 +52,9 @@
 	for (const bar of all("[id] > .qkv-bar"))
 		bar.append(button("share", "Copy link", () => setTimeout(share, 450, bar.parentElement.id)));
 
-	// What an address leads to is unfolded.
+	// What an address leads to is unfolded, and stays where it is from then on.
 	const unfold = () => {
+		delete dataset.fresh;
 		const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
 		for (let e = place?.closest("details:not([open])"); e; e = e.parentElement.closest("details:not([open])")) e.open = true;
 		place?.scrollIntoView();

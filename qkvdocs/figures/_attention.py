@@ -148,7 +148,7 @@ def _turn(keys: Matrix) -> Step:
             f"{label} = {_words.entry(keys.name, j, i, keys.shape)} = {fmt(keys.values[j, i].item())}"
         ),
     )
-    return Step(turned, sums, "turn", (keys.name,), f"{pretty(keys.name)} turned")
+    return Step(turned, sums, "turn", (keys.name,), f"{pretty(keys.name)} transposed")
 
 
 def _scale(raw: Matrix, divided: Matrix, width: int, scaled: bool) -> Step:
