@@ -284,12 +284,12 @@ def test_what_scrolls_sideways_shows_an_edge(browser: Browser, address: str) -> 
     wide = """() => [...document.querySelectorAll("article *")]
         .filter(e => e.scrollWidth > e.clientWidth + 2 && /auto|scroll/.test(getComputedStyle(e).overflowX))
         .filter(e => e.checkVisibility())
-        .map(e => [e.outerHTML.slice(0, 80), e.localName, getComputedStyle(e).backgroundAttachment])"""
+        .map(e => [e.outerHTML.slice(0, 80), e.className || e.localName, getComputedStyle(e).backgroundAttachment])"""
     found = []
     for name in ("clinic/dtype-loss/", "concepts/kv-cache/", "reference/figures/"):
         page.goto(address + name)
         found += page.evaluate(wide)
-    assert {"code", "div", "math", "table"} <= {kind for _, kind, _ in found}
+    assert {"code", "diagram-box", "formula", "table"} <= {kind for _, kind, _ in found}
     assert [html for html, _, edges in found if edges != "local, local, scroll, scroll"] == []
     page.close()
 
