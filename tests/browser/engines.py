@@ -68,8 +68,8 @@ class Engine(ABC):
         """Paste into an empty field."""
 
     @abstractmethod
-    def choose(self, selector: str, path: Path) -> None:
-        """Choose a file."""
+    def choose(self, selector: str, *paths: Path) -> None:
+        """Choose files."""
 
     @abstractmethod
     def printed(self, url: str) -> str:
@@ -126,8 +126,8 @@ class Chromium(Engine):
     def paste(self, selector: str) -> None:
         self.found(selector).press("Control+V")
 
-    def choose(self, selector: str, path: Path) -> None:
-        self.page.locator(selector).set_input_files(path)
+    def choose(self, selector: str, *paths: Path) -> None:
+        self.page.locator(selector).set_input_files(paths)
 
     def printed(self, url: str) -> str:
         self.open(url)
@@ -170,9 +170,9 @@ class Driven(Engine):
     def paste(self, selector: str) -> None:
         self.type(selector, f"{CONTROL}v")
 
-    def choose(self, selector: str, path: Path) -> None:
+    def choose(self, selector: str, *paths: Path) -> None:
         at = self.run("return document.querySelector(given[0])", selector)[ELEMENT]
-        self.send("WebDriver:ElementSendKeys", id=at, text=str(path))
+        self.send("WebDriver:ElementSendKeys", id=at, text="\n".join(map(str, paths)))
 
 
 class Firefox(Driven):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qkvdocs.wild import Opened
 from tests.browser.engines import STARTS, Elsewhere, Engine, chromium
 from tests.browser.test_ask import ANIMAL
 from tests.browser.test_every_page import KINDS, WORDS
@@ -322,14 +323,16 @@ def test_a_sentence_is_asked(engine: Engine, address: str, packed: Path) -> None
 
 
 def test_a_checkpoint_is_opened(engine: Engine, address: str) -> None:
-    """Chosen files are read, and each tensor is drawn in many shades."""
+    """The command answers for chosen files, and each tensor of a module is drawn in many shades."""
     engine.open(f"{address}wild/open/")
     engine.run(f"await ({SETTLED})(document)")
-    for name in ("config.json", "model.safetensors"):
-        engine.choose(f"input[accept='{Path(name).suffix}']", FIXTURES / "llama" / name)
-    report = "return document.querySelector('#wild-open output').textContent"
-    engine.until(f"{report}.startsWith('model.safetensors: ')")
-    assert "attention modules read, 0 refused" in engine.run(report)
+    files = [FIXTURES / "llama" / name for name in ("config.json", "model.safetensors")]
+    engine.choose("#wild-open [name=files]", *files)
+    engine.until(
+        """return document.querySelector("#wild-open [role=status]").textContent === "The answer:" """,
+        seconds=120,
+    )
+    assert engine.text(".wild-answer") == Opened(files[1]).text
     engine.until("""const all = [...document.querySelectorAll("canvas")], shades = e =>
         new Set(new Uint32Array(e.getContext("2d").getImageData(0, 0, e.width, e.height).data.buffer)).size;
         return all.length > 1 && all.every(e => shades(e) > 3)""")

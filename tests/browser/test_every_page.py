@@ -20,7 +20,7 @@ PAGES = sorted(
 WORDS = """from => [...window[from].querySelectorAll("article")].map(article => {
   const copy = article.cloneNode(true);
   copy.querySelectorAll("th button").forEach(part => part.replaceWith(part.textContent));
-  const controls = ".headerlink, noscript, script, style, button, [role=status]";
+  const controls = ".headerlink, noscript, script, style, button, [role=status], .wild-answer, select, .wild-found";
   copy.querySelectorAll(controls).forEach(part => part.remove());
   copy.querySelectorAll("input[type=number]").forEach(field => field.replaceWith(field.getAttribute("value")));
   return copy.textContent.replace(/\\s+/g, " ").trim();

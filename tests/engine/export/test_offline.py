@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from qkvdocs.engine.export._offline import main, offline
 
@@ -48,10 +48,10 @@ def test_a_figure_follows_an_edit_and_formulas_have_their_font(page: Page, folde
     """As on the published page."""
     page.goto((folder / "lessons" / "04-qkv-projections" / "index.html").as_uri())
     out = page.locator("#live-query .out td b")
-    assert out.first.inner_text() == "3"
+    expect(out.first).to_have_text("3")
     page.locator("#live-query input").first.fill("5")
     page.locator("#live-query input").first.press("Tab")
-    assert out.first.inner_text() == "7"
+    expect(out.first).to_have_text("7")
     page.evaluate("document.fonts.ready")
     assert "qkvdocs Maths" in page.evaluate(
         "[...document.fonts].filter(f => f.status == 'loaded').map(f => f.family)"
