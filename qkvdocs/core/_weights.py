@@ -69,7 +69,8 @@ class QKVWeights:
             raise ShapeError(f"the last axis of W_Q must be a multiple of n_heads={n_heads}, got {width}")
         sizes = {"d_model": d_model, "n_heads * d_head": width}
         sizes["n_kv_heads * d_head"] = width // n_heads * n_kv_heads
-        values = arrays["W_V"].shape[-1] if arrays["W_V"].ndim else 0
+        check_shape("W_V", arrays["W_V"], "(d_model, n_kv_heads * d_value)", AXES["W_V"])
+        values = arrays["W_V"].shape[1]
         if values % n_kv_heads or not values:
             raise ShapeError(
                 f"the last axis of W_V must be a multiple of n_kv_heads={n_kv_heads}, got {values}"

@@ -187,6 +187,8 @@ SHAPES = [
      "W_K must have shape (d_model, n_kv_heads * d_head) = (6, 4), got (6, 8)"),
     (lambda: layer(W_V=one((5, 4))),
      "W_V must have shape (d_model, n_kv_heads * d_value) = (6, 4), got (5, 4)"),
+    (lambda: layer(W_V=one(8)),
+     "W_V must have shape (d_model, n_kv_heads * d_value) = (d_model, n_kv_heads * d_value), got (8,)"),
     (lambda: layer(W_V=one((6, 5))), "the last axis of W_V must be a multiple of n_kv_heads=2, got 5"),
     (lambda: layer(W_V=one((6, 0))), "the last axis of W_V must be a multiple of n_kv_heads=2, got 0"),
     (lambda: layer(W_V=one((6, 6)), W_O=one((8, 6))),
