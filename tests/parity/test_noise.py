@@ -35,6 +35,7 @@ UNSEEN = {
                 "swin",
                 "sam vision (qkv)",
                 "sam_hq vision",
+                "got_ocr2 vision",
             ],
             "a relative position bias that is not rebuilt",
         ),
