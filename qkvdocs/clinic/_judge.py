@@ -54,6 +54,7 @@ def judge(case: Case, report: Report) -> None:
         RANDOM, subject.limit
     ):
         report.findings.append(_random(case, ran[0], by))
+        subject.conduct(report)
         return
     if case.tried:
         report.tried.append(f"{subject.name}: {', '.join(case.tried)}")

@@ -330,7 +330,7 @@ UNSEEN: dict[str, tuple[Any, set[str]]] = {
     "mean of the batch off": (Attention(lambda x: decode(x - x.mean((0, 1))), LAYER, causal=True), {"batch-leak"}),
     "rotated backwards": (
         Attention(lambda x: decode(x, lambda q, k, v: (*(rotate(a[:, :, ::-1])[:, :, ::-1] for a in (q, k)), v)),
-                  LAYER, causal=True, rotary=Rotary()), set()),
+                  LAYER, causal=True, rotary=Rotary()), {"rotary-style"}),
     "last key overwritten": (
         Step(stepping(lambda old, new: np.concatenate([old[:, :, :-1], new], 2)), LAYER), {"cache-differs"}),
     "cache that decays": (
