@@ -201,6 +201,7 @@ def test_it_works_by_keyboard_and_shows_no_barrier(page: Page) -> None:
     page.evaluate("document.querySelectorAll('.ask details').forEach(fold => { fold.open = true; })")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(500)  # links fade from one scheme to the other
         found = Axe().run(page, context=".ask")
         assert found.violations_count == 0, found.generate_report()
     page.set_viewport_size({"width": 360, "height": 740})
