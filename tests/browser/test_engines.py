@@ -315,8 +315,10 @@ def test_a_sentence_is_asked(engine: Engine, address: str, packed: Path) -> None
     engine.click("button", "Ask the model")
     said = "return [...document.querySelectorAll('.ask-status')].map(e => e.textContent).join('')"
     engine.until(f"{said}.startsWith('Layer 3, head 1: ')", seconds=120)
-    engine.run("""const labels = [...document.querySelectorAll(".ask-figure label")];
-        labels.find(one => one.innerText.trim() === "it").dataset.pick = 1;""")
+    engine.until("""const labels = [...document.querySelectorAll(".ask-figure label")];
+        const it = labels.find(one => one.innerText.trim() === "it");
+        if (it) it.dataset.pick = 1;
+        return Boolean(it)""")
     engine.click("label[data-pick]")
     it = "Layer 3, head 1: “it” listens most to “animal”, with a share of 0.65."
     engine.until(f"{said} === '{it}'", seconds=120)
