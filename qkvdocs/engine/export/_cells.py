@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qkvdocs.engine.export._needs import needed
 from qkvdocs.engine.pages import Fence, LessonError, fences
 
 OPENING = re.compile(r"(?P<prefix>(?:> ?| )*)(?P<ticks>`{3,})(?P<language>\S*)$")
@@ -17,8 +16,6 @@ class Cell:
     text: str
     """Markdown, or Python."""
     code: bool = False
-    shown: bool = True
-    """False for a helper that the page does not show."""
     output: str = ""
     title: str = ""
     raises: str = ""
@@ -44,54 +41,45 @@ def cells(markdown: str, source: str, file: str) -> list[Cell]:
         file: Its name for messages.
 
     Returns:
-        Cells in the page's order. Hidden code stands before the shown code that needs it, and only if it does.
+        Cells in the page's order. Hidden code is left out: what is shown must run without it.
 
     Raises:
         LessonError: If the code does not stand in one session, or the twin does not show all of it in order.
     """
     lines = markdown.split("\n")
     blocks, found, at = _blocks(lines), list[Cell](), 0
-    for helper, fence in _steps(source, file):
+    for fence in _shown(source, file):
         block = next((block for block in blocks if block.start >= at and _same(block, fence)), None)
         if block is None:
             message = "a lesson must show its code in its order: not found in its twin"
             raise LessonError(file, fence.line + 1, "FenceError", message)
         found.append(Cell(_prose(lines[at : block.start])))
-        if helper:
-            found.append(Cell(helper, code=True, shown=False))
         at, output = block.end + 1, ""
         after = next((other for other in blocks if other.start >= at), None)
         if fence.options.get("result") and after and not _prose(lines[at : after.start]):
             at, output = after.end + 1, after.text
         asked = fence.options
-        found.append(Cell(block.text, True, True, output, asked.get("title", ""), asked.get("raises", "")))
+        found.append(Cell(block.text, True, output, asked.get("title", ""), asked.get("raises", "")))
     found.append(Cell(_prose(lines[at:])))
     return [cell for cell in found if cell.text]
 
 
-def _steps(source: str, file: str) -> list[tuple[str, Fence]]:
-    """Pair each shown fence with the hidden code that must run before it."""
-    running = [fence for fence in fences(source) if fence.runs]
-    sessions = {fence.options.get("session", "") for fence in running}
+def _shown(source: str, file: str) -> list[Fence]:
+    """List the fences that run and are shown, if a script and a notebook can hold them."""
+    shown = [fence for fence in fences(source) if fence.runs and "source" in fence.options]
+    sessions = {fence.options.get("session", "") for fence in shown}
     if len(sessions) > 1 or "" in sessions:
         message = (
             f"a lesson's code must share one session, so that it runs as a script, got {sorted(sessions)}"
         )
         raise LessonError(file, 1, "FenceError", message)
-    kept = needed([(fence.code, "source" in fence.options) for fence in running])
-    steps, helper = [], list[str]()
-    for fence, code in zip(running, kept, strict=True):
-        if "source" not in fence.options:
-            helper += [code] if code else []
-            continue
+    for fence in shown:
         if (where := fence.options["source"]) != "above":
             message = (
                 f"a lesson's code must stand above what it prints, so that it fits a notebook, got {where!r}"
             )
             raise LessonError(file, fence.line + 1, "FenceError", message)
-        steps.append(("\n\n".join(helper), fence))
-        helper = []
-    return steps
+    return shown
 
 
 def _blocks(lines: Sequence[str]) -> list[Block]:

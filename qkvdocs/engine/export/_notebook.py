@@ -42,13 +42,10 @@ def _prose(cell: Cell) -> dict[str, Any]:
 
 
 def _code(cell: Cell) -> dict[str, Any]:
-    metadata: dict[str, Any] = {} if cell.shown else {"jupyter": {"source_hidden": True}}
-    if cell.raises:
-        metadata["tags"] = ["raises-exception"]
     return {
         "cell_type": "code",
         "execution_count": None,
-        "metadata": metadata,
+        "metadata": {"tags": ["raises-exception"]} if cell.raises else {},
         "outputs": _outputs(cell),
         "source": cell.text.splitlines(keepends=True),
     }

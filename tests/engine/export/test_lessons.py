@@ -15,7 +15,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from qkvdocs.engine.export._needs import needed
 from qkvdocs.engine.export._script import SETUP
 from qkvdocs.engine.pages import run_page
 from tests.project import ROOT, Project, fence
@@ -158,31 +157,6 @@ def test_scripts_settle_numpy_as_pages_do() -> None:
         settings.append(done.stdout)
     assert settings[0] == settings[1]
     assert "'precision': 4" in settings[0]
-
-
-NEEDS = {
-    "what nobody uses goes": ("a = 1\nb = 2", "print(b)", "b = 2"),
-    "what it is made of stays": ("a = 1\nb = a + 1\nc = 3", "print(b)", "a = 1\nb = a + 1"),
-    "functions bring what they call": (
-        "def f():\n    return g()\n\ndef g():\n    return 1\n\ndef h():\n    return 2",
-        "print(f())",
-        "def f():\n    return g()\n\ndef g():\n    return 1",
-    ),
-    "of an import the used names": ("from math import cos, pi, sin", "print(pi)", "from math import pi"),
-    "a change in place counts": ("a = []\na.append(1)\nprint(a)", "print(a)", "a = []\na.append(1)"),
-    "so does an entry": ("a = [0]\na[0] = 2", "print(a)", "a = [0]\na[0] = 2"),
-    "what is made anew is not needed before": ("a = 1", "a = 2\nprint(a)", ""),
-    "unless it may not be": ("a = 1", "if 0:\n    a = 2\nprint(a)", "a = 1"),
-    "a loop makes its own names": ("name = 1", "for name in 'ab':\n    print(name)", ""),
-    "a local name is none of the module's": ("a = 1", "def f():\n    a = 2\n    return a\nprint(f())", ""),
-}
-
-
-@pytest.mark.parametrize("case", NEEDS)
-def test_hidden_code_is_kept_where_it_is_needed(case: str) -> None:
-    """And only there."""
-    hidden, shown, kept = NEEDS[case]
-    assert needed([(hidden, False), (shown, True)]) == [kept, shown]
 
 
 def test_a_lesson_in_two_sessions_is_refused(project: Project) -> None:
