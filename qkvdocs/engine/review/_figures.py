@@ -1,16 +1,19 @@
 """Figures of a built site, each drawn alone, so that a change elsewhere on its page moves no pixel of it."""
 
-import mimetypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
+from io import BytesIO
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from PIL import Image, ImageChops, ImageOps
 from playwright.sync_api import Browser, Page, Route
 
 HOST = "http://site.invalid/"
-WIDTH = 800
+MARK = (208, 0, 60)
 FIND = """() => {
     const kinds = ".qkv, .diagram, figure, svg, img, table:not(.highlighttable)";
     const article = document.querySelector("article, [role=main]");
@@ -53,7 +56,7 @@ def reading(browser: Browser, site: Path) -> Iterator[Page]:
         The tab.
     """
     context = browser.new_context(
-        viewport={"width": WIDTH, "height": 600},
+        viewport={"width": 800, "height": 600},
         java_script_enabled=False,
         bypass_csp=True,
         reduced_motion="reduce",
@@ -63,15 +66,11 @@ def reading(browser: Browser, site: Path) -> Iterator[Page]:
     def answer(route: Route) -> None:
         url = urlsplit(route.request.url)
         path = (site / unquote(url.path).lstrip("/")).resolve()
-        if (
-            not route.request.url.startswith(HOST)
-            or not path.is_relative_to(site.resolve())
-            or not path.is_file()
-        ):
-            route.abort()
+        inside = path.is_file() and path.is_relative_to(site.resolve())
+        if inside and route.request.url.startswith(HOST):
+            route.fulfill(path=path)
         else:
-            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-            route.fulfill(body=path.read_bytes(), content_type=kind)
+            route.abort()
 
     context.route("**/*", answer)
     try:
@@ -100,3 +99,56 @@ def draw(tab: Page, name: str) -> list[Figure]:
             Figure(words, markup, tab.locator("article, [role=main]").first.screenshot(animations="disabled"))
         )
     return figures
+
+
+def pair(old: Sequence[Figure], new: Sequence[Figure]) -> list[tuple[int | None, int | None]]:
+    """Bring the figures of two versions of a page together.
+
+    Args:
+        old: Figures of the old page.
+        new: Figures of the new.
+
+    Returns:
+        Positions in both; None on one side for a figure that came or went. Figures with the same markup belong
+        together, wherever they stand; of the others those of the same name; then, if as many are left, by their order.
+    """
+    gone, came = list(range(len(old))), list(range(len(new)))
+    pairs: list[tuple[int | None, int | None]] = []
+    for feature in map(attrgetter, ("markup", "name")):
+        for one in list(gone):
+            other = next((at for at in came if feature(new[at]) == feature(old[one])), None)
+            if other is not None:
+                pairs.append((one, other))
+                gone.remove(one)
+                came.remove(other)
+    if len(gone) == len(came):
+        return pairs + list(zip(gone, came, strict=True))
+    return [*pairs, *((one, None) for one in gone), *((None, other) for other in came)]
+
+
+def difference(old: bytes, new: bytes) -> bytes | None:
+    """Mark where two pictures differ.
+
+    Args:
+        old: A PNG.
+        new: Another; where one is larger, the other is white.
+
+    Returns:
+        The new picture, pale, with what differs in red, or None if nothing does.
+    """
+    if old == new:
+        return None
+    pictures = [Image.open(BytesIO(data)).convert("RGB") for data in (old, new)]
+    size = max(one.width for one in pictures), max(one.height for one in pictures)
+    before, after = (Image.new("RGB", size, "white") for _ in pictures)
+    before.paste(pictures[0])
+    after.paste(pictures[1])
+    bands = ImageChops.difference(before, after).split()
+    differs = reduce(ImageChops.lighter, bands).point([0] + [255] * 255)
+    if differs.getbbox() is None:
+        return None
+    pale = ImageOps.grayscale(after).point([170 + level // 3 for level in range(256)]).convert("RGB")
+    pale.paste(MARK, mask=differs)
+    written = BytesIO()
+    pale.save(written, "PNG")
+    return written.getvalue()
