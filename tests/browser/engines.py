@@ -1,11 +1,11 @@
-"""Three engines behind one set of verbs: Chromium, Firefox and WebKit, as Debian packages them.
+"""Firefox and WebKit behind one set of verbs, as Debian packages them.
 
-Chromium is driven by Playwright, as in all other tests. Firefox and WebKit both know the commands of WebDriver
+In all other tests Playwright drives Chromium. Both know the commands of WebDriver
 (https://www.w3.org/TR/webdriver2/): WebKit by HTTP, Firefox by a socket of its own called Marionette. So one small
 client does for both, and nothing is downloaded.
 """
 
-# ruff: noqa: D102  # what each verb does is said once, in Engine
+# ruff: noqa: D102  # what `printed` and `heard` do is said once, in Engine
 
 import base64
 import io
@@ -20,7 +20,6 @@ import socket
 import subprocess
 import time
 import urllib.request
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,7 +27,6 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from playwright.sync_api import Browser, Page
 from pypdf import PdfReader
 
 WIDTH, HEIGHT = 1280, 900
@@ -44,40 +42,44 @@ FIND = """const [selector, text] = given, end = Date.now() + 5000;
 CONTROL = "\ue009"
 
 
-class Engine(ABC):
-    """One browser with one page open."""
+class Engine:
+    """One browser with one page open, driven by the commands of WebDriver."""
 
-    @abstractmethod
+    def __init__(self, send: Callable[..., Any]) -> None:
+        self.send = send
+        self.send("WebDriver:SetTimeouts", script=180_000, pageLoad=60_000)
+        self.send("WebDriver:SetWindowRect", width=WIDTH, height=HEIGHT)
+
     def open(self, url: str) -> None:
         """Go to an address, and wait until it is loaded."""
+        self.send("WebDriver:Navigate", url=url)
 
-    @abstractmethod
     def run(self, script: str, *given: object) -> Any:
         """Run the body of an asynchronous function in the page, and give what it returns."""
+        body = f"""const given = [...arguments], done = given.pop();
+            (async () => {{ {script} }})().then(value => done([value]), error => done(String(error)));"""
+        found = self.send("WebDriver:ExecuteAsyncScript", script=body, args=given)
+        assert isinstance(found, list), found
+        return found[0]
 
-    @abstractmethod
+    def found(self, selector: str, text: str = "") -> str:
+        """Wait for what is visible, of that selector, and has the text."""
+        return self.run(FIND, selector, text)[ELEMENT]
+
     def click(self, selector: str, text: str = "") -> None:
-        """Click what is visible, of that selector, and has the text; the pointer is the browser's own."""
+        """Click it; the pointer is the browser's own."""
+        self.send("WebDriver:ElementClick", id=self.found(selector, text))
 
-    @abstractmethod
     def type(self, selector: str, text: str) -> None:
         """Write into a field in place of what it holds, key by key."""
+        at = self.found(selector)
+        self.send("WebDriver:ElementClear", id=at)
+        self.send("WebDriver:ElementSendKeys", id=at, text=text)
 
-    @abstractmethod
-    def paste(self, selector: str) -> None:
-        """Paste into an empty field."""
-
-    @abstractmethod
     def choose(self, selector: str, *paths: Path) -> None:
         """Choose files."""
-
-    @abstractmethod
-    def printed(self, url: str) -> str:
-        """Print an address, and read the paper."""
-
-    @abstractmethod
-    def heard(self) -> list[str]:
-        """Give what the console has said of errors since it was last asked."""
+        at = self.run("return document.querySelector(given[0])", selector)[ELEMENT]
+        self.send("WebDriver:ElementSendKeys", id=at, text="\n".join(map(str, paths)))
 
     def text(self, selector: str) -> str:
         """Give the text of the first that is found."""
@@ -91,6 +93,14 @@ class Engine(ABC):
             time.sleep(0.05)
         return found
 
+    def printed(self, url: str) -> str:
+        """Print an address, and read the paper."""
+        raise NotImplementedError
+
+    def heard(self) -> list[str]:
+        """Give what the console has said of errors since it was last asked."""
+        raise NotImplementedError
+
 
 def read(pdf: bytes) -> str:
     """Read what is printed; ligatures and broken lines are not kept apart."""
@@ -98,84 +108,7 @@ def read(pdf: bytes) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-class Chromium(Engine):
-    """By Playwright."""
-
-    def __init__(self, page: Page) -> None:
-        self.page, self.said = page, list[str]()
-        page.on("console", lambda said: said.type == "error" and self.said.append(said.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-
-    def open(self, url: str) -> None:
-        self.page.goto(url)
-
-    def run(self, script: str, *given: object) -> Any:
-        return self.page.evaluate(f"async given => {{ {script} }}", given)
-
-    def found(self, selector: str, text: str = "") -> Any:
-        return self.page.evaluate_handle(f"async given => {{ {FIND} }}", [selector, text]).as_element()
-
-    def click(self, selector: str, text: str = "") -> None:
-        self.found(selector, text).click()
-
-    def type(self, selector: str, text: str) -> None:
-        field = self.found(selector)
-        field.fill("")
-        field.type(text)
-
-    def paste(self, selector: str) -> None:
-        self.found(selector).press("Control+V")
-
-    def choose(self, selector: str, *paths: Path) -> None:
-        self.page.locator(selector).set_input_files(paths)
-
-    def printed(self, url: str) -> str:
-        self.open(url)
-        return read(self.page.pdf())
-
-    def heard(self) -> list[str]:
-        said, self.said = self.said, []
-        return said
-
-
-class Driven(Engine):
-    """By the commands of WebDriver."""
-
-    def __init__(self, send: Callable[..., Any]) -> None:
-        self.send = send
-        self.send("WebDriver:SetTimeouts", script=180_000, pageLoad=60_000)
-        self.send("WebDriver:SetWindowRect", width=WIDTH, height=HEIGHT)
-
-    def open(self, url: str) -> None:
-        self.send("WebDriver:Navigate", url=url)
-
-    def run(self, script: str, *given: object) -> Any:
-        body = f"""const given = [...arguments], done = given.pop();
-            (async () => {{ {script} }})().then(value => done([value]), error => done(String(error)));"""
-        found = self.send("WebDriver:ExecuteAsyncScript", script=body, args=given)
-        assert isinstance(found, list), found
-        return found[0]
-
-    def found(self, selector: str, text: str = "") -> str:
-        return self.run(FIND, selector, text)[ELEMENT]
-
-    def click(self, selector: str, text: str = "") -> None:
-        self.send("WebDriver:ElementClick", id=self.found(selector, text))
-
-    def type(self, selector: str, text: str) -> None:
-        at = self.found(selector)
-        self.send("WebDriver:ElementClear", id=at)
-        self.send("WebDriver:ElementSendKeys", id=at, text=text)
-
-    def paste(self, selector: str) -> None:
-        self.type(selector, f"{CONTROL}v")
-
-    def choose(self, selector: str, *paths: Path) -> None:
-        at = self.run("return document.querySelector(given[0])", selector)[ELEMENT]
-        self.send("WebDriver:ElementSendKeys", id=at, text="\n".join(map(str, paths)))
-
-
-class Firefox(Driven):
+class Firefox(Engine):
     """By its own socket; its console is read as its developer tools read it."""
 
     def printed(self, url: str) -> str:
@@ -196,7 +129,7 @@ class Firefox(Driven):
             self.send("Marionette:SetContext", value="content")
 
 
-class WebKit(Driven):
+class WebKit(Engine):
     """By WebKitGTK's driver, in a browser of our own around its library."""
 
     def __init__(self, send: Callable[..., Any], folder: Path) -> None:
@@ -255,18 +188,6 @@ def program(name: str, *usual: str) -> str:
         if found := one and shutil.which(one):
             return found
     raise LookupError(f"no {name} found: make browsers, or set QKVDOCS_{name.upper()} to one")
-
-
-@contextmanager
-def chromium(browser: Browser, proxy: int) -> Iterator[Engine]:
-    """Open a page in the Chromium of all other tests."""
-    context = browser.new_context(
-        viewport={"width": WIDTH, "height": HEIGHT},
-        proxy={"server": f"http://127.0.0.1:{proxy}", "bypass": "127.0.0.1"},
-        permissions=["clipboard-read", "clipboard-write"],
-    )
-    yield Chromium(context.new_page())
-    context.close()
 
 
 @contextmanager

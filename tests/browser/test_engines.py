@@ -1,4 +1,7 @@
-"""The site in Chromium, Firefox and WebKit: the same questions, asked of each engine by its own pointer and keys."""
+"""The site in Firefox and WebKit: the same questions, asked of each engine by its own pointer and keys.
+
+Of Chromium, all other tests here ask them.
+"""
 
 import contextlib
 import threading
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qkvdocs.wild import Opened
-from tests.browser.engines import STARTS, Elsewhere, Engine, chromium
+from tests.browser.engines import CONTROL, STARTS, Elsewhere, Engine
 from tests.browser.test_ask import ANIMAL
 from tests.browser.test_every_page import KINDS, WORDS
 from tests.browser.test_runnable import FIGURE, LESSON, RUN_ALL
@@ -79,11 +82,8 @@ PRINTED = {
 }
 """A page of each kind, and words that are on its paper."""
 
-SWEPT = pytest.mark.parametrize("started", [*STARTS], indirect=True)
-"""In Chromium, `test_every_page.py` looks at each page."""
 
-
-@pytest.fixture(scope="module", params=[*STARTS, "Chromium"])
+@pytest.fixture(scope="module", params=STARTS)
 def started(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Engine, Elsewhere]]:
@@ -93,10 +93,7 @@ def started(
         elsewhere = stack.enter_context(Elsewhere())
         threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
         stack.callback(elsewhere.shutdown)
-        if name == "Chromium":
-            start = chromium(request.getfixturevalue("browser"), elsewhere.server_port)
-        else:
-            start = STARTS[name](tmp_path_factory.mktemp(name), elsewhere.server_port)
+        start = STARTS[name](tmp_path_factory.mktemp(name), elsewhere.server_port)
         try:
             yield stack.enter_context(start), elsewhere
         except LookupError as missing:
@@ -132,7 +129,6 @@ def around(engine: Engine, address: str) -> Engine:
     return engine
 
 
-@SWEPT
 def test_every_page(engine: Engine, addresses: list[str], elsewhere: Elsewhere) -> None:
     """No complaint, no request elsewhere, and each formula is laid out."""
     measured, faults = 0, {}
@@ -147,7 +143,6 @@ def test_every_page(engine: Engine, addresses: list[str], elsewhere: Elsewhere) 
     assert measured > 400
 
 
-@SWEPT
 def test_every_page_fits_a_telephone(around: Engine, addresses: list[str]) -> None:
     """At 360 pixels nothing but what has a box of its own scrolls sideways."""
     wide = {url: width for url in addresses if (width := around.run(FRAME, url, True)) > 360}
@@ -286,7 +281,7 @@ def test_a_link_carries_the_numbers(engine: Engine, address: str) -> None:
     link = engine.run("return location.href")
     assert link.endswith("#live-home")
     assert "my-x=5_" in link
-    engine.paste(".find input")
+    engine.type(".find input", f"{CONTROL}v")
     assert engine.run("return document.querySelector('.find input').value") == link
     engine.open(f"{address}about/")
     engine.open(link)
