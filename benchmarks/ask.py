@@ -3,14 +3,14 @@
 Needs a built site with the runtime. Times are the page's own, from the press of a button to the figure laid out.
 """
 
-import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+from qkvdocs.engine.export._browser import chromium  # noqa: E402
 from tests.browser.conftest import serve  # noqa: E402
 
 FIRST = "the animal did not cross the street because it was too tired"
@@ -48,10 +48,8 @@ def press(page: Page, selector: str, text: str = "") -> float:
 def main() -> int:
     """Print what was measured beside each goal; fail beyond one."""
     site = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "site")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     found: list[tuple[str, float, float, str]] = []
-    with serve(site) as host, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+    with serve(site) as host, chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
         page, asked = context.new_page(), []
         page.set_default_timeout(120_000)
@@ -85,7 +83,6 @@ def main() -> int:
             for size, file in zip(sizes, files, strict=True)
         )
         found.append(("all that was loaded", total / 1e6, 36, "MB"))
-        browser.close()
     for name, value, goal, unit in found:
         print(f"{name:40} {value:8.2f} {unit:2}  goal {goal:g}{'' if value <= goal else '  missed'}")
     return int(any(value > goal for _, value, goal, _ in found))

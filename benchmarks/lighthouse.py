@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+from qkvdocs.engine.export._browser import program  # noqa: E402
 from tests.browser.conftest import serve  # noqa: E402
-from tests.conftest import chromium  # noqa: E402
 
 VERSION = "12.8.2"
 CACHE = ROOT / ".cache" / "lighthouse"
@@ -24,17 +24,17 @@ PAGES = [
 ]  # fmt: skip
 
 
-def lighthouse(url: str, out: Path) -> dict[str, object]:
+def scored(url: str, out: Path) -> dict[str, object]:
     """Run it once."""
-    program = CACHE / "node_modules" / ".bin" / "lighthouse"
-    if not program.exists():
+    tool = CACHE / "node_modules" / ".bin" / "lighthouse"
+    if not tool.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         subprocess.run(
             ["npm", "install", "--no-fund", "--no-audit", f"lighthouse@{VERSION}"], cwd=CACHE, check=True
         )
     flags = "--headless=new --no-sandbox --disable-gpu --disable-background-networking"
-    words = [str(program), url, "--quiet", "--output=json", f"--output-path={out}", f"--chrome-flags={flags}"]
-    subprocess.run(words, check=True, env={**os.environ, "CHROME_PATH": str(chromium())})
+    words = [str(tool), url, "--quiet", "--output=json", f"--output-path={out}", f"--chrome-flags={flags}"]
+    subprocess.run(words, check=True, env={**os.environ, "CHROME_PATH": program()})
     return json.loads(out.read_bytes())  # type: ignore[no-any-return]
 
 
@@ -48,7 +48,7 @@ def main() -> int:
             address = f"{host}under/"
             subprocess.run(words, cwd=ROOT, check=True, env={**os.environ, "SITE_URL": address})
             for name in sys.argv[1:] or PAGES:
-                report = lighthouse(address + name, Path(folder, "report.json"))
+                report = scored(address + name, Path(folder, "report.json"))
                 scores = {key: part["score"] for key, part in report["categories"].items()}  # type: ignore[attr-defined]
                 print(
                     f"{name or 'index':40}",

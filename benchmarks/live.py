@@ -1,15 +1,14 @@
 """Change a number, see the result painted: how long that takes in a browser. `python benchmarks/live.py [edits]`."""
 
-import shutil
 import statistics
 import sys
 from pathlib import Path
 
 import material
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+from qkvdocs.engine.export._browser import chromium  # noqa: E402
 from tests.figures.examples import attention, product  # noqa: E402
 
 ASSETS = ROOT / "qkvdocs" / "figures" / "assets"
@@ -42,10 +41,8 @@ def main() -> int:
     """Print what was measured; fail beyond the goal."""
     edits = int(sys.argv[1]) if len(sys.argv) > 1 else EDITS
     theme = next(Path(material.__file__).parent.glob("templates/assets/stylesheets/main.*.css"))
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     slow = False
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as browser:
         for name, make in FIGURES.items():
             page = browser.new_page(viewport={"width": 1220, "height": 900})
             page.set_content(f"<!doctype html><article class='md-typeset'>{make()}</article>")
@@ -59,7 +56,6 @@ def main() -> int:
             print(f"  ratio {ratio:.0f}, goal {GOAL:g} ms")
             slow |= statistics.median(edited) > GOAL
             page.close()
-        browser.close()
     return int(slow)
 
 

@@ -3,21 +3,20 @@
 Needs the runtime (`make runtime`). The site is served as a plain host does it: compressed, kept for ten minutes.
 """
 
-import gzip
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-from functools import cache, partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from qkvdocs.engine.export._browser import chromium  # noqa: E402
+from tests.browser.conftest import Host, serve  # noqa: E402
+
 FIRST, LATER = "lessons/04-qkv-projections/", "lessons/02-causal-mask/"
 COLD, WARM, BLOCKED = 8000.0, 1000.0, 300.0
 TIMES = 3
@@ -39,51 +38,30 @@ RUN = """async () => {
 }"""
 
 
-@cache
-def packed(path: str) -> bytes:
-    """Compress a file once."""
-    return gzip.compress(Path(path).read_bytes())
-
-
-class Host(SimpleHTTPRequestHandler):
-    """Compresses what is worth it, lets browsers keep it, and counts what it sends."""
+class Counted(Host):
+    """Lets browsers keep what it sends, and counts it."""
 
     sent = 0
 
-    def do_GET(self) -> None:
-        """Send a file."""
-        path = Path(self.translate_path(self.path))
-        path = path / "index.html" if path.is_dir() else path
-        if not path.is_file():
-            return self.send_error(404)
-        squeeze = path.suffix not in {".whl", ".zip", ".woff2"}
-        data = packed(str(path)) if squeeze else path.read_bytes()
-        Host.sent += len(data)
-        self.send_response(200)
-        if squeeze:
-            self.send_header("Content-Encoding", "gzip")
-        for name, value in {
-            "Content-Type": self.guess_type(str(path)),
-            "Content-Length": str(len(data)),
-            "Cache-Control": "max-age=600",
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-        return None
+    def send_header(self, name: str, value: str) -> None:
+        """Note how long the answer is."""
+        Counted.sent += int(value) if name == "Content-Length" else 0
+        super().send_header(name, value)
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def end_headers(self) -> None:
+        """Say how long it may be kept."""
+        self.send_header("Cache-Control", "max-age=600")
+        super().end_headers()
 
 
 def measure(page: Page, address: str) -> tuple[float, float, float]:
     """Run a block in a fresh browser, another below it, one on a later page, and one after a reload."""
-    Host.sent = 0
+    Counted.sent = 0
     page.goto(address + FIRST)
     page.wait_for_load_state("networkidle")
-    visit = Host.sent
+    visit = Counted.sent
     cold, blocked = page.evaluate(RUN)
-    price = Host.sent - visit
+    price = Counted.sent - visit
     page.evaluate("document.querySelector('qkv-run').remove()")
     again, _ = page.evaluate(RUN)
     page.evaluate(
@@ -104,25 +82,13 @@ def measure(page: Page, address: str) -> tuple[float, float, float]:
 def main() -> int:
     """Print what was measured; fail beyond the goals."""
     times = int(sys.argv[1]) if len(sys.argv) > 1 else TIMES
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Host, directory=f"{folder}/site"))
-        address = f"http://127.0.0.1:{server.server_address[1]}/"
-        subprocess.run(
-            [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", f"{folder}/site"],
-            cwd=ROOT,
-            env={**os.environ, "SITE_URL": address},
-            check=True,
-        )
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        found = []
+    found = []
+    with tempfile.TemporaryDirectory() as folder, serve(Path(folder, "site"), Counted) as address:
+        words = [sys.executable, "-m", "qkvdocs", "build", "-q", "-d", f"{folder}/site"]
+        subprocess.run(words, cwd=ROOT, env={**os.environ, "SITE_URL": address}, check=True)
         for _ in range(times + 1):
-            browser = playwright.chromium.launch(
-                executable_path=program, args=["--no-sandbox", "--disable-gpu"]
-            )
-            found.append(measure(browser.new_page(viewport={"width": 1300, "height": 900}), address))
-            browser.close()
-        server.shutdown()
+            with chromium() as browser:
+                found.append(measure(browser.new_page(viewport={"width": 1300, "height": 900}), address))
     # The first of them also compressed the files.
     cold, later, blocked = (statistics.median(values) for values in zip(*found[1:], strict=True))
     print(f"median: cold {cold:.0f} ms, goal {COLD:g}; later page {later:.0f} ms, goal {WARM:g};", end=" ")

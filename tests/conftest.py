@@ -5,18 +5,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
+from qkvdocs.engine.export._browser import chromium
 from qkvdocs.engine.runtime import folder, is_there
+from qkvdocs.errors import QKVError
 
 ROOT = Path(__file__).parents[1]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 THEIRS = {"TORCHINDUCTOR_CACHE_DIR"}
@@ -61,22 +62,15 @@ def absent(missing: str) -> NoReturn:
     pytest.skip(missing)
 
 
-def chromium() -> str | None:
-    """Find the machine's own Chromium."""
-    names = (os.environ.get("QKVDOCS_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, filter(None, names))), None)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The machine's own Chromium; without one, tests that need it are skipped, or fail where that is asked for."""
-    program = chromium()
-    if program is None:
-        absent("no Chromium found: make browsers, or set QKVDOCS_CHROMIUM to one")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(chromium())
+        except QKVError as missing:
+            absent(str(missing))
         yield started
-        started.close()
 
 
 def needed(path: Path, there: bool | None = None) -> Path:

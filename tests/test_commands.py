@@ -10,6 +10,7 @@ from qkvdocs.__main__ import COMMANDS, main
 @pytest.mark.parametrize(
     ("word", "first"),
     [
+        ("", "COMMAND must be one of those below, got ''"),
         ("wildd", "COMMAND must be one of those below, got 'wildd'; did you mean wild?"),
         ("zzz", "COMMAND must be one of those below, got 'zzz'"),
         ("\x1b[2J", "COMMAND must be one of those below, got '\\\\x1b[2J'"),

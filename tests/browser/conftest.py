@@ -17,6 +17,12 @@ __all__ = ["project"]
 COMPRESSED = {".css", ".html", ".js", ".json", ".md", ".mjs", ".svg", ".txt", ".wasm", ".xml"}
 
 
+@functools.cache
+def packed(path: Path, _changed: int) -> bytes:
+    """Compress a file, once for each of its versions."""
+    return gzip.compress(path.read_bytes(), 6)
+
+
 class Host(SimpleHTTPRequestHandler):
     """Serve as a usual host does, compressed, without a word."""
 
@@ -31,21 +37,24 @@ class Host(SimpleHTTPRequestHandler):
         path = path / "index.html" if path.is_dir() else path
         found = path.is_file()
         path = path if found else Path(self.directory, "under", "404.html")
-        body, zipped = path.read_bytes(), path.suffix in COMPRESSED
+        if not path.is_file():
+            return self.send_error(404)
+        zipped = path.suffix in COMPRESSED
+        body = packed(path, path.stat().st_mtime_ns) if zipped else path.read_bytes()
         self.send_response(200 if found else 404)
         self.send_header("Content-Type", self.guess_type(path))
         if zipped:
-            body = gzip.compress(body, 6)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        return None
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
+def serve(folder: Path, host: type[Host] = Host) -> Iterator[str]:
     """Serve a folder and give its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Host, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(host, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/"

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.conftest import ARGUMENTS, chromium
+from qkvdocs.engine.export._browser import chromium
 
 ROOT = Path(__file__).parents[2]
 FIGURE = "figure.qkv-consult .qkv-body"
@@ -45,11 +45,9 @@ def draw(browser: Browser, page: Path, scheme: str) -> Image.Image:
 def main() -> int:
     """Draw both anew."""
     page = Path(*sys.argv[1:] or ["site"]).absolute() / "index.html"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+    with chromium() as browser:
         for scheme, file in FILES.items():
             draw(browser, page, scheme).save(file, optimize=True)
-        browser.close()
     return 0
 
 

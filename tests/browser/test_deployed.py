@@ -65,9 +65,7 @@ def test_each_section_leads_to_its_lines(deployed: Path) -> None:
     start = EDIT.replace("/edit/main/", f"/blob/{commit.strip()}/")
     led = 0
     for name, text in pages(deployed):
-        for anchor, href in re.findall(
-            r'<h[23][^>]*\bid="([\w-]+)"(?:(?!</h[23]>).)*<a class="its-lines" href="([^"]+)"', text
-        ):
+        for anchor, href in SECTION.findall(text):
             path, line = href.removeprefix(start).split("?plain=1#L")
             source = (deployed.parents[1] / "docs" / path).read_text("utf-8").split("\n")
             assert f"#{anchor}" in source[int(line) - 1], (name, href)

@@ -205,6 +205,7 @@ def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site:
     assert "index.json" not in asked
     field.press_sequentially("parallel graders")
     expect(page.locator(".found a[href*='04-qkv-projections']").first).to_be_visible()
+    assert page.locator(".found a[href*='reference/errors']").count() == 0
     field.fill("rotary")
     expect(page.locator(".found a[href*='rotary-offset']").first).to_be_visible()
     assert asked.count("index.json") == 1

@@ -2,11 +2,8 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from qkvdocs.engine.pages import fences
-from tests.browser.conftest import Host
+from tests.browser.conftest import Host, serve
 
 ROOT = Path(__file__).parents[2]
 LESSON = "lessons/02-causal-mask/"
@@ -50,14 +47,8 @@ def serving(site: Path, policy: str) -> Iterator[str]:
             self.send_header("Content-Security-Policy", policy)
             super().end_headers()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(site.parent / "serving")))
-    base = f"http://127.0.0.1:{server.server_address[1]}/under/"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield base
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve(site.parent / "serving", Guarded) as host:
+        yield f"{host}under/"
 
 
 @pytest.fixture(scope="module")

@@ -34,18 +34,6 @@ def test_the_scheme_follows_the_system_and_the_toggle(browser: Browser, addresse
     assert shades["light"] != shades["dark"]
 
 
-def test_search_finds_a_lesson(browser: Browser, address: str) -> None:
-    """Typed words lead to the page that holds them."""
-    page = browser.new_page(viewport={"width": 1300, "height": 800})
-    page.goto(address)
-    page.locator(".find input").fill("parallel graders")
-    page.wait_for_selector(".found a")
-    found = [link.get_attribute("href") or "" for link in page.locator(".found a").all()]
-    assert any("04-qkv-projections" in link for link in found)
-    assert not any("reference/errors" in link for link in found)
-    page.close()
-
-
 def test_a_search_without_its_index_says_so(browser: Browser, address: str) -> None:
     """And asks for it again with the next letter."""
     page = browser.new_page(viewport={"width": 1300, "height": 800})
@@ -59,17 +47,6 @@ def test_a_search_without_its_index_says_so(browser: Browser, address: str) -> N
     page.locator(".find input").fill("parallel graders")
     page.wait_for_selector(".found a")
     assert problems == []
-    page.close()
-
-
-def test_formulas_use_our_font(browser: Browser, address: str) -> None:
-    """The maths font is loaded from the site itself."""
-    page = browser.new_page()
-    page.goto(f"{address}lessons/04-qkv-projections/")
-    page.evaluate("document.fonts.ready")
-    assert page.evaluate(
-        "[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)"
-    )
     page.close()
 
 

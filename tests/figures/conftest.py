@@ -3,15 +3,14 @@
 import os
 import subprocess
 import sys
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qkvdocs.figures import vectors_on_axes, worked_product
+from tests.browser.conftest import serve
 from tests.figures.examples import GALLERY, W_K, W_Q, W_V, X, attention, product
 from tests.figures.exercises import exercises
 
@@ -80,24 +79,12 @@ VIEW = {"width": 1220, "height": 900}
 MEDIA = ("color_scheme", "forced_colors", "reduced_motion")
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """A server that keeps its log to itself."""
-
-    def log_message(self, *_):
-        """Say nothing."""
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """A server of an empty folder."""
     root = tmp_path_factory.mktemp("gallery")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=root))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield root, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve(root) as host:
+        yield root, host
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +95,7 @@ def gallery(server, script):
     (root / "docs" / "assets" / "qkv.css").write_bytes((ASSETS / "qkv.css").read_bytes())
     (root / "docs" / "assets" / "qkv-live.js").write_bytes(script.read_bytes())
     (root / "docs" / "assets" / "qkv-practice.js").write_bytes(source("qkv-practice.js").read_bytes())
-    (root / "mkdocs.yml").write_text(f"site_url: {host}/site/\n{CONFIG}", "utf-8")
+    (root / "mkdocs.yml").write_text(f"site_url: {host}site/\n{CONFIG}", "utf-8")
     for name, make in PAGES.items():
         (root / "docs" / f"{name}.md").write_text(f"# {name.title()}\n\n{make()}\n", "utf-8")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(root / "mkdocs.yml")]
@@ -119,7 +106,7 @@ def gallery(server, script):
 @pytest.fixture(scope="session")
 def address(server, gallery):
     """Where the gallery is served: under a path of its own, as on a project's pages."""
-    return f"{server[1]}/{gallery.name}"
+    return f"{server[1]}{gallery.name}"
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,9 @@ def artefacts(browser: Browser, site: Path, folder: Path, root: Path) -> None:
     say("the site for a folder …")
     offline(site, copy)
     say("all lessons as one PDF …")
-    write_pdf(browser, write_book(copy, settings, root, base), folder / "qkvdocs-lessons.pdf", settings)
+    write_pdf(
+        browser, write_book(copy, settings, parts, root, base), folder / "qkvdocs-lessons.pdf", settings
+    )
     if asked := questions(site, base):
         say("all questions as a deck and as a sheet …")
         title = parts.book or settings["site_name"]
@@ -89,21 +91,12 @@ def write_pdf(browser: Browser, made: Path, file: Path, settings: dict[str, Any]
     made.unlink()
 
 
-def write_book(site: Path, settings: dict[str, Any], root: Path, base: str) -> Path:
+def write_book(site: Path, settings: dict[str, Any], parts: Settings, root: Path, base: str) -> Path:
     """Put the page with all lessons into the folder whose style sheets it uses."""
     lessons = [path.relative_to(site).as_posix() for path in sorted(site.glob("lessons/*/index.html"))]
     path = site / "lessons.html"
-    parts = Settings.of(root / "docs")
-    title = parts.book or settings["site_name"]
-    text = book(
-        site,
-        lessons,
-        title,
-        settings["site_description"],
-        colophon(settings, root, base),
-        base,
-        parts.drawings,
-    )
+    title, foot = parts.book or settings["site_name"], colophon(settings, root, base)
+    text = book(site, lessons, title, settings["site_description"], foot, base, parts.drawings)
     path.write_text(text, "utf-8")
     return path
 

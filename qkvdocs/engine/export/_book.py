@@ -7,9 +7,9 @@ from pathlib import Path
 from posixpath import dirname, join, normpath
 from urllib.parse import unquote, urlsplit
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 
-from qkvdocs.engine.export._markdown import ARTICLE
+from qkvdocs.engine.export._markdown import parsed
 
 SHEETS = re.compile(r'<link rel="stylesheet" href="(?:\.\./)*([^":]+\.css)">')
 LEFT_OUT = "button, form, noscript, script, .headerlink, .lesson-files, .lesson-meta em"
@@ -74,26 +74,31 @@ def book(
         HTML that needs no script.
     """
     chapters = [_chapter((site / name).read_text("utf-8"), name, lessons, base) for name in lessons]
-    first = (site / lessons[0]).read_text("utf-8")
-    sheets = "".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in SHEETS.findall(first))
     listed = "".join(f"<li>{_contents(chapter)}</li>" for chapter in chapters)
-    style = STYLE.replace("DRAWINGS", ", ".join(drawings) or ".diagram")
     foot = "".join(f"<p>{escape(line)}</p>" for line in colophon)
-    return (
-        f'<!doctype html><html lang="en" dir="ltr"><head><meta charset="utf-8"><title>{escape(title)}</title>{sheets}'
-        f'<style>{style}</style></head><body data-md-color-scheme="default"><main class="md-typeset">'
+    body = (
         f'<header class="front"><div class="title"><h1>{escape(title)}</h1><p>{escape(summary)}</p></div>'
         f'<div class="colophon">{foot}</div></header>'
         f'<nav class="contents"><h2>Contents</h2><ol>{listed}</ol></nav>'
         + "".join(str(chapter) for chapter in chapters)
-        + "</main></body></html>"
+    )
+    return printable(site / lessons[0], title, body, drawings=drawings)
+
+
+def printable(like: Path, title: str, body: str, more: str = "", drawings: Sequence[str] = ()) -> str:
+    """Write a page to print, with the style sheets of a page of the site, and more."""
+    sheets = (f'<link rel="stylesheet" href="{sheet}">' for sheet in SHEETS.findall(like.read_text("utf-8")))
+    style = STYLE.replace("DRAWINGS", ", ".join(drawings) or ".diagram") + more
+    return (
+        f'<!doctype html><html lang="en" dir="ltr"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'{"".join(sheets)}<style>{style}</style></head><body data-md-color-scheme="default">'
+        f'<main class="md-typeset">{body}</main></body></html>'
     )
 
 
 def _chapter(html: str, name: str, lessons: Sequence[str], base: str) -> Tag:
     """Take a lesson's article, unfolded, with anchors of its own and links that lead somewhere on paper."""
-    found = ARTICLE.search(html)
-    article = BeautifulSoup(found[0] if found else html, "html.parser").select_one("article, [role=main]")
+    article = parsed(html)
     assert article is not None  # noqa: S101
     article.name, article["class"], article["id"] = "section", "lesson", _anchor(name, "")
     for part in article.select(LEFT_OUT):

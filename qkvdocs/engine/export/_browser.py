@@ -13,6 +13,23 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
+def program() -> str:
+    """Find it: the one in the variable `QKVDOCS_CHROMIUM`, or a usual one.
+
+    Returns:
+        Its path.
+
+    Raises:
+        QKVError: If there is none.
+    """
+    names = filter(None, (os.environ.get("QKVDOCS_CHROMIUM"), *NAMES))
+    if found := next(filter(None, map(shutil.which, names)), None):
+        return found
+    raise QKVError(
+        "no Chromium found: install your system's chromium package, or set QKVDOCS_CHROMIUM to one"
+    )
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start it, and end it.
@@ -23,14 +40,9 @@ def chromium() -> Iterator[Browser]:
     Raises:
         QKVError: If there is none.
     """
-    names = filter(None, (os.environ.get("QKVDOCS_CHROMIUM"), *NAMES))
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        raise QKVError(
-            "no Chromium found: install your system's chromium package, or set QKVDOCS_CHROMIUM to one"
-        )
+    path = program()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:
             yield browser
         finally:

@@ -5,7 +5,6 @@ All of it is made from the built folder and the pages' sources, so it is the sam
 
 import os
 import re
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from posixpath import dirname, relpath
@@ -16,7 +15,7 @@ from mkdocs.utils.yaml import yaml_load
 from qkvdocs.engine.export._cells import cells
 from qkvdocs.engine.export._markdown import markdown
 from qkvdocs.engine.export._notebook import notebook
-from qkvdocs.engine.export._pages import Built, follow, pages, source_file
+from qkvdocs.engine.export._pages import Built, follow, listed, pages, source_file
 from qkvdocs.engine.export._script import script
 from qkvdocs.engine.export._source import sourced, view
 from qkvdocs.engine.settings import Settings
@@ -96,27 +95,17 @@ def linked(page: Built) -> str:
 def contents(settings: dict[str, Any], found: dict[str, Built], base: str) -> str:
     """Write `llms.txt`, as llmstxt.org describes it: a title, a summary, and the pages with a line each."""
     sections: dict[str, list[Built]] = {}
-    for section, file in _listed(settings.get("nav") or []):
+    for section, file in listed(settings.get("nav") or []):
         name = re.sub(r"(^|/)index\.html$|\.html$", "", re.sub(r"\.md$", ".html", file))
         page = found.get(f"{name}/index.html".lstrip("/")) or found.get(f"{name}.html")
         if page:
             sections.setdefault(section, []).append(page)
     lines = [f"# {settings['site_name']}", "", f"> {settings.get('site_description', '')}".rstrip(" >"), ""]
-    for section, listed in sections.items():
+    for section, pages_of in sections.items():
         lines += [f"## {section}", ""]
         lines += [
             f"- [{page.title}]({base and base.rstrip('/') + '/'}{page.twin}): {page.summary}"
-            for page in listed
+            for page in pages_of
         ]
         lines += [""]
     return "\n".join(lines)
-
-
-def _listed(nav: list[Any], section: str = "") -> Iterator[tuple[str, str]]:
-    """Go through the navigation in order: the outermost section and the file."""
-    for entry in nav:
-        for title, below in entry.items() if isinstance(entry, dict) else [("", entry)]:
-            if isinstance(below, str):
-                yield section or "Start", below
-            else:
-                yield from _listed(below, section or title)

@@ -21,6 +21,15 @@ MARKS = {"headerlink", "linenos"}
 DIAGRAM = ".diagram-box"
 
 
+def parsed(html: str, *, plain: bool = False) -> Tag | None:
+    """Read a page's article, if there is one; if plain, without drawings, typeset formulas and colours of code."""
+    found = ARTICLE.search(html)
+    text = found[0] if found else html
+    for pattern, instead in PLAIN if plain else ():
+        text = pattern.sub(instead, text)
+    return BeautifulSoup(text, "html.parser").select_one("article, [role=main]")
+
+
 def article(html: str, settings: Settings) -> Tag | None:
     """Read a page's article, without controls, drawings and typeset formulas.
 
@@ -31,11 +40,7 @@ def article(html: str, settings: Settings) -> Tag | None:
     Returns:
         Its elements; formulas hold their TeX, figures their captions and words. None if there is no article.
     """
-    found = ARTICLE.search(html)
-    text = found[0] if found else html
-    for pattern, instead in PLAIN:
-        text = pattern.sub(instead, text)
-    tree = BeautifulSoup(text, "html.parser").select_one("article, [role=main]")
+    tree = parsed(html, plain=True)
     if tree is None:
         return None
     for part in [part for part in _elements(tree) if _for_browsers(part)]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bs4 import Tag
@@ -118,3 +119,13 @@ def follow(link: str, page: Built, all_pages: dict[str, Built], base: str = "") 
     slug = target.headings.get(anchor, "")
     file = "" if target is page and slug else relpath(target.twin, dirname(page.name) or ".")
     return file + (f"#{slug}" if slug else "")
+
+
+def listed(nav: list[Any], section: str = "") -> Iterator[tuple[str, str]]:
+    """Go through a menu in order: the outermost section and the file."""
+    for entry in nav:
+        for title, below in entry.items() if isinstance(entry, dict) else [("", entry)]:
+            if isinstance(below, str):
+                yield section or "Start", below
+            else:
+                yield from listed(below, section or title)

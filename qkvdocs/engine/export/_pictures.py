@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from playwright.sync_api import Browser
 
-from qkvdocs.engine.export._pages import Built, pages
+from qkvdocs.engine.export._pages import Built, listed, pages
 from qkvdocs.engine.settings import Settings
 from qkvdocs.engine.typeset import subset
 
@@ -37,7 +37,9 @@ def pictures(browser: Browser, site: Path, settings: dict[str, Any], parts: Sett
         How many there are.
     """
     found, name = pages(site, parts), settings["site_name"]
-    sections = sections_of(settings.get("nav", []))
+    sections: dict[str, str] = {}
+    for section, file in listed(settings.get("nav") or []):
+        sections.setdefault(file.split("/")[0], section)
     template = files("qkvdocs.engine").joinpath("export", "assets", "preview.html").read_text("utf-8")
     letters = set("".join(page.title + page.summary for page in found.values()) + name + "0123456789.,-−…")
     font = base64.b64encode(subset({ord(letter) for letter in letters})).decode()
@@ -75,14 +77,6 @@ def facts(page: Built, name: str, sections: dict[str, str], tables: Sequence[str
         ):
             return {**words, "rows": rows, "name": table.caption.decode_contents() if table.caption else ""}
     return {**words, "rows": [], "name": ""}
-
-
-def sections_of(nav: list[Any]) -> dict[str, str]:
-    """Tell for each folder of pages the name of the menu's section that begins with it."""
-    listed = [(title, entry) for part in nav if isinstance(part, dict) for title, entry in part.items()]
-    first = [(title, entry[0]) for title, entry in listed if isinstance(entry, list)]
-    paths = [(title, next(iter(page.values())) if isinstance(page, dict) else page) for title, page in first]
-    return {path.split("/")[0]: title for title, path in paths if isinstance(path, str)}
 
 
 def named(path: Path, page: Built, picture: str, base: str) -> None:

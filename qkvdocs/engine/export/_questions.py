@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 
 from qkvdocs.engine.export._book import LEFT_OUT, address
-from qkvdocs.engine.export._markdown import ARTICLE
+from qkvdocs.engine.export._markdown import parsed
 
 HEADING = re.compile("h[1-6]")
 
@@ -62,10 +62,9 @@ def questions(site: Path, base: str = "") -> list[Question]:
 
 
 def _of_page(html: str, name: str, base: str) -> Iterator[Question]:
-    if 'id="recall"' not in html and 'id="interview"' not in html:
+    tree = parsed(html) if 'id="recall"' in html or 'id="interview"' in html else None
+    if tree is None:
         return
-    found = ARTICLE.search(html)
-    tree = BeautifulSoup(found[0] if found else html, "html.parser")
     for part in tree.select(LEFT_OUT):
         part.decompose()
     heading = tree.find("h1")

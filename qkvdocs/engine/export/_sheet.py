@@ -5,7 +5,7 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-from qkvdocs.engine.export._book import SHEETS, STYLE
+from qkvdocs.engine.export._book import printable
 from qkvdocs.engine.export._questions import Question
 
 SHEET = """
@@ -29,8 +29,6 @@ def sheet(site: Path, title: str, asked: Sequence[Question], colophon: Sequence[
     Returns:
         HTML that needs no script.
     """
-    first = (site / asked[0].page).read_text("utf-8")
-    sheets = "".join(f'<link rel="stylesheet" href="{found}">' for found in SHEETS.findall(first))
     fronts = backs = ""
     numbered = groupby(enumerate(asked, 1), key=lambda pair: pair[1].title)
     for name, pairs in ((name, list(pairs)) for name, pairs in numbered):
@@ -41,10 +39,9 @@ def sheet(site: Path, title: str, asked: Sequence[Question], colophon: Sequence[
             f"<h3>{number}. {question.asked}</h3>{question.answer}" for number, question in pairs
         )
     foot = "".join(f"<p>{escape(line)}</p>" for line in colophon)
-    return (
-        f'<!doctype html><html lang="en" dir="ltr"><head><meta charset="utf-8"><title>{escape(title)}</title>{sheets}'
-        f'<style>{STYLE.replace("DRAWINGS", ".diagram")}{SHEET}</style></head><body data-md-color-scheme="default">'
-        f'<main class="md-typeset"><section class="asked"><h1>{escape(title)}</h1>'
+    body = (
+        f'<section class="asked"><h1>{escape(title)}</h1>'
         f"<p>Answer aloud, or on paper; the answers follow.</p>{fronts}</section>"
-        f'<section class="answers"><h1>Answers</h1>{backs}{foot}</section></main></body></html>'
+        f'<section class="answers"><h1>Answers</h1>{backs}{foot}</section>'
     )
+    return printable(site / asked[0].page, title, body, SHEET)

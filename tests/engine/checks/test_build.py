@@ -239,13 +239,3 @@ def test_output_that_nobody_takes_is_no_trace(project: Project, where: str, code
     assert done.returncode == code
     expected = "build: No space left on device: free some space, and try again\n" if code else ""
     assert done.stderr == expected
-
-
-def test_the_command_line_explains_itself() -> None:
-    """No command and an unknown one list what there is, with different exit codes."""
-    for words, code in (([], 2), (["nonsense"], 2), (["--help"], 0)):
-        done = subprocess.run(
-            ["python", "-m", "qkvdocs", *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == code
-        assert "build the checked site" in done.stdout + done.stderr

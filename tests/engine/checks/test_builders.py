@@ -49,15 +49,6 @@ def test_two_builds_of_the_site_are_the_same_bytes(site: Path, elsewhere: Path) 
     assert ("runtime/pyodide.asm.wasm" in ours) == is_there(ROOT / folder())
 
 
-def test_no_mark_of_what_was_computed_is_left(raw: Path) -> None:
-    """In no file that holds words: pages, the search, lists of pages."""
-    texts = [path for path in raw.rglob("*") if path.suffix in {".html", ".json", ".xml", ".md", ".txt"}]
-    private = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]")
-
-    assert {"index.html", "index.json", "sitemap.xml"} <= {path.name for path in texts}
-    assert not [path for path in texts if private.search(path.read_text("utf-8"))]
-
-
 def test_the_site_is_dated_by_its_last_commit(project: Project) -> None:
     """Not by the day on which it is built; outside a repository it has the epoch's date."""
     assert date_of(project.root) == "0"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qkvdocs.engine.checks._claims import Claims, check_claims, main, measure_claims
-from tests.project import ROOT, Project, fence
+from tests.project import ROOT
 
 LIST = 'words = ["larger", "sums to"]\nidioms = ["larger than life"]\nsections = ["apply"]\n'
 
@@ -148,23 +148,6 @@ def test_a_wrong_list_is_an_error(tmp_path: Path, listed: str, message: str) -> 
     assert error.kind == "ClaimError"
     assert error.file == "docs/claims.toml"
     assert re.search(message, error.message)
-
-
-def test_the_build_looks_for_claims(project: Project) -> None:
-    """First line and exit code; and the report counts what is bound."""
-    (project.root / "docs" / "claims.toml").write_text('words = ["larger"]\n')
-    project.write(f"# Page\n\n{fence('a = 2')}\nThis is larger.\n")
-
-    done = project.command("qkvdocs", "build", "-q")
-
-    assert done.returncode == 1
-    assert done.stderr.startswith("docs/index.md:7: UnboundClaim: 'larger' makes a claim in")
-
-    project.write(f"# Page\n\n{fence('a = 2')}\nThis is larger. `{{check}} a > 1`\n")
-    done = project.command("qkvdocs", "build")
-
-    assert done.returncode == 0, done.stderr
-    assert "claims: 1 bound to code or source, 0 exempt with a reason" in done.stdout
 
 
 def test_the_pages_are_bound() -> None:

@@ -1,5 +1,7 @@
 """One test for each fence: named, selectable, and red when its fence is."""
 
+import pytest
+
 from qkvdocs.engine.checks._ledger import update
 from tests.project import Project, fence
 
@@ -43,35 +45,29 @@ def test_a_fence_can_be_asked_for(project: Project) -> None:
     assert outcomes(project, "docs/index.md:7")[0] == ["PASSED docs/index.md:7"]
 
 
-def test_a_failing_fence_fails_its_test_and_those_below(project: Project) -> None:
-    """Those above passed; those below never ran, and say why."""
-    project.write(TEXT.replace("x += 1", "x += z"))
+@pytest.mark.parametrize(
+    ("old", "new", "lines", "said"),
+    [
+        (
+            "x += 1", "x += z", ["PASSED 3", "FAILED 7", "FAILED 15"],
+            ["10: NameError: name 'z' is not defined", "15: never ran: the page stopped at line 10"],
+        ),
+        ("`{python} x`", "`{python} nothing`", ["PASSED 3", "FAILED 7", "FAILED 15"], ["13: NameError"]),
+        ("y = f()", "y = f", ["PASSED 3", "PASSED 15", "FAILED 7"], ["7: these lines of the file never ran: [9]"]),
+    ],
+    ids=["fence", "value", "line that nobody runs"],
+)  # fmt: skip
+def test_what_fails_fails_its_fence_and_those_below(
+    project: Project, old: str, new: str, lines: list[str], said: list[str]
+) -> None:
+    """Those above passed; those below never ran, and say why. A value belongs to the fence above it."""
+    project.write(TEXT.replace(old, new))
 
-    lines, text = outcomes(project)
+    found, text = outcomes(project)
 
-    assert lines == ["PASSED docs/index.md:3", "FAILED docs/index.md:7", "FAILED docs/index.md:15"]
-    assert "docs/index.md:10: NameError: name 'z' is not defined" in text
-    assert "docs/index.md:15: never ran: the page stopped at line 10" in text
-
-
-def test_a_failing_value_fails_the_fence_above(project: Project) -> None:
-    """A value belongs to the state that it shows."""
-    project.write(TEXT.replace("`{python} x`", "`{python} nothing`"))
-
-    lines, text = outcomes(project)
-
-    assert lines == ["PASSED docs/index.md:3", "FAILED docs/index.md:7", "FAILED docs/index.md:15"]
-    assert "docs/index.md:13: NameError" in text
-
-
-def test_a_line_that_never_runs_fails(project: Project) -> None:
-    """Lesson code counts: here nobody calls `f`."""
-    project.write(TEXT.replace("y = f()", "y = f"))
-
-    lines, text = outcomes(project)
-
-    assert lines == ["PASSED docs/index.md:3", "PASSED docs/index.md:15", "FAILED docs/index.md:7"]
-    assert "docs/index.md:7: these lines of the file never ran: [9]" in text
+    assert found == [line.replace(" ", " docs/index.md:") for line in lines]
+    for words in said:
+        assert f"docs/index.md:{words}" in text
 
 
 def test_a_malformed_fence_fails(project: Project) -> None:

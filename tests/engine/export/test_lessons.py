@@ -17,15 +17,11 @@ from nbclient import NotebookClient
 
 from qkvdocs.engine.export._script import SETUP
 from qkvdocs.engine.pages import run_page
+from qkvdocs.engine.runtime import tidy
 from tests.project import ROOT, Project, fence
 
 LESSONS = sorted(path.stem for path in (ROOT / "docs" / "lessons").glob("*.md"))
 SITE_ONLY = {"markdown", "markdown_exec", "mkdocs", "bs4", "markdownify", "math_core", "fontTools"}
-
-
-def tidy(text: str) -> str:
-    """Drop the white space that nobody sees, as pages do."""
-    return re.sub(r"[ \t]+$", "", text, flags=re.M).rstrip()
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -159,33 +155,28 @@ def test_scripts_settle_numpy_as_pages_do() -> None:
     assert "'precision': 4" in settings[0]
 
 
-def test_a_lesson_in_two_sessions_is_refused(project: Project) -> None:
-    """Its code could not run as one script."""
-    page = "# Page\n\n{}\n{}".format(
-        *(fence("x = 'a'", f'exec="on" session="{s}" source="above"') for s in "ab")
-    )
-    project.write(page, "lessons/two.md")
+ABOVE, BELOW = (f'exec="on" session="a" source="{where}" result="text"' for where in ("above", "below"))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            fence("1", ABOVE) + fence("2", ABOVE.replace('"a"', '"b"')),
+            "1: FenceError: a lesson's code must share one session, so that it runs as a script, got ['a', 'b']",
+        ),
+        (
+            fence("print('a')", BELOW),
+            "3: FenceError: a lesson's code must stand above what it prints, so that it fits a notebook, got 'below'",
+        ),
+    ],
+)
+def test_a_lesson_that_is_no_script_is_refused(project: Project, code: str, message: str) -> None:
+    """In two sessions, or with its code below: a notebook cannot say that."""
+    project.write(f"# Page\n\n{code}", "lessons/two.md")
     project.write("# Home\n")
 
     done = project.command("qkvdocs", "build")
 
     assert done.returncode == 1
-    assert done.stderr == (
-        "docs/lessons/two.md:1: FenceError: a lesson's code must share one session, "
-        "so that it runs as a script, got ['a', 'b']\n"
-    )
-
-
-def test_a_lesson_with_its_code_below_is_refused(project: Project) -> None:
-    """A notebook cannot say that; the message names the line."""
-    below = fence("print('a')", 'exec="on" session="a" source="below" result="text"')
-    project.write(f"# Page\n\n{below}", "lessons/below.md")
-    project.write("# Home\n")
-
-    done = project.command("qkvdocs", "build")
-
-    assert done.returncode == 1
-    assert done.stderr == (
-        "docs/lessons/below.md:3: FenceError: a lesson's code must stand above what it prints, "
-        "so that it fits a notebook, got 'below'\n"
-    )
+    assert done.stderr == f"docs/lessons/two.md:{message}\n"

@@ -23,6 +23,13 @@ HOOKS = "hooks: [" + (ROOT / "qkvdocs" / "engine" / "pages" / "_hooks.py").as_po
 READS = fence("from pathlib import Path\nprint(Path('data.txt').read_text())")
 
 
+PAGES = {
+    "index.md": "# One\n\n" + fence("x = 1\nprint(x)"),
+    "b.md": "# Two\n\n[one](index.md)\n\n" + READS,
+    "c.md": "# Three\n\n" + READS,
+}
+
+
 @dataclass
 class Site:
     """A site under the dev server's care, without a socket and without its clock."""
@@ -61,7 +68,8 @@ class Site:
 def serve(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Start to serve a small site."""
 
-    def start(pages: dict[str, str], theme: str = "mkdocs") -> Site:
+    def start(pages: dict[str, str] = PAGES, theme: str = "mkdocs") -> Site:
+        (project.root / "data.txt").write_text("old")
         for name, text in pages.items():
             project.write(text, name)
         time.sleep(1.5 * _recall.MARGIN / 1e9)
@@ -106,17 +114,9 @@ def serve(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         server.server_close()
 
 
-PAGES = {
-    "index.md": "# One\n\n" + fence("x = 1\nprint(x)"),
-    "b.md": "# Two\n\n[one](index.md)\n\n" + READS,
-    "c.md": "# Three\n\n" + READS,
-}
-
-
-def test_only_the_edited_page_is_rendered(serve: Callable[..., Site], project: Project) -> None:
+def test_only_the_edited_page_is_rendered(serve: Callable[..., Site]) -> None:
     """And nothing where nothing has changed."""
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES)
+    site = serve()
 
     assert site.take_in() == []
     assert site.edit(PAGES["index.md"] + "\nMore.\n") == ["index.md"]
@@ -127,8 +127,7 @@ def test_what_a_page_reads_is_part_of_it_and_the_page_that_is_read_comes_first(
     serve: Callable[..., Site], project: Project
 ) -> None:
     """Whoever reads sees the change before the other pages are rendered."""
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES)
+    site = serve()
     site.live.wait_for("c/")
     (project.root / "data.txt").write_text("new")
 
@@ -137,10 +136,9 @@ def test_what_a_page_reads_is_part_of_it_and_the_page_that_is_read_comes_first(
 
 
 def test_a_wrong_page_shows_its_error_and_all_others_work(
-    serve: Callable[..., Site], project: Project, capfd: pytest.CaptureFixture[str]
+    serve: Callable[..., Site], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """From the first build on, until it is mended; the terminal says it too."""
-    (project.root / "data.txt").write_text("old")
     site = serve({**PAGES, "d.md": "# D\n\nSmall <b>\n\n" + fence("1 / 0")})
     error = "docs/d.md:6: ZeroDivisionError: division by zero"
 
@@ -159,8 +157,7 @@ def test_a_page_that_nobody_can_read_stops_nothing(
     serve: Callable[..., Site], project: Project, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It stays as it was until it is mended."""
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES)
+    site = serve()
     site.live.server._wanted_epoch += 1
     (project.root / "docs" / "b.md").write_bytes(b"# Two\n\ncaf\xe9\n")
 
@@ -175,8 +172,7 @@ def test_a_page_that_comes_or_goes_and_a_setting_build_everything(
     serve: Callable[..., Site], project: Project
 ) -> None:
     """The menu of every page has it."""
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES)
+    site = serve()
 
     assert site.edit("# New\n", "new.md") == ["everything"]
     assert "New" in site.html()
@@ -192,8 +188,7 @@ def test_any_edits_leave_what_a_build_from_nothing_gives(
     serve: Callable[..., Site], project: Project, tmp_path: Path
 ) -> None:
     """Titles in the menus of other pages, what pages read, errors; and no second entry in the search."""
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES, "material")
+    site = serve(theme="material")
     edits: list[Callable[[], object]] = [
         lambda: project.write("# Another title\n\nText.\n", "b.md"),
         lambda: (project.root / "data.txt").write_text("new"),
@@ -217,12 +212,9 @@ def test_any_edits_leave_what_a_build_from_nothing_gives(
         assert found(served) == found(fresh)
 
 
-def test_a_title_reaches_all_menus_though_another_edit_came_between(
-    serve: Callable[..., Site], project: Project
-) -> None:
+def test_a_title_reaches_all_menus_though_another_edit_came_between(serve: Callable[..., Site]) -> None:
     """The server drops what it was at, and takes it up again."""
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES)
+    site = serve()
     site.live.server._want_rebuild = True
     assert site.edit("# Another title\n", "b.md") == ["b.md"]
     site.live.server._want_rebuild = False
@@ -231,10 +223,9 @@ def test_a_title_reaches_all_menus_though_another_edit_came_between(
     assert "Another title" in site.html("c/index.html")
 
 
-def test_a_request_waits_for_its_own_page_only(serve: Callable[..., Site], project: Project) -> None:
+def test_a_request_waits_for_its_own_page_only(serve: Callable[..., Site]) -> None:
     """Not for the others."""
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES)
+    site = serve()
     site.live.stale = {"b/": None}
     began, got = threading.Event(), []
 
@@ -257,10 +248,7 @@ def test_a_request_waits_for_its_own_page_only(serve: Callable[..., Site], proje
 
 
 def test_another_engine_starts_anew(
-    serve: Callable[..., Site],
-    project: Project,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """This process has the old one loaded."""
 
@@ -270,8 +258,7 @@ def test_another_engine_starts_anew(
     def execv(*words: object) -> None:
         raise StartedError
 
-    (project.root / "data.txt").write_text("old")
-    site = serve(PAGES)
+    site = serve()
     monkeypatch.setattr(os, "execv", execv)
     site.live.engine = {}
 

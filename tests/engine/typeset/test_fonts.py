@@ -1,15 +1,11 @@
 """The maths font: the right glyphs, what stretches them, and no more."""
 
 import io
-import os
-import subprocess
-import sys
 import unicodedata
 
 import pytest
 from fontTools.ttLib import TTFont
 
-from qkvdocs.engine.typeset import _fonts
 from qkvdocs.engine.typeset._fonts import FAMILY, cut, glyphs_in, subset
 from qkvdocs.engine.typeset._maths import mathml
 from qkvdocs.errors import QKVError
@@ -79,20 +75,6 @@ def test_a_modified_font_has_its_own_name_and_keeps_its_licence():
 def test_a_lesson_needs_little():
     """Of 100 kB for a first visit, the theme takes 84."""
     assert len(subset(glyphs_in(PAGE))) < 12_000
-
-
-def test_bytes_depend_on_the_characters_alone(tmp_path):
-    code = f"import sys, {_fonts.__name__} as f; sys.stdout.buffer.write(f.subset(map(ord, sys.argv[1])))"
-    for seed, characters in [("1", "x+√"), ("2", "√+x+x")]:
-        env = {
-            "PYTHONHASHSEED": seed,
-            "SOURCE_DATE_EPOCH": seed,
-            "PYTHONUTF8": "1",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
-        command = [sys.executable, "-c", code, characters]
-        out = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, check=True)
-        assert out.stdout == subset({ord("x"), ord("+"), ord("√")})
 
 
 def test_other_characters_give_another_font():

@@ -1,9 +1,6 @@
 """Formulas: what they say, and that nothing of them vanishes."""
 
-import os
 import re
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import math_core
@@ -11,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkvdocs.engine.typeset import _maths
 from qkvdocs.engine.typeset._maths import TeXError, mathml
 from qkvdocs.figures._role import role
 
@@ -153,17 +149,6 @@ def test_formulas_know_nothing_of_each_other():
     with pytest.raises(TeXError, match=r'^formula: Unknown command "\\head"'):
         mathml(r"\head", display=True)
     assert [mathml(tex, display=True) for tex in reversed(ATTENTION)] == before[::-1]
-
-
-def test_another_process_writes_the_same_bytes(tmp_path):
-    code = f"import {_maths.__name__} as m; print(ascii([m.mathml(t, display=True) for t in {ATTENTION!a}]))"
-    here = os.pathsep.join(sys.path)
-    for seed in "12":
-        env = {"PYTHONHASHSEED": seed, "LC_ALL": "C", "PYTHONPATH": here}
-        out = subprocess.run(
-            [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, check=True
-        )
-        assert out.stdout.decode().strip() == ascii([mathml(tex, display=True) for tex in ATTENTION])
 
 
 def test_letters_have_their_class() -> None:
