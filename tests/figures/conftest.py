@@ -1,6 +1,5 @@
 # A small site with every figure on one page, made with the theme of the real one.
 
-import os
 import subprocess
 import sys
 from functools import partial
@@ -63,18 +62,6 @@ PAGES = {
 }
 
 
-def source(name):
-    """A script under test, or a mutant of it."""
-    mutant = Path(os.environ.get("QKVDOCS_SCRIPT", ""))
-    return mutant if mutant.name == name else ASSETS / name
-
-
-@pytest.fixture(scope="session")
-def script():
-    """The script of the figures."""
-    return source("qkv-live.js")
-
-
 VIEW = {"width": 1220, "height": 900}
 MEDIA = ("color_scheme", "forced_colors", "reduced_motion")
 
@@ -88,13 +75,12 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def gallery(server, script):
+def gallery(server):
     """The built folder."""
     root, host = server
     (root / "docs" / "assets").mkdir(parents=True)
-    (root / "docs" / "assets" / "qkv.css").write_bytes((ASSETS / "qkv.css").read_bytes())
-    (root / "docs" / "assets" / "qkv-live.js").write_bytes(script.read_bytes())
-    (root / "docs" / "assets" / "qkv-practice.js").write_bytes(source("qkv-practice.js").read_bytes())
+    for name in ("qkv.css", "qkv-live.js", "qkv-practice.js"):
+        (root / "docs" / "assets" / name).write_bytes((ASSETS / name).read_bytes())
     (root / "mkdocs.yml").write_text(f"site_url: {host}site/\n{CONFIG}", "utf-8")
     for name, make in PAGES.items():
         (root / "docs" / f"{name}.md").write_text(f"# {name.title()}\n\n{make()}\n", "utf-8")
@@ -155,11 +141,11 @@ def open_page(browser, address, tabs):
 
 
 @pytest.fixture(scope="session")
-def bench(browser, script):
+def bench(browser):
     """A blank page with the script: for properties that need no theme."""
     page = browser.new_page()
     page.set_content("<!doctype html><main></main>")
     page.add_style_tag(content=(ASSETS / "qkv.css").read_text("utf-8"))
-    page.add_script_tag(content=script.read_text("utf-8"))
+    page.add_script_tag(content=(ASSETS / "qkv-live.js").read_text("utf-8"))
     yield page
     page.close()

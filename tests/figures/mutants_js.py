@@ -1,13 +1,13 @@
 """Break the scripts on purpose: the tests must notice each time. `python tests/figures/mutants_js.py [number ...]`."""
 
 import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-ASSETS = ROOT / "qkvdocs" / "figures" / "assets"
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.guards import silent
+
+ASSETS = "qkvdocs/figures/assets"
 FAST, READER = "tests/figures/test_script.py", "tests/figures/test_reader.py"
 
 # What breaks, the text in the script, what takes its place, and which tests see it.
@@ -127,57 +127,20 @@ PRACTICE = [
     ("parts win over the whole", "(whole[0] ? whole : some)", "some"),
     ("no hint", "|| this.plan.hint", '|| ""'),
 ]  # fmt: skip
-ALL = [(ASSETS / "qkv-live.js", *mutant) for mutant in MUTANTS]
-ALL += [(ASSETS / "qkv-practice.js", *mutant, "tests/figures/test_practice.py") for mutant in PRACTICE]
-
-
-def survives(number: int) -> bool:
-    """Run the tests on one mutant."""
-    script, name, old, new, tests = ALL[number]
-    source = script.read_text("utf-8")
-    if source.count(old) != 1:
-        raise SystemExit(
-            f"mutant {number}, {name}: its text must stand once in the script, not {source.count(old)} times"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        mutant = Path(folder) / script.name
-        mutant.write_text(source.replace(old, new), "utf-8")
-        environment = {
-            **os.environ,
-            "QKVDOCS_SCRIPT": str(mutant),
-            "QKVDOCS_CASES": "40",
-            "QKVDOCS_NO_SKIP": "1",
-        }
-        command = [
-            sys.executable,
-            "-B",
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            "--no-header",
-            "-k",
-            "not axe",
-            tests,
-        ]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    caught = [
-        line.split("::")[1].split(" ")[0] for line in done.stdout.splitlines() if line.startswith("FAILED")
-    ]
-    if done.returncode not in (0, 1) or (done.returncode and not caught):
-        raise SystemExit(f"mutant {number}, {name}: the tests did not run\n{done.stdout}{done.stderr}")
-    print(f"{'survived' if not caught else 'caught  '} {number:2} {name}: {', '.join(caught)}", flush=True)
-    return not caught
+ALL = [("qkv-live.js", *mutant) for mutant in MUTANTS]
+ALL += [("qkv-practice.js", *mutant, "tests/figures/test_practice.py") for mutant in PRACTICE]
 
 
 def main() -> int:
     """Try the mutants that are asked for, or all."""
-    chosen = [int(number) for number in sys.argv[1:]] or range(len(ALL))
-    left = [number for number in chosen if survives(number)]
-    print(f"{len(list(chosen)) - len(left)} of {len(list(chosen))} mutants caught")
-    return bool(left)
+    os.environ |= {"QKVDOCS_CASES": "40", "QKVDOCS_NO_SKIP": "1"}
+    chosen = {*map(int, sys.argv[1:])} or range(len(ALL))
+    entries = [
+        {"rule": f"{number} {rule}", "file": f"{ASSETS}/{script}", "old": old, "new": new, "test": test}
+        for number, (script, rule, old, new, test) in enumerate(ALL)
+        if number in chosen
+    ]
+    return bool(silent(entries, "-k", "not axe"))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ MiniLM says how close two sentences are, and SmolLM2 what comes next in a text; 
 The bugs are the clinic's own: the switches of the attention that its probes compare with.
 """
 
-import datetime
 import hashlib
 import json
-import platform
 import re
 import shlex
 import sys
@@ -338,16 +336,11 @@ def rows(measured: Mapping[str, tuple[Broken, Measure]]) -> Iterator[dict[str, A
 def main(pip: str) -> None:
     """Fetch, measure and write."""
     fetch(record.CACHE, record.PINS, shlex.split(pip), lambda line: print(line, file=sys.stderr))
-    facts: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": COMMAND,
-        "versions": {"numpy": np.__version__, "python": platform.python_version()},
-    }
+    facts = record.made(COMMAND)
     for model, path in ASKED.items():
-        card = dict(record.CARDS[model])
-        pin = card.pop("pin")
+        pin = record.PINNED[model]
         facts[model] = {
-            **card,
+            **record.CARDS[model],
             "package": pin.package,
             "file_sha256": pin.sha256,
             "asked_sha256": sha256(path),

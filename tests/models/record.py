@@ -88,7 +88,6 @@ CARDS = {
         "model": "all-MiniLM-L6-v2",
         "publisher": "sentence-transformers",
         "licence": "Apache-2.0, by the publisher's model card; the package carries no licence text",
-        "pin": PINS[0],
         "causal": False,
         "rotary_base": None,
     },
@@ -96,11 +95,21 @@ CARDS = {
         "model": "SmolLM2-135M-Instruct, Q4_1",
         "publisher": "HuggingFaceTB",
         "licence": "Apache-2.0, by the file's own metadata and the package's licence text",
-        "pin": PINS[1],
         "causal": True,
         "rotary_base": 100000.0,
     },
 }
+
+PINNED = {"minilm": PINS[0], "smollm2": PINS[1]}
+
+
+def made(command: str) -> dict[str, Any]:
+    """Say when, by what and with which versions something is recorded."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": command,
+        "versions": {"numpy": np.__version__, "python": platform.python_version()},
+    }
 
 
 def encoder() -> Encoder:
@@ -260,8 +269,7 @@ def slices(weights: QKVWeights, head: int) -> QKVWeights:
 
 def record(wanted: Wanted, seen: dict[tuple[str, str], Any]) -> None:
     """Write one head, with the attention weights that the model itself had, in float32."""
-    card = dict(CARDS[wanted.model])
-    pin = card.pop("pin")
+    card, pin = CARDS[wanted.model], PINNED[wanted.model]
     found = {text: seen[wanted.model, text] for text in wanted.sentences + wanted.weights_of}
     rows = {text: layers[wanted.layer] for text, (_, layers, _) in found.items()}
     weights = slices(found[wanted.sentences[0]][2][wanted.layer], wanted.head)
@@ -272,9 +280,7 @@ def record(wanted: Wanted, seen: dict[tuple[str, str], Any]) -> None:
     }
     kept = {text: rows[text] for text in wanted.sentences}
     facts = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": COMMAND,
-        "versions": {"numpy": np.__version__, "python": platform.python_version()},
+        **made(COMMAND),
         "layer": wanted.layer,
         "head": wanted.head,
         **card,

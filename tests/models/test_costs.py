@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from qkvdocs.clinic import BUGS, Rotary
-from qkvdocs.core import attention
+from qkvdocs.core import QKVWeights, attention
 from qkvdocs.errors import CheckpointError
 from qkvdocs.models import Cost, Costs, read_costs
 from tests.clinic import bugs_held_out
@@ -68,9 +68,7 @@ def test_other_code_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_record_is_of_these_words_and_files() -> None:
     """A sentence changed, or another model pinned, and it must be made anew."""
     for model, path in costs.ASKED.items():
-        card = dict(record.CARDS[model])
-        pin = card.pop("pin")
-        told = RECORD[model]
+        card, pin, told = record.CARDS[model], record.PINNED[model], RECORD[model]
         assert {**told, **card} == told
         assert (told["package"], told["file_sha256"]) == (pin.package, pin.sha256)
         assert told["asked_sha256"] == costs.sha256(path)
@@ -108,6 +106,12 @@ def test_without_a_bug_it_is_the_models_own_attention() -> None:
         assert np.allclose(run(X, W), [attention(x, W) for x in X])
 
 
+def broken(W: QKVWeights, name: str, **settings: Any) -> costs.Layer:
+    """Give the one layer that has a bug of that name or description."""
+    [run] = [run for said, run in costs.broken(W, **settings).items() if name in said]
+    return run
+
+
 STEPS = {
     "the cache keeps the last call alone": ("forgets_all_but_the_last_call", None),
     "the mask of each later call starts in the top left corner": ("new_rows_get_the_mask_of_the_first", None),
@@ -124,7 +128,7 @@ def test_with_a_cache_it_is_the_clinics_wrong_step(name: str) -> None:
     for x in X:
         output, cache = step(x[None, None], cache, W)
         rows.append(output[0, 0])
-    [run] = [run for (_, said), run in costs.broken(W, causal=True, rotary=rotary).items() if said == name]
+    run = broken(W, name, causal=True, rotary=rotary)
     assert np.allclose(run(X, W), rows)
 
 
@@ -132,9 +136,7 @@ def test_two_texts_with_their_axes_exchanged() -> None:
     """Each token attends to what stands in its place in the other text, and to itself."""
     W = weights(2, 2, 4, bias=True)
     X = np.random.default_rng(3).normal(size=(6, 8))
-    [run] = [
-        run for (bug, _), run in costs.broken(W, causal=True, rotary=None).items() if bug == "batch-leak"
-    ]
+    run = broken(W, "batch-leak", causal=True, rotary=None)
     got = run(X, W)
     for at in range(3):
         both = attention(X[[at, at + 3]], W, np.tri(2, dtype=bool))
@@ -156,8 +158,7 @@ def test_it_projects_as_the_clinics_wrong_projection(name: str) -> None:
     fused = SimpleNamespace(**vars(W), W_QKV=np.hstack([W.W_Q, W.W_K, W.W_V]).T, b_QKV=None, d_head=8)
     q, k, v = getattr(bugs_held_out, PROJECTED[name])(x, fused)
     output = bugs_held_out.joined(bugs_held_out.soft(q @ k.mT / np.sqrt(8)) @ v) @ W.W_O
-    layers = costs.broken(W, causal=False, rotary=None)
-    [run] = [run for (_, said), run in layers.items() if said == name]
+    run = broken(W, name, causal=False, rotary=None)
     assert np.allclose(run(x, W), output if W.b_O is None else output + W.b_O)
 
 

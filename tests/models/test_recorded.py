@@ -10,7 +10,7 @@ import pytest
 
 from qkvdocs.errors import CheckpointError, QKVError
 from qkvdocs.models import read_head
-from tests.models.record import CARDS, DOCS, HEADS, PINS, REPORTS, Wanted, hollow, printed
+from tests.models.record import CARDS, DOCS, HEADS, PINNED, PINS, REPORTS, Wanted, hollow, printed
 
 LIMIT = 1e-3
 """What float16 may change of an attention weight."""
@@ -25,8 +25,7 @@ def test_nothing_else_is_recorded() -> None:
 @pytest.mark.parametrize("wanted", HEADS, ids=IDS)
 def test_the_record_is_what_the_code_asks_for(wanted: Wanted) -> None:
     """The same model, head and sentences, from the pinned file, within its budget."""
-    record, card = read_head(wanted.file).record, dict(CARDS[wanted.model])
-    pin = card.pop("pin")
+    record, card, pin = read_head(wanted.file).record, CARDS[wanted.model], PINNED[wanted.model]
     assert (record["layer"], record["head"]) == (wanted.layer, wanted.head)
     assert {**record, **card} == record
     assert (record["package"], record["file"], record["file_sha256"]) == (pin.package, pin.member, pin.sha256)
