@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-from qkvdocs.errors import WAYS, printable
+from qkvdocs.errors import WAYS, QKVError, printable
 
 COMMANDS = {
     "artefacts": ("engine.export._artefacts", "test", "make of a built folder what is handed out beside it"),
@@ -55,6 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = int(command.main(words[1:]))
         sys.stdout.flush()
+    except QKVError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
     except OSError as error:
         if error.errno not in WAYS:
             raise

@@ -259,6 +259,7 @@ def test_without_a_script_the_recorded_sentences_stand(browser: Browser, address
     assert still.locator(".ask form").is_hidden()
     assert still.get_by_text("Asking needs JavaScript.").is_visible()
     assert still.locator(".qkv-consult").count() == 3
+    assert still.get_by_text("Pick a word").first.is_visible()
     still.locator(".qkv-consult label").nth(9).click()
     assert "it" in still.locator(".qkv-consult").first.locator(".home:visible").inner_text()
     context.close()

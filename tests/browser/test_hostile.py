@@ -27,7 +27,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "heads": lambda: figures.heads(np.eye(2), {BAD: lambda x: split_heads(x, 1)}, tokens=[BAD, "b"]),
     "heatmap": lambda: figures.heatmap(TWO, rows=[BAD, "b"], columns=[BAD, "b"]),
     "line_chart": lambda: figures.line_chart(
-        [0, 1], {BAD: [0, 1]}, levels={BAD + "2": 1}, x_label=BAD, y_label=BAD
+        [0, 1], {BAD: [0, 1]}, levels={BAD + "2": 1}, x_label=BAD, y_label=BAD, write=lambda _: BAD
     ),
     "ribbons": lambda: figures.ribbons({BAD: (0, [1], [BAD])}),
     "shape_flow": lambda: figures.shape_flow([(BAD, (1, 2), "seq d_model")]),

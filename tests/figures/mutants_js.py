@@ -55,7 +55,7 @@ MUTANTS = [
     ("literals not refreshed", "put(el, el.dataset.flat", "void (el, el.dataset.flat", FAST),
     ("picture not refreshed", "svg.innerHTML = plot(", "void plot(", FAST),
     ("fields read as whole numbers", "f.valueAsNumber", "Math.trunc(f.valueAsNumber)", FAST),
-    ("fields named after the column alone", "=${entry(m, i, j, cells)}", "=${entry(m, 0, j, [cells])}", FAST),
+    ("fields named after the column alone", "=${entry(m, i, j, cells)}", "=${entry(m, 0, j, [cells])}", READER),
     ("huge numbers let through", "(f.validity.valid ? f.valueAsNumber : NaN)", "f.valueAsNumber", READER),
     ("the picture of bad input", 'if (!points.flat().every(isFinite)) return "";', "", READER),
     ("bad input written as NaN", 'isNaN(v) ? "?" : "-∞"', '"NaN"', READER),

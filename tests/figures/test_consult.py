@@ -152,17 +152,3 @@ def test_the_page_shades_what_the_strip_holds(browser: Browser) -> None:
         corners = [inside[height // 4 + y, width // 4 + x] for y in (0, height // 2) for x in (0, width // 2)]
         assert corners == [True, False, False, True], role
     page.close()
-
-
-def test_a_word_is_picked_without_a_script(browser: Browser) -> None:
-    """What to do is said there, and the picked word's answers take the place of those before."""
-    page = browser.new_context(java_script_enabled=False).new_page()
-    page.set_content(
-        f"<style>{(ROOT / 'qkvdocs/figures/assets/qkv.css').read_text()}</style>"
-        f'<div class="md-typeset">{consult(WORDS, **GIVEN)}</div>'
-    )
-    assert page.get_by_text("Pick a word").first.is_visible()
-    assert [each.is_visible() for each in page.locator(".home").all()] == [False, False, True]
-    page.locator("label").first.click()
-    assert [each.is_visible() for each in page.locator(".home").all()] == [True, False, False]
-    page.context.close()

@@ -5,7 +5,6 @@ import os
 import re
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -272,10 +271,3 @@ def test_switches_reach_the_mathematics(bench):
     type_in(bench, X, W, W * 2, W * 3, scaled=False, masked=False, shared=True)
     shown = bench.locator("[data-m=context].out b").all_text_contents()
     assert shown == [fmt(v) for v in attend(Q, Q, Q, scale=1.0).context.ravel()]
-
-
-@pytest.mark.parametrize(("at", "name"), [(0, "x_0"), (2, "W[0,0]"), (5, "W[1,1]")])
-def test_fields_have_names(bench, at, name):
-    """The same names as in the sums."""
-    show(bench, product())
-    assert bench.locator("qkv-live td input").nth(at).get_attribute("aria-label") == name

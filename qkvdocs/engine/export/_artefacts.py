@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from qkvdocs.engine.export._sheet import sheet
 from qkvdocs.engine.export._zip import pack
 from qkvdocs.engine.pages import date_of
 from qkvdocs.engine.settings import Settings
-from qkvdocs.errors import QKVError
 
 FOOTER = (
     '<div style="color:#666;display:flex;font-family:serif;font-size:8pt;justify-content:space-between;'
@@ -115,10 +113,6 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     if not (given.site / "index.html").is_file():
         parser.error(f"site must be a built folder, got {given.site}: build it first")
-    try:
-        with chromium() as browser:
-            artefacts(browser, given.site.absolute(), given.folder.absolute(), Path.cwd())
-    except QKVError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
+    with chromium() as browser:
+        artefacts(browser, given.site.absolute(), given.folder.absolute(), Path.cwd())
     return 0

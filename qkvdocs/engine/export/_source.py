@@ -44,14 +44,12 @@ def sourced(html: str, text: str, address: str) -> str:
         address: Where that is read.
 
     Returns:
-        The page; as it was without an address.
+        The page.
 
     Examples:
         >>> sourced('<h2 id="a">A</h2>', "# Page\n\n## A {#a}", "https://example.org/page.md")
         '<h2 id="a">A<a class="its-lines" href="https://example.org/page.md?plain=1#L3">Source of this section</a></h2>'
     """
-    if not address:
-        return html
     code = {at for fence in fences(text) for at in fence.lines}
     places = {
         found[1]: at

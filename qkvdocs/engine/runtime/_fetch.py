@@ -134,12 +134,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="qkvdocs runtime", description=__doc__)
     parser.add_argument("--pip", default=f"{sys.executable} -m pip", help="the command that runs pip")
     given = parser.parse_args(arguments)
-    try:
-        fetch(folder(), PINS + LICENCES, shlex.split(given.pip), _tell)
-        for table in Settings.of(Path("docs")).packs:
-            fetch_pack(folder(), Pack.of(table), shlex.split(given.pip), _tell)
-    except QKVError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
+    fetch(folder(), PINS + LICENCES, shlex.split(given.pip), _tell)
+    for table in Settings.of(Path("docs")).packs:
+        fetch_pack(folder(), Pack.of(table), shlex.split(given.pip), _tell)
     print(f"the runtime is in {folder()}")  # noqa: T201
     return 0

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser
 from pypdf import PdfReader
 from pypdf.generic import IndirectObject
 
-from qkvdocs.engine.export._artefacts import artefacts, main
+from qkvdocs.__main__ import main
+from qkvdocs.engine.export._artefacts import artefacts
 from qkvdocs.engine.export._questions import questions
 from qkvdocs.engine.export._zip import pack
 from tests.project import ROOT
@@ -192,6 +193,6 @@ def test_without_a_browser_it_says_so(
     """One line, exit code 1, nothing half made."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("QKVDOCS_CHROMIUM", raising=False)
-    assert main([str(site), str(tmp_path / "out")]) == 1
+    assert main(["artefacts", str(site), str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("no Chromium found: install")
     assert not (tmp_path / "out").exists()
