@@ -5,7 +5,7 @@
 Writes a LLaMA-shaped checkpoint of several sizes into FOLDER (16 GB with all copies; they are kept), then reads one
 layer with each library in a fresh process, cold (page cache dropped) and warm. `--record` rewrites the
 measurements that the pages show. `--formats` asks the other question of every format that is read lazily: whether
-time and memory of one layer stay as they are while the file (sparse) grows a hundredfold; both in one run.
+time and memory of one layer stay as they are while the file grows a hundredfold; both in one run.
 """
 
 # ruff: noqa: E501  # what is printed, a line each
@@ -15,7 +15,6 @@ import datetime
 import json
 import os
 import platform
-import struct
 import subprocess
 import sys
 from importlib.metadata import version
@@ -179,65 +178,25 @@ def layer(kind: str) -> dict[str, np.ndarray]:
 
 
 def make_format(path: Path, kind: str, gap: int) -> None:
-    """Write the module behind a sparse tensor."""
-    from tests.wild import test_gguf, test_npz, test_torch
-    from tests.wild.conftest import KINDS
+    """Write the module behind a tensor of zeros."""
+    import gguf
 
-    kinds = {**KINDS, "<i4": "I32"}
-    held = layer(kind)
-    head, parts = b"", []
-    if kind in ("safetensors", "gptq"):
-        header: dict[str, object] = {"before": {"dtype": "U8", "shape": [gap], "data_offsets": [0, gap]}}
-        at = gap
-        for name, array in held.items():
-            header[name] = {
-                "dtype": kinds[array.dtype.str],
-                "shape": array.shape,
-                "data_offsets": [at, at + array.nbytes],
-            }
-            at += array.nbytes
-        text = json.dumps(header).encode()
-        head, parts = (
-            len(text).to_bytes(8, "little") + text,
-            [gap, *(array.tobytes() for array in held.values())],
-        )
+    from qkvdocs.wild import save
+    from tests.wild import test_torch
+
+    held = {"before": np.zeros(gap, "i1" if kind == "gguf" else "u1"), **layer(kind)}
+    if kind == "npz":
+        np.savez(path, **held)
     elif kind == "gguf":
-        infos = [("before", (gap,), 24, 0)]
-        infos += [(name, (WIDTH, WIDTH), 1, gap + 2 * n * WIDTH**2) for n, name in enumerate(held)]
-        head = test_gguf.made(path, infos).read_bytes()
-        parts = [gap, *(array.tobytes() for array in held.values())]
-    elif kind == "npz":
-        form = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}\n"
-        members: dict[str, tuple[bytes, int]] = {
-            f"{name}.npy": (test_npz.array(form.format("<f2", array.shape).encode(), array.tobytes()), 0)
-            for name, array in held.items()
-        }
-        first = test_npz.array(form.format("|u1", f"({gap},)").encode(), b"")
-        parts = archived({"before.npy": (first, gap), **members})
+        writer = gguf.GGUFWriter(path, "llama")
+        for name, array in held.items():
+            writer.add_tensor(name, array)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
     else:
-        state = {name: test_torch.tensor(str(n), array) for n, (name, array) in enumerate(held.items(), 1)}
-        flat = np.lib.stride_tricks.as_strided(np.zeros(1, "u1"), (gap,), (1,))
-        told = b"\x80\x02" + test_torch.written({"before": test_torch.tensor("0", flat), **state}) + b"."
-        storages = {f"a/data/{n}": (array.tobytes(), 0) for n, array in enumerate(held.values(), 1)}
-        parts = archived({"a/data.pkl": (told, 0), "a/data/0": (b"", gap), **storages})
-    with path.open("wb") as file:
-        file.write(head)
-        for part in parts:
-            file.seek(part, 1) if isinstance(part, int) else file.write(part)
-
-
-def archived(members: dict[str, tuple[bytes, int]]) -> list[bytes | int]:
-    """Lay out a zip archive of members that end in so many zeros."""
-    parts: list[bytes | int] = []
-    directory, at = b"", 0
-    for name, (data, zeros) in members.items():
-        size, text = len(data) + zeros, name.encode()
-        facts = struct.pack("<5H3I2H", 20, 0, 0, 0, 0, 0, size, size, len(text), 0)
-        directory += b"PK\x01\x02\x14\x00" + facts + struct.pack("<3H2I", 0, 0, 0, 0, at) + text
-        parts += [b"PK\x03\x04" + facts + text + data, zeros]
-        at += 30 + len(text) + size
-    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, len(members), len(members), len(directory), at, 0)
-    return [*parts, directory + end]
+        (test_torch.save if kind == "pt" else save)(path, held)
 
 
 def formats(root: Path) -> bool:

@@ -1,13 +1,14 @@
 """Every block that a page shows runs in an empty session, after the blocks shown above it."""
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from qkvdocs.engine.pages import fences
 from qkvdocs.engine.pages._reading import folded
-from tests.pasted import PRELOAD, Block, report
+from tests.pasted import PRELOAD, Block, failures
 from tests.project import ROOT
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -29,28 +30,24 @@ def shown(page: Path, *, folds: bool = True) -> list[Block]:
     ]
 
 
-def pasted(blocks: list[Block], folder: Path) -> list[str]:
+def pasted(blocks: list[Block]) -> list[str]:
     """Run them in a process of their own; tell what goes wrong."""
-    told = folder / "told"
-    process = WARM.Process(target=report, args=(blocks, str(told)))
-    process.start()
-    process.join(timeout=120)
-    assert process.exitcode == 0
-    return told.read_text("utf-8").splitlines()
+    with ProcessPoolExecutor(1, WARM) as pool:
+        return pool.submit(failures, blocks).result(timeout=120)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if shown(page)], ids=lambda page: page.stem)
-def test_what_is_shown_runs_when_pasted(page: Path, tmp_path: Path) -> None:
+def test_what_is_shown_runs_when_pasted(page: Path) -> None:
     """Nothing that it needs is hidden."""
-    assert pasted(shown(page), tmp_path) == []
+    assert pasted(shown(page)) == []
 
 
 @pytest.mark.parametrize("name", [name for name in LESSONS if name != TRAINED])
-def test_a_reader_may_leave_folds_closed(name: str, tmp_path: Path) -> None:
+def test_a_reader_may_leave_folds_closed(name: str) -> None:
     """What stands outside them needs nothing that stands inside."""
     page = ROOT / "docs" / "lessons" / f"{name}.md"
     assert len(shown(page, folds=False)) < len(shown(page))
-    assert pasted(shown(page, folds=False), tmp_path) == []
+    assert pasted(shown(page, folds=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -62,6 +59,6 @@ def test_a_reader_may_leave_folds_closed(name: str, tmp_path: Path) -> None:
         ([(1, "import numpy as np; np.exp(np.array([800.0]))", "FloatingPointError")], []),
     ],
 )
-def test_what_is_hidden_is_missed(blocks: list[Block], told: list[str], tmp_path: Path) -> None:
+def test_what_is_hidden_is_missed(blocks: list[Block], told: list[str]) -> None:
     """The test above can fail."""
-    assert pasted(blocks, tmp_path) == told
+    assert pasted(blocks) == told

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from posixpath import dirname, join, normpath
-from urllib.parse import unquote, urlsplit
+from posixpath import join, normpath
+from urllib.parse import urlsplit
 
 from qkvdocs.engine.checks._html import PageReader, find_line
-from qkvdocs.engine.export._pages import source_file
+from qkvdocs.engine.export._pages import landing, source_file
 from qkvdocs.engine.pages import LessonError
 
 
@@ -34,19 +34,18 @@ def check_links(pages: Mapping[str, PageReader], site: Path, docs: Path) -> list
 
 
 def _problem(link: str, page: str, site: Path, anchors: dict[str, set[str]]) -> str | None:
-    parts = urlsplit(link)
-    if parts.scheme or parts.netloc:
+    inside = landing(link, page)
+    if inside is None:
         return None
-    if link.startswith("/"):
+    path, anchor = inside
+    if path.startswith("/"):
         return "must be relative: the site may be served from a folder"
-    path = normpath(join(dirname(page), unquote(parts.path))) if parts.path else page
     if path.startswith(".."):
         return "leads out of the site"
     if (site / path).is_dir():
         path = normpath(join(path, "index.html"))
     if not (site / path).is_file():
         return f"leads to {path}, which does not exist"
-    anchor = unquote(parts.fragment)
     if anchor and path in anchors and anchor not in anchors[path]:
         return f"must name an anchor of {path}, which has no #{anchor}"
     return None

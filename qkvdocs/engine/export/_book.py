@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
-from posixpath import dirname, join, normpath
-from urllib.parse import unquote, urlsplit
+from posixpath import join, normpath
 
 from bs4 import Tag
 
 from qkvdocs.engine.export._markdown import parsed
+from qkvdocs.engine.export._pages import landing
 
 SHEETS = re.compile(r'<link rel="stylesheet" href="(?:\.\./)*([^":]+\.css)">')
 LEFT_OUT = "button, form, noscript, script, .headerlink, .lesson-files, .lesson-meta em"
@@ -138,16 +138,14 @@ def address(link: str, name: str, lessons: Sequence[str], base: str) -> str:
     Returns:
         An anchor of that text, a whole address, or nothing where it leads to a page and the address is not known.
     """
-    parts = urlsplit(link)
-    if parts.scheme or parts.netloc:
+    inside = landing(link, name)
+    if inside is None:
         return link
-    path = normpath(join(dirname(name), unquote(parts.path))) if parts.path else name
+    path, anchor = inside
     page = path if path.endswith(".html") else normpath(join(path, "index.html"))
     if page in lessons:
-        return "#" + _anchor(page, parts.fragment)
-    return (
-        f"{base.rstrip('/')}/{page.removesuffix('index.html')}#{parts.fragment}".rstrip("#") if base else ""
-    )
+        return "#" + _anchor(page, anchor)
+    return f"{base.rstrip('/')}/{page.removesuffix('index.html')}#{anchor}".rstrip("#") if base else ""
 
 
 def _contents(chapter: Tag) -> str:

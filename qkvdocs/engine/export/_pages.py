@@ -93,6 +93,15 @@ def source_file(page: str, docs: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def landing(link: str, page: str) -> tuple[str, str] | None:
+    """Say where a link of a page leads inside the site, path and anchor; None if to another host."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return None
+    path = normpath(join(dirname(page), unquote(parts.path))) if parts.path else page
+    return path, unquote(parts.fragment)
+
+
 def follow(link: str, page: Built, all_pages: dict[str, Built], base: str = "") -> str:
     """Say where a link of a page leads in its twin.
 
@@ -105,13 +114,13 @@ def follow(link: str, page: Built, all_pages: dict[str, Built], base: str = "") 
     Returns:
         An address relative to the twin, or below `base`; that of another host is left as it is.
     """
-    parts = urlsplit(link)
-    if parts.scheme or parts.netloc:
+    inside = landing(link, page.name)
+    if inside is None:
         return link
-    anchor = unquote(parts.fragment)
-    path = normpath(join(dirname(page.name), unquote(parts.path))) if parts.path else page.name
+    path, anchor = inside
     if base:
-        address = "" if path == "." else path.removesuffix("index.html") + "/" * parts.path.endswith("/")
+        slash = "/" * link.partition("#")[0].endswith("/")
+        address = "" if path == "." else path.removesuffix("index.html") + slash
         return f"{base.rstrip('/')}/{address}" + (f"#{anchor}" if anchor else "")
     target = all_pages.get(path) or all_pages.get(normpath(join(path, "index.html")))
     if target is None:
