@@ -5,24 +5,23 @@ package, until the page that is being read shows it, likewise (budget 3 s).
 """
 
 import argparse
-import os
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from build import copy_to  # noqa: E402
 
 from qkvdocs.engine.pages import run_page  # noqa: E402
+from tests.project import served  # noqa: E402
 
 PAGES = ("index.md", "lessons/04-qkv-projections.md", "concepts/softmax.md")
+Read = Callable[[str], str]
 PAGE, PACKAGE = 1.5, 3.0
 SHOWN = "qkvdocs/figures/_frame.py", "This figure in words"
 """Of the package, a text that every page with a figure shows."""
@@ -33,35 +32,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5)
     rounds = parser.parse_args().times
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+    with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         copy_to(root)
         shutil.copytree(ROOT / ".cache" / "diagrams", root / ".cache" / "diagrams")
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-        free.close()
-        words = [sys.executable, "-m", "mkdocs", "serve", "-q", "-a", address]
-        env = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": folder}
-        server = subprocess.Popen(words, cwd=root, env=env, stderr=subprocess.DEVNULL)
-        try:
-            return measure(root, f"http://{address}/", rounds)
-        finally:
-            server.terminate()
-            server.wait()
+        with served(root, root / "log") as read:
+            return measure(root, read, rounds)
 
 
-def measure(root: Path, host: str, rounds: int) -> int:
+def measure(root: Path, read: Read, rounds: int) -> int:
     """Edit, wait, print."""
     late = False
     for page in PAGES:
         path, marks = root / "docs" / page, [f"edit{'x' * turn}y" for turn in range(rounds)]
         text = path.read_text("utf-8")
-        waits = [wait(host, page, mark, path, f"{text}\n{mark}\n") for mark in marks]
+        waits = [wait(read, page, mark, path, f"{text}\n{mark}\n") for mark in marks]
         late |= told(page, waits, own(page, rounds), PAGE)
     file, shown = SHOWN
     path, page, marks = root / file, PAGES[1], [f"{shown} {'x' * turn}y" for turn in range(rounds)]
     text = path.read_text("utf-8")
-    waits = [wait(host, page, mark, path, text.replace(shown, mark)) for mark in marks]
+    waits = [wait(read, page, mark, path, text.replace(shown, mark)) for mark in marks]
     return late | told(f"{file}, {page}", waits, own(page, rounds), PACKAGE)
 
 
@@ -75,9 +65,9 @@ def own(page: str, rounds: int) -> float:
     return statistics.median(times)
 
 
-def wait(host: str, page: str, mark: str, file: Path, text: str) -> float:
+def wait(read: Read, page: str, mark: str, file: Path, text: str) -> float:
     """Edit a file, and read the page until it shows the mark."""
-    url = host + page.removesuffix("index.md").replace(".md", "/")
+    url = page.removesuffix("index.md").replace(".md", "/")
     while not read(url):
         time.sleep(0.2)
     began = time.perf_counter()
@@ -85,15 +75,6 @@ def wait(host: str, page: str, mark: str, file: Path, text: str) -> float:
     while mark not in read(url):
         time.sleep(0.02)
     return time.perf_counter() - began
-
-
-def read(url: str) -> str:
-    """Read a page; nothing while there is no server."""
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return str(answer.read().decode())
-    except OSError:
-        return ""
 
 
 def told(what: str, waits: list[float], fences: float, budget: float) -> bool:

@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +102,31 @@ def fence(code: str, options: str = 'exec="on"', language: str = "python") -> st
 def lesson() -> Path:
     """Give the real lesson."""
     return ROOT / "docs" / "lessons" / "04-qkv-projections.md"
+
+
+@contextmanager
+def served(root: Path, log: Path) -> Iterator[Callable[..., str]]:
+    """Run the dev server in a folder, with the package that lies there; give a way to read a page."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "{}:{}".format(*free.getsockname())
+    words = [sys.executable, "-m", "mkdocs", "serve", "-a", address]
+    env = {**os.environ, "PYTHONPATH": str(root), "NO_MKDOCS_2_WARNING": "1"}
+
+    def read(page: str = "") -> str:
+        """Give nothing while there is no server."""
+        try:
+            with urllib.request.urlopen(f"http://{address}/{page}", timeout=60) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    with log.open("w") as said:
+        server = subprocess.Popen(words, cwd=root, env=env, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            yield read
+        finally:
+            server.kill()
+            server.wait()
 
 
 def configured(root: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> MkDocsConfig:

@@ -63,6 +63,17 @@ def serve(folder: Path, host: type[Host] = Host) -> Iterator[str]:
     thread.join()
 
 
+@pytest.fixture(autouse=True)
+def _closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close what a test opens in the browser, however it ends."""
+    browser = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
+    before = browser.contexts if browser else []
+    yield
+    for context in browser.contexts if browser else ():
+        if context not in before:
+            context.close()
+
+
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
     """Serve the site under a folder, as many hosts do."""

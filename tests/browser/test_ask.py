@@ -23,21 +23,20 @@ ALL = 36_000_000
 @contextmanager
 def reader(browser: Browser, address: str, fragment: str = "", **options: object) -> Iterator[Page]:
     """One reader with a fresh cache, all of whose requests are written down, the worker's too."""
-    context = browser.new_context(**options)
-    page = context.new_page()
+    page = browser.new_page(**options)
     page.set_default_timeout(90_000)
     page.asked, page.complaints = [], []
 
     def ask(request: Request) -> None:
         page.asked.append((request.method, request.url, request.post_data, request))
 
-    context.on("request", ask)
+    page.context.on("request", ask)
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
     page.goto(f"{address}ask/{fragment}")
     page.wait_for_load_state("networkidle")
     yield page
-    context.close()
+    page.context.close()
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +252,7 @@ def test_stopping_and_what_does_not_come(browser: Browser, address: str, packed:
 
 def test_without_a_script_the_recorded_sentences_stand(browser: Browser, address: str) -> None:
     """A reader picks words there; the form is not shown, and why is said."""
-    context = browser.new_context(java_script_enabled=False)
-    still = context.new_page()
+    still = browser.new_page(java_script_enabled=False)
     still.goto(f"{address}ask/")
     assert still.locator(".ask form").is_hidden()
     assert still.get_by_text("Asking needs JavaScript.").is_visible()
@@ -262,4 +260,3 @@ def test_without_a_script_the_recorded_sentences_stand(browser: Browser, address
     assert still.get_by_text("Pick a word").first.is_visible()
     still.locator(".qkv-consult label").nth(9).click()
     assert "it" in still.locator(".qkv-consult").first.locator(".home:visible").inner_text()
-    context.close()

@@ -99,4 +99,3 @@ def test_it_works_below_a_path(browser: Browser, deployed: Path) -> None:
         assert page.evaluate("getComputedStyle(document.querySelector('.top')).position") == "sticky"
         assert failed == [wrong]
         assert not [url for url in asked if not url.startswith((f"{host}qkvdocs/", "data:"))]
-    page.close()

@@ -173,13 +173,12 @@ def test_what_is_wrong_would_be_seen(live, address):
 
 def test_a_browser_without_scripts_shows_the_source(browser, live, address):
     """So that what is compared above is what such a reader has."""
-    still = browser.new_context(java_script_enabled=False).new_page()
+    still = browser.new_page(java_script_enabled=False)
     for reader in (still, live):
         reader.goto(f"{address}lessons/04-qkv-projections/")
     live.evaluate(BUILT)
     for what in (WORDS, FIGURES):
         assert still.evaluate(what, "document") == live.evaluate(what, "built")
-    still.context.close()
 
 
 def test_the_policy_shuts_the_network(browser, address):
@@ -198,7 +197,6 @@ def test_the_policy_shuts_the_network(browser, address):
     page.wait_for_timeout(100)
     assert page.evaluate("window.smuggled") is None
     assert sent == []
-    page.close()
 
 
 def test_no_script_of_ours_is_inline(site):

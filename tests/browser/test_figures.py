@@ -15,4 +15,3 @@ def test_pages_do_not_move_when_the_script_starts(browser, addresses):
     live.goto(address)
     assert live.evaluate("customElements.get('qkv-live')") is None
     assert live.evaluate(HEIGHTS) == after
-    live.close()

@@ -27,12 +27,8 @@ def figure():
 
 @pytest.fixture
 def show(browser):
-    opened = []
-
     def show(body, font=None, width=1000, **options):
-        context = browser.new_context(viewport={"width": width, "height": 700}, **options)
-        opened.append(context)
-        page = context.new_page()
+        page = browser.new_page(viewport={"width": width, "height": 700}, **options)
         font = base64.b64encode(font or subset(glyphs_in(body))).decode()
         css = CSS.read_text("utf-8").replace("maths.woff2", f"data:font/woff2;base64,{font}")
         page.set_content(
@@ -42,9 +38,7 @@ def show(browser):
         page.evaluate("document.fonts.ready")
         return page
 
-    yield show
-    for context in opened:
-        context.close()
+    return show
 
 
 def fonts_in_use(page):

@@ -43,9 +43,7 @@ def strike(browser: Browser, html: str) -> tuple[object, str]:
     page = browser.new_page()
     page.set_content(f"<!doctype html><body>{html}</body>")
     page.add_script_tag(path=str(ROOT / "qkvdocs" / "figures" / "assets" / "qkv-live.js"))
-    found, text = page.evaluate(STRUCK), page.evaluate("document.body.textContent")
-    page.close()
-    return found, text
+    return page.evaluate(STRUCK), page.evaluate("document.body.textContent")
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -116,8 +114,7 @@ def test_the_checkpoint_page(browser: Browser, address: str, tmp_path: Path, fet
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(begin))
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"model_type": UNQUOTED, "num_attention_heads": 2, "hidden_size": 4}))
-    context = browser.new_context(bypass_csp=True)
-    page = context.new_page()
+    page = browser.new_page(bypass_csp=True)
     page.goto(f"{address}wild/open/")
     page.locator("input[name=files]").set_input_files([str(config), str(path)])
     shown = page.locator("#wild-open .wild-found canvas").nth(3)
@@ -125,4 +122,3 @@ def test_the_checkpoint_page(browser: Browser, address: str, tmp_path: Path, fet
     assert UNQUOTED.replace("/", "") in page.locator("#wild-open").evaluate("e => e.textContent")
     assert page.evaluate("window.struck ?? null") is None
     assert page.locator("article img").count() == 0
-    context.close()

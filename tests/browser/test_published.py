@@ -3,8 +3,6 @@
 import base64
 import gzip
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -94,23 +92,18 @@ def test_what_nobody_sees(rows: list[int], same: bool) -> None:
     assert nobody_sees(np.array(rows)) is same
 
 
-@contextmanager
-def two(browser: Browser, *urls: str, width: int = 1280) -> Iterator[dict[str, Page]]:
+def two(browser: Browser, *urls: str, width: int = 1280) -> dict[str, Page]:
     """Give a page for each address, as tall as the picture."""
     # A window that grows for it would set the theme's scripts to work.
     view = {"width": width, "height": 4000}
-    pages = {url: browser.new_page(viewport=view, reduced_motion="reduce") for url in urls}
-    yield pages
-    for page in pages.values():
-        page.close()
+    return {url: browser.new_page(viewport=view, reduced_motion="reduce") for url in urls}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_pixel_moves(browser: Browser, address: str, raw_address: str, kind: str) -> None:
     """What was cut, joined and folded cannot be seen: on screen in both schemes, on paper, and on a phone."""
     for width, media in KINDS[kind]:
-        with two(browser, address + kind, raw_address + kind, width=width) as pages:
-            assert alike(pages, **media), (width, media)
+        assert alike(two(browser, address + kind, raw_address + kind, width=width), **media), (width, media)
 
 
 def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: str) -> None:
@@ -125,9 +118,9 @@ def test_a_lost_rule_would_be_seen(browser: Browser, address: str, raw_address: 
             content_type="text/css",
         )
 
-    with two(browser, address, raw_address) as pages:
-        pages[address].route("**/style.css", without)
-        assert not alike(pages, tries=2, color_scheme="light")
+    pages = two(browser, address, raw_address)
+    pages[address].route("**/style.css", without)
+    assert not alike(pages, tries=2, color_scheme="light")
 
 
 def test_drawer_and_search_look_as_before(browser: Browser, address: str, raw_address: str) -> None:
@@ -144,7 +137,6 @@ def test_drawer_and_search_look_as_before(browser: Browser, address: str, raw_ad
         page.locator(".find input").fill("rotary")
         page.wait_for_selector(".found a", state="visible")
         seen.append((drawer, page.locator(".found").inner_text()))
-        page.close()
     (ours, found), (theirs, expected) = seen
     assert nobody_sees(np.asarray(ImageChops.difference(ours, theirs)).max(axis=(1, 2)))
     assert found == expected
@@ -152,8 +144,7 @@ def test_drawer_and_search_look_as_before(browser: Browser, address: str, raw_ad
 
 def visit(browser: Browser, url: str, site: Path) -> dict[str, int]:
     """Weigh a first visit, request by request."""
-    context = browser.new_context()
-    page, weights = context.new_page(), {}
+    page, weights = browser.new_page(), {}
     asked = []
     page.on("requestfinished", lambda request: asked.append(request))
     page.goto(url)
@@ -163,7 +154,6 @@ def visit(browser: Browser, url: str, site: Path) -> dict[str, int]:
         file = site / path / "index.html" if path.endswith("/") or not path else site / path
         # Of what a worker loads, the browser tells no size.
         weights[path] = request.sizes()["responseBodySize"] or len(gzip.compress(file.read_bytes(), 6))
-    context.close()
     return weights
 
 
@@ -211,7 +201,6 @@ def test_the_search_comes_when_it_is_asked(browser: Browser, address: str, site:
     assert asked.count("index.json") == 1
     field.press("Escape")
     expect(page.locator(".found")).to_be_hidden()
-    page.close()
 
 
 @pytest.mark.parametrize("scheme", FILES)

@@ -105,7 +105,6 @@ def test_the_keyboard_reaches_everything(browser: Browser, address: str, name: s
     seen, unmarked = walk(page)
     assert [stop for at, stop in enumerate(stops) if at not in seen] == []
     assert unmarked == []
-    page.close()
 
 
 def test_what_the_keyboard_misses_would_be_seen(browser: Browser, address: str) -> None:
@@ -117,7 +116,6 @@ def test_what_the_keyboard_misses_would_be_seen(browser: Browser, address: str) 
     )
     seen, _ = walk(page)
     assert len(seen) < len(page.evaluate(STOPS))
-    page.close()
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -138,31 +136,24 @@ def test_each_figure_is_heard_once(browser: Browser, address: str, name: str) ->
         for line in lines:
             bare = re.sub(r"\W", "", line)
             assert said.count(bare) <= max(1, lines.count(line)), line
-    page.close()
 
 
 @pytest.mark.parametrize("colours", COLOURS)
 def test_drawings_have_contrast(browser: Browser, address: str, colours: str) -> None:
     """Letters 4.5 to 1 against what lies below them, lines 3 to 1 against the page."""
-    context = browser.new_context(
-        bypass_csp=True, viewport={"width": 1280, "height": 900}, **COLOURS[colours]
-    )
-    page = context.new_page()
+    page = browser.new_page(bypass_csp=True, viewport={"width": 1280, "height": 900}, **COLOURS[colours])
     poor = {}
     for name in DRAWN:
         page.goto(address + name)
         page.evaluate("document.fonts.ready")
         if found := page.evaluate(CONTRAST):
             poor[name] = found
-    context.close()
     assert poor == {}
 
 
 def test_poor_contrast_would_be_seen(browser: Browser, address: str) -> None:
     """One grey letter on grey."""
-    context = browser.new_context(bypass_csp=True)
-    page = context.new_page()
+    page = browser.new_page(bypass_csp=True)
     page.goto(f"{address}lessons/04-qkv-projections/")
     page.evaluate("document.querySelector('article svg text').style.fill = '#ddd'")
     assert len(page.evaluate(CONTRAST)) == 1
-    context.close()

@@ -249,7 +249,6 @@ def test_it_works_by_keyboard_and_shows_no_barrier(browser: Browser, guarded: st
             == 0
         )
         assert page.locator(".qkv-editor textarea").is_visible()
-        page.close()
 
 
 def test_an_open_editor_fits_a_phone(browser: Browser, guarded: str) -> None:
@@ -261,7 +260,6 @@ def test_an_open_editor_fits_a_phone(browser: Browser, guarded: str) -> None:
         for button in page.locator("qkv-run button").all():
             button.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.close()
 
 
 def test_what_is_missing_is_said(browser: Browser, guarded: str, fetched: Path, site: Path) -> None:
@@ -277,11 +275,9 @@ def test_what_is_missing_is_said(browser: Browser, guarded: str, fetched: Path, 
         assert run(page, "print(1)")[1].startswith("Python cannot run here"), name
         page.unroute(f"**/runtime/{name}")
     assert run(page, "print(1)") == ("1\n", "Done.")
-    page.close()
 
     with serving(site, POLICY.replace(" 'wasm-unsafe-eval'", "")) as strict:
         page = browser.new_page()
         page.goto(strict + LESSON)
         edit(page)
         assert run(page, "print(1)")[1].startswith("Python cannot run here")
-        page.close()

@@ -30,7 +30,6 @@ def test_the_scheme_follows_the_system_and_the_toggle(browser: Browser, addresse
             assert background(page) != shades["light"]
             page.locator(".scheme").click()  # as the system has it: nothing is kept
             assert page.evaluate("localStorage.length") == 0
-        page.close()
     assert shades["light"] != shades["dark"]
 
 
@@ -47,7 +46,6 @@ def test_a_search_without_its_index_says_so(browser: Browser, address: str) -> N
     page.locator(".find input").fill("parallel graders")
     page.wait_for_selector(".found a")
     assert problems == []
-    page.close()
 
 
 def test_the_practice_page_is_filtered(browser: Browser, address: str) -> None:
@@ -84,7 +82,6 @@ def test_the_practice_page_is_filtered(browser: Browser, address: str) -> None:
     page.locator("[value=recall]").uncheck()
     kinds = page.locator(".practice-card:not([hidden])").evaluate_all("all => all.map(e => e.dataset.kind)")
     assert set(kinds) == {"interview", "exercise"}
-    page.close()
 
 
 def test_a_citation_shows_its_date_where_nothing_can_hover(browser: Browser, address: str) -> None:
@@ -98,8 +95,6 @@ def test_a_citation_shows_its_date_where_nothing_can_hover(browser: Browser, add
     assert "seen 20" in telephone.evaluate(after)
     desk.emulate_media(media="print")
     assert "seen 20" in desk.evaluate(after)
-    desk.close()
-    telephone.close()
 
 
 def test_a_line_has_about_seventy_letters(browser: Browser, address: str) -> None:
@@ -118,7 +113,6 @@ def test_a_line_has_about_seventy_letters(browser: Browser, address: str) -> Non
             """["article > p", "article"].map(one => document.querySelector(one).clientWidth)"""
         )
         assert widths[0] < widths[1]
-    page.close()
 
 
 def test_what_a_finger_meets_is_large_enough(browser: Browser, address: str) -> None:
@@ -132,7 +126,6 @@ def test_what_a_finger_meets_is_large_enough(browser: Browser, address: str) -> 
     for name in ("", "practice/", "wild/atlas/", "wild/open/", "clinic/", "concepts/softmax/"):
         page.goto(address + name)
         assert page.evaluate(small) == [], name
-    page.close()
 
 
 def test_a_wrong_address_offers_search_and_three_doors(browser: Browser, site: Path) -> None:
@@ -149,13 +142,11 @@ def test_a_wrong_address_offers_search_and_three_doors(browser: Browser, site: P
             answer = page.goto(door)
             assert answer
             assert answer.ok, door
-    page.close()
 
 
 def test_a_link_to_a_place_is_copied_and_said(browser: Browser, address: str) -> None:
     """Of a heading and of a figure with its numbers; who follows it arrives there."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    page = context.new_page()
+    page = browser.new_page(permissions=["clipboard-read", "clipboard-write"])
     page.goto(address)
     page.locator("#live-home input").first.fill("5")
     page.locator("#live-home .share").click()
@@ -171,7 +162,6 @@ def test_a_link_to_a_place_is_copied_and_said(browser: Browser, address: str) ->
     page.locator("#worked .headerlink").click()
     page.wait_for_function("location.hash === '#worked'")
     assert page.evaluate("navigator.clipboard.readText()").endswith("#worked")
-    context.close()
 
 
 def test_the_atlas_counts_what_it_finds(browser: Browser, address: str) -> None:
@@ -192,7 +182,6 @@ def test_the_atlas_counts_what_it_finds(browser: Browser, address: str) -> None:
     assert page.locator("#variants th").first.bounding_box()["y"] < 80  # type: ignore[index]
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.querySelector('#variants').scrollWidth") <= 360
-    page.close()
 
 
 def test_the_search_reads_prose(site: Path) -> None:
@@ -222,7 +211,6 @@ def test_a_right_answer_looks_like_one(browser: Browser, address: str) -> None:
     assert page.evaluate(look, [False, False]) == ["solid", True]
     for says in ([True, False], [False, True], [None, False]):
         assert page.evaluate(look, says) == ["none", False], says
-    page.close()
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (360, 740)])
@@ -241,7 +229,6 @@ def test_the_first_page_answers_its_question_at_once(
     assert len(bottoms) > 5
     assert max(bottoms) <= size[1]
     assert page.locator(".doors > li pre").count() == 3
-    page.close()
 
 
 def test_each_bug_stands_beside_the_right_thing(site: Path) -> None:
@@ -268,7 +255,6 @@ def test_what_scrolls_sideways_shows_an_edge(browser: Browser, address: str) -> 
         found += page.evaluate(wide)
     assert {"code", "diagram-box", "formula", "table"} <= {kind for _, kind, _ in found}
     assert [html for html, _, edges in found if edges != "local, local, scroll, scroll"] == []
-    page.close()
 
 
 def test_what_is_far_below_waits_and_is_found(browser: Browser, address: str) -> None:
@@ -295,4 +281,3 @@ def test_what_is_far_below_waits_and_is_found(browser: Browser, address: str) ->
     page.goto(f"{address}lessons/04-qkv-projections/#bridge")
     page.wait_for_timeout(300)
     assert 0 <= page.locator("#bridge").evaluate(top) <= 160
-    page.close()

@@ -4,20 +4,16 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qkvdocs.engine.pages._site import date_of
 from qkvdocs.engine.runtime import folder, is_there
-from tests.project import ROOT, Project, fence
+from tests.project import ROOT, Project, fence, served
 
 TEXT = f"""# Page
 
@@ -98,42 +94,6 @@ def test_zensical_fails_on_a_wrong_page(project: Project) -> None:
     assert "docs/index.md:4: ZeroDivisionError: division by zero" in done.stdout + done.stderr
 
 
-@contextmanager
-def serving(project: Project) -> Iterator[Callable[[], str]]:
-    """Run the dev server with a package of its own; give a way to read the page."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(
-        settings.read_text()
-        + f"hooks: [qkvdocs/engine/pages/_hooks.py]\nwatch: [qkvdocs]\ndev_addr: 127.0.0.1:{port}\n"
-    )
-    shutil.copytree(ROOT / "qkvdocs", project.root / "qkvdocs", ignore=shutil.ignore_patterns("__pycache__"))
-    log = (project.root / "log.txt").open("w+")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mkdocs", "serve"],
-        cwd=project.root,
-        env={**os.environ, "PYTHONPATH": str(project.root), "NO_MKDOCS_2_WARNING": "1"},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-
-    def read() -> str:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return ""
-
-    try:
-        yield read
-    finally:
-        server.kill()
-        server.wait()
-        log.close()
-
-
 def wait_for(what: Callable[[], object], why: str, log: Path) -> None:
     """Wait until something holds."""
     end = time.monotonic() + 30
@@ -150,7 +110,10 @@ def test_the_dev_server_shows_every_edit(project: Project) -> None:
     log = project.root / "log.txt"
     core = project.root / "qkvdocs" / "core" / "__init__.py"
     project.write(fence("print('first')"))
-    with serving(project) as read:
+    settings = project.root / "mkdocs.yml"
+    settings.write_text(settings.read_text() + "hooks: [qkvdocs/engine/pages/_hooks.py]\nwatch: [qkvdocs]\n")
+    shutil.copytree(ROOT / "qkvdocs", project.root / "qkvdocs", ignore=shutil.ignore_patterns("__pycache__"))
+    with served(project.root, log) as read:
         wait_for(lambda: "first" in read(), "the first page", log)
         original = core.read_text("utf-8")
 
