@@ -55,14 +55,12 @@ def pages(site: Path, settings: Settings) -> dict[str, Built]:
     Returns:
         Its pages by their paths; not the page for wrong addresses.
     """
-    return {page.name: page for page in _read(site, settings)}
-
-
-def _read(site: Path, settings: Settings) -> Iterator[Built]:
+    found = {}
     for path in sorted(site.rglob("*.html")):
-        html = path.read_text("utf-8")
+        name, html = path.relative_to(site).as_posix(), path.read_text("utf-8")
         if path.name != "404.html" and (tree := article(html, settings)):
-            yield Built(path.relative_to(site).as_posix(), html, tree, _headings(tree))
+            found[name] = Built(name, html, tree, _headings(tree))
+    return found
 
 
 def _headings(tree: Tag) -> dict[str, str]:
