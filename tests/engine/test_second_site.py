@@ -1,7 +1,6 @@
 """The engine alone makes a site about something else: nothing of this site's subject comes with it."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -120,7 +119,7 @@ def test_names_are_coloured_by_its_own_function(tides: Project) -> None:
     assert errors.startswith("roles in docs/site.toml must be module:function, got 'tides:none'")
 
 
-def test_the_browser_gets_no_engine(tmp_path: Path) -> None:
+def test_the_browser_gets_no_engine() -> None:
     """The wheel that readers load holds the subject alone."""
     import io
     import zipfile

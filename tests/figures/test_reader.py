@@ -262,18 +262,6 @@ def test_the_address_of_another_page_is_left_alone(open_page):
     assert "my-x" not in page.url
 
 
-def test_a_page_opened_from_disk(open_page, gallery):
-    """From file:// everything works, the address too."""
-    page = open_page("product/index.html", at=gallery.as_uri())
-    page.get_by_label("x_0").fill("5")
-    assert values(page) == ["5", "47"]
-    wait_for_address(page, "my-x,5_3")
-    assert values(open_page("product/index.html?my-x=5_3", at=gallery.as_uri())) == [
-        "5",
-        "47",
-    ]
-
-
 @pytest.mark.parametrize("reader", ["light", "dark", "narrow", "no script", "forced colours"])
 def test_axe_finds_nothing(open_page, reader):
     """No known barrier in any figure, in any scheme, also while an entry explains itself."""

@@ -45,12 +45,15 @@ def test_search_finds_and_leads_there(page: Page, folder: Path) -> None:
 
 
 def test_a_figure_follows_an_edit_and_formulas_have_their_font(page: Page, folder: Path) -> None:
-    """As on the published page."""
+    """As on the published page, and the address has the numbers."""
     page.goto((folder / "lessons" / "04-qkv-projections" / "index.html").as_uri())
     out = page.locator("#live-query .out td b")
     expect(out.first).to_have_text("3")
     page.locator("#live-query input").first.fill("5")
     page.locator("#live-query input").first.press("Tab")
+    expect(out.first).to_have_text("7")
+    page.wait_for_function("location.search.includes('my-')")
+    page.goto(page.url)
     expect(out.first).to_have_text("7")
     page.evaluate("document.fonts.ready")
     assert "qkvdocs Maths" in page.evaluate(

@@ -61,7 +61,7 @@ def test_pages_in_any_order_give_the_same(project: Project) -> None:
         assert project.run(texts[n]).entries == alone[n]
 
 
-def test_a_changed_file_of_the_package_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_of_the_package_is_seen() -> None:
     """The warm process is replaced as soon as a file that it loaded is not what it was."""
     forge = _forge.Forge({}, ["qkvdocs.core"])
     names = [name for name in forge.files if name.endswith("_projection.py")]
