@@ -26,9 +26,8 @@ HEAD = f"""<!doctype html>
 <title>{TITLE}</title><style>
 :root {{ color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }}
 body {{ margin: 2rem auto; max-width: 90rem; overflow-wrap: anywhere; padding: 0 1rem; }}
-figure {{ margin: 1.5rem 0; }}
-figure > div {{ display: inline-block; margin-inline-end: 1rem; max-width: 100%; }}
-figcaption {{ font-weight: bold; }}
+figure {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }}
+figcaption {{ font-weight: bold; margin-top: 1rem; grid-column: 1 / -1; }}
 img {{ border: 1px solid; max-width: 100%; }}
 pre {{ white-space: pre-wrap; }}
 </style></head><body><h1>{TITLE}</h1>
