@@ -23,10 +23,11 @@ from qkvdocs.engine.pages._recall import Asked
 from tests import warm
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = """\
+HOOKS = f"hooks: [{(ROOT / 'qkvdocs/engine/pages/_hooks.py').as_posix()}]\n"
+THEME = "theme: {name: mkdocs, highlightjs: false}\n"
+SETTINGS = f"""\
 site_name: test
-theme: {name: mkdocs, highlightjs: false}
-use_directory_urls: true
+{THEME}use_directory_urls: true
 plugins: []
 exclude_docs: "*.toml"
 markdown_extensions:
@@ -34,16 +35,16 @@ markdown_extensions:
   - attr_list
   - md_in_html
   - tables
-  - pymdownx.arithmatex: {generic: true}
+  - pymdownx.arithmatex: {{generic: true}}
   - pymdownx.highlight
-  - pymdownx.tabbed: {alternate_style: true}
+  - pymdownx.tabbed: {{alternate_style: true}}
   - pymdownx.superfences:
       custom_fences:
         - name: mermaid
           class: mermaid
           validator: !!python/name:qkvdocs.engine.pages.accept
           format: !!python/name:qkvdocs.engine.pages.draw
-  - qkvdocs.engine.pages: {seconds: 2, memory: 200000000, output: 2000}
+  - qkvdocs.engine.pages: {{seconds: 2, memory: 200000000, output: 2000}}
 """
 LIMITS = Limits(seconds=2, memory=200_000_000, output=2000)
 
@@ -60,6 +61,11 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
         return path
+
+    def set(self, more: str, without: str = "") -> None:
+        """Add to the settings, and leave some out."""
+        file = self.root / "mkdocs.yml"
+        file.write_text(file.read_text("utf-8").replace(without, "") + more, "utf-8")
 
     def run(self, text: str, mode: Mode | None = None) -> Page:
         """Write a page and run it, without rendering."""

@@ -6,7 +6,7 @@ import pytest
 
 from qkvdocs.engine.settings import Settings
 from qkvdocs.errors import QKVError
-from tests.project import ROOT, Project, fence
+from tests.project import HOOKS, ROOT, Project, fence
 
 SUBJECT = ("core", "clinic", "wild", "models", "figures")
 PAGE = f"""# Tides
@@ -30,9 +30,7 @@ def tides(project: Project) -> Project:
         "claims.toml": 'words = ["higher"]\n',
     }.items():
         (project.root / "docs" / name).write_text(text)
-    settings = project.root / "mkdocs.yml"
-    hooks = ROOT / "qkvdocs" / "engine" / "pages" / "_hooks.py"
-    settings.write_text(f"{settings.read_text()}hooks: [{hooks}]\n")
+    project.set(HOOKS)
     return project
 
 

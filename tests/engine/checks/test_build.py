@@ -91,8 +91,7 @@ def test_a_right_build_replaces_the_site(project: Project) -> None:
 
 def test_a_warning_of_the_builder_fails(project: Project) -> None:
     """What MkDocs only warns of is an error without --strict too."""
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(settings.read_text() + "nav: [index.md, missing.md]\n")
+    project.set("nav: [index.md, missing.md]\n")
     project.write("# Page\n")
 
     done = project.command("qkvdocs", "build")
@@ -103,8 +102,7 @@ def test_a_warning_of_the_builder_fails(project: Project) -> None:
 
 def test_a_page_that_is_in_no_menu_is_named(project: Project) -> None:
     """Nobody would find it."""
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(settings.read_text() + "nav: [index.md]\nvalidation: {omitted_files: warn}\n")
+    project.set("nav: [index.md]\nvalidation: {omitted_files: warn}\n")
     project.write("# Page\n")
     project.write("# More\n", "more/page.md")
 

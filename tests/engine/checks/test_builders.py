@@ -13,7 +13,7 @@ import pytest
 
 from qkvdocs.engine.pages._site import date_of
 from qkvdocs.engine.runtime import folder, is_there
-from tests.project import ROOT, Project, fence, served
+from tests.project import ROOT, THEME, Project, fence, served
 
 TEXT = f"""# Page
 
@@ -85,8 +85,7 @@ def test_pages_alone_and_together_are_the_same_bytes(project: Project) -> None:
 def test_zensical_fails_on_a_wrong_page(project: Project) -> None:
     """There, exit code and message are promised."""
     project.write(f"# Page\n\n{fence('1 / 0')}")
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(re.sub(r"^theme:.*\n", "", settings.read_text(), flags=re.M))
+    project.set("", without=THEME)
 
     done = project.command("zensical", "build", "--clean")
 
@@ -110,8 +109,7 @@ def test_the_dev_server_shows_every_edit(project: Project) -> None:
     log = project.root / "log.txt"
     core = project.root / "qkvdocs" / "core" / "__init__.py"
     project.write(fence("print('first')"))
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(settings.read_text() + "hooks: [qkvdocs/engine/pages/_hooks.py]\nwatch: [qkvdocs]\n")
+    project.set("hooks: [qkvdocs/engine/pages/_hooks.py]\nwatch: [qkvdocs]\n")
     shutil.copytree(ROOT / "qkvdocs", project.root / "qkvdocs", ignore=shutil.ignore_patterns("__pycache__"))
     with served(project.root, log) as read:
         wait_for(lambda: "first" in read(), "the first page", log)

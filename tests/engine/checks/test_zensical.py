@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tests.conftest import run
-from tests.project import Project
+from tests.project import THEME, Project
 
 
 def words(page: Path) -> list[str]:
@@ -59,8 +59,7 @@ def test_every_page_has_the_same_words(site: Path, theirs: Path) -> None:
 def test_what_zensical_cannot_do_is_known(project: Project) -> None:
     """What we go round; each entry that no longer holds is work that we can drop: strike it here and there."""
     project.write('# Page\n\n<a href="../">up</a>\n', "sub/page.md")
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(re.sub(r"^theme:.*\n", "", settings.read_text("utf-8"), flags=re.M))
+    project.set("", without=THEME)
     (project.root / ".cache").mkdir()
     kept = project.root / ".cache" / "ours"
     kept.write_text("x")
@@ -69,7 +68,7 @@ def test_what_zensical_cannot_do_is_known(project: Project) -> None:
     assert project.command("zensical", "build", "--clean").returncode == 0
 
     html = (project.root / "site" / "sub" / "page" / "index.html").read_text("utf-8")
-    settings.write_text(settings.read_text("utf-8") + f"site_dir: {project.root.parent / 'out'}\n")
+    project.set(f"site_dir: {project.root.parent / 'out'}\n")
     cannot = {
         "leave the links of a page's own HTML as they are": 'href="../../"' in html,
         "share .cache": not kept.exists(),

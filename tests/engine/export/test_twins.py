@@ -254,10 +254,7 @@ def test_with_an_address_the_list_and_the_notebooks_lead_back(project: Project) 
     )
     project.write("# Two\n\nText.\n\n## Part {#part-two}\n", "lessons/two.md")
     project.write("# Home\n")
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(
-        settings.read_text() + "nav: [index.md, {Lessons: [lessons/one.md, lessons/two.md]}]\n"
-    )
+    project.set("nav: [index.md, {Lessons: [lessons/one.md, lessons/two.md]}]\n")
 
     done = project.command("qkvdocs", "build", SITE_URL="https://example.org/docs/")
 

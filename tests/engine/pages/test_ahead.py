@@ -12,9 +12,7 @@ from mkdocs.structure.pages import Page as MkDocsPage
 from qkvdocs.engine.pages import LessonError, _ahead, _extension
 from qkvdocs.engine.pages._ahead import Ahead
 from qkvdocs.engine.pages._recall import Asked
-from tests.project import LIMITS, ROOT, Project, configured, fence
-
-HOOKS = "hooks: [" + (ROOT / "qkvdocs" / "engine" / "pages" / "_hooks.py").as_posix() + "]\n"
+from tests.project import HOOKS, LIMITS, ROOT, Project, configured, fence
 
 
 def asked(code: str, name: str = "index.md") -> Asked:
@@ -130,8 +128,7 @@ def test_text_that_markdown_tidies_is_known(
     }
     for name, text in texts.items():
         (project.root / "docs" / name).write_bytes(text.encode())
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(settings.read_text("utf-8") + HOOKS, "utf-8")
+    project.set(HOOKS)
 
     assert known(project.root) == {f"docs/{name}": True for name in texts} | {"docs/index.md": True}
 
@@ -140,11 +137,9 @@ def test_a_build_says_the_same_with_and_without_the_hooks(project: Project) -> N
     """Pages and messages; and what fails waits for nobody who is still running."""
     for name, text in {"index.md": "print(1)", "b.md": "import os; print(os.getpid() > 0)"}.items():
         project.write(fence(text), name)
-    settings = project.root / "mkdocs.yml"
-    plain = settings.read_text("utf-8")
     built, failed = [], []
     for hooks in ("", HOOKS):
-        settings.write_text(plain + hooks, "utf-8")
+        project.set(hooks)
         project.write(fence("print(3)"), "c.md")
         pages = (project.html(name) for name in ("index.html", "b/index.html", "c/index.html"))
         built.append([page.split("<footer")[0] for page in pages])  # which is dated
@@ -172,8 +167,7 @@ def test_pages_are_run_while_others_are_converted(project: Project) -> None:
         f"    open({str(log)!r}, 'a').write(f'converted {{page.file.src_uri}}\\n')\n"
         "    time.sleep(3)\n"
     )
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(settings.read_text("utf-8") + HOOKS.replace("]", ", slow.py]"), "utf-8")
+    project.set(HOOKS.replace("]", ", slow.py]"))
 
     project.html()
 

@@ -17,9 +17,8 @@ from mkdocs.livereload import LiveReloadServer
 
 from qkvdocs.engine.pages import _extension, _live, _recall
 from qkvdocs.engine.pages._live import Live
-from tests.project import ROOT, Project, fence
+from tests.project import HOOKS, THEME, Project, fence
 
-HOOKS = "hooks: [" + (ROOT / "qkvdocs" / "engine" / "pages" / "_hooks.py").as_posix() + "]\n"
 READS = fence("from pathlib import Path\nprint(Path('data.txt').read_text())")
 
 
@@ -73,8 +72,7 @@ def serve(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         for name, text in pages.items():
             project.write(text, name)
         time.sleep(1.5 * _recall.MARGIN / 1e9)
-        file = project.root / "mkdocs.yml"
-        file.write_text(file.read_text().replace("name: mkdocs", f"name: {theme}") + HOOKS)
+        project.set(THEME.replace("name: mkdocs", f"name: {theme}") + HOOKS, without=THEME)
         monkeypatch.chdir(project.root)
         for name, value in {"SOURCE_DATE_EPOCH": "0", "NO_MKDOCS_2_WARNING": "1"}.items():
             monkeypatch.setenv(name, value)
@@ -271,10 +269,9 @@ def test_another_engine_starts_anew(
 def test_a_port_in_use_is_named_before_the_first_build(project: Project) -> None:
     """With another to choose."""
     project.write("# Page\n")
-    file = project.root / "mkdocs.yml"
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        file.write_text(file.read_text() + HOOKS + f"dev_addr: 127.0.0.1:{port}\n")
+        project.set(f"{HOOKS}dev_addr: 127.0.0.1:{port}\n")
         done = project.command("mkdocs", "serve")
 
     assert done.returncode == 1

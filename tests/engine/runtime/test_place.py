@@ -15,7 +15,7 @@ from qkvdocs.engine.runtime import folder, is_there, place
 from qkvdocs.engine.runtime._pins import LICENCES, PINS
 from qkvdocs.engine.runtime._wheel import wheel
 from qkvdocs.errors import QKVError
-from tests.project import ROOT, Project, fence
+from tests.project import HOOKS, ROOT, Project, fence
 
 RUNS = 'exec="on" session="a" source="above" result="text"'
 
@@ -23,8 +23,7 @@ RUNS = 'exec="on" session="a" source="above" result="text"'
 @pytest.fixture(autouse=True)
 def finished(project: Project) -> None:
     """A small site, finished as the real one is."""
-    settings = project.root / "mkdocs.yml"
-    settings.write_text(settings.read_text() + f"hooks: [{ROOT / 'qkvdocs/engine/pages/_hooks.py'}]\n")
+    project.set(HOOKS)
 
 
 def build(project: Project, options: str, runtime: Path) -> dict[str, bytes]:
