@@ -7,6 +7,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from tests.project import project
 
@@ -61,6 +63,12 @@ def serve(folder: Path, host: type[Host] = Host) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def violations(page: Page, context: str | None = None, **options: object) -> list[str]:
+    """Ask axe."""
+    found = Axe().run(page, context, {"resultTypes": ["violations"], **options}).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
 
 
 @pytest.fixture(autouse=True)

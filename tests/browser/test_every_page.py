@@ -8,8 +8,9 @@ all: so contrast is asked for once a look, and in the dark on one page of each k
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
+
+from tests.browser.conftest import violations
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(
@@ -78,12 +79,6 @@ def live(browser):
     page = browser.new_context(reduced_motion="reduce").new_page()
     yield page
     page.context.close()
-
-
-def violations(page: Page, context: str | None = None, **options: object) -> list[str]:
-    """Ask axe."""
-    found = Axe().run(page, context, {"resultTypes": ["violations"], **options}).response["violations"]
-    return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in found]
 
 
 def barriers(page: Page) -> list[str]:
