@@ -54,8 +54,7 @@ def copy_to(root: Path) -> None:
     """Lay out what a build of the real site reads."""
     for name in ("docs", "qkvdocs", "tests"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("mkdocs.yml", "CONTRIBUTING.md"):
-        shutil.copy(ROOT / name, root)
+    shutil.copy(ROOT / "mkdocs.yml", root)
 
 
 def checkout(commit: str, root: Path) -> Path:

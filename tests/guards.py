@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("qkvdocs", "tests", "docs", "benchmarks", "mkdocs.yml", "pyproject.toml", "CONTRIBUTING.md")
+COPIED = ("qkvdocs", "tests", "docs", "benchmarks", "mkdocs.yml", "pyproject.toml")
 
 
 def copy_to(folder: Path) -> None:

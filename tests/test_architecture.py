@@ -1,4 +1,4 @@
-"""The layers import each other as the table in CONTRIBUTING.md says, and in no other way."""
+"""The layers import each other as the table in the architecture page says, and in no other way."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ PACKAGE = ROOT / "qkvdocs"
 def table() -> dict[str, set[str]]:
     """Read who may import whom, as contributors read it."""
     rows = re.findall(
-        r"^\| `([\w./]+)` \|[^|]*\|([^|]*)\|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M
+        r"^\| `([\w./]+)` \|[^|]*\|([^|]*)\|$", (ROOT / "docs/reference/architecture.md").read_text("utf-8"), re.M
     )
     return {layer.rstrip("/"): set(re.findall(r"`([\w.]+)`", allowed)) for layer, allowed in rows}
 

@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+from qkvdocs.engine.pages._reading import reading_minutes
 from qkvdocs.models import read_head
 
 ROOT = Path(__file__).parents[1]
@@ -59,3 +60,8 @@ def test_the_picture_says_what_the_head_says() -> None:
         if line.startswith("## ")
     }
     assert set(re.findall(r"\(#([\w-]+)\)", TEXT)) <= headings
+
+
+def test_contributing_takes_six_minutes() -> None:
+    """By the formula that counts lessons."""
+    assert reading_minutes((ROOT / "CONTRIBUTING.md").read_text("utf-8")) <= 6
