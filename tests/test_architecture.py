@@ -14,7 +14,9 @@ PACKAGE = ROOT / "qkvdocs"
 def table() -> dict[str, set[str]]:
     """Read who may import whom, as contributors read it."""
     rows = re.findall(
-        r"^\| `([\w./]+)` \|[^|]*\|([^|]*)\|$", (ROOT / "docs/reference/architecture.md").read_text("utf-8"), re.M
+        r"^\| `([\w./]+)` \|[^|]*\|([^|]*)\|$",
+        (ROOT / "docs/reference/architecture.md").read_text("utf-8"),
+        re.M,
     )
     return {layer.rstrip("/"): set(re.findall(r"`([\w.]+)`", allowed)) for layer, allowed in rows}
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qkvdocs.errors import DTypeError, QKVError, ShapeError
-from qkvdocs.figures._role import role
 from qkvdocs.numbers import DIGITS, fmt, plain, relation
+from qkvdocs.roles import role
 
 __all__ = ["LIMIT", "MOST", "Matrix", "check_labels", "pretty", "read", "table"]
 

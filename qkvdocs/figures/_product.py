@@ -10,10 +10,10 @@ from qkvdocs.figures import _words
 from qkvdocs.figures._frame import code_block, frame, live
 from qkvdocs.figures._matrix import MOST, Matrix, pretty, read, table
 from qkvdocs.figures._plot import HEIGHT, WIDTH, Frame, Part, plot
-from qkvdocs.figures._role import role
 from qkvdocs.figures._shadows import Shadows
 from qkvdocs.figures._step import product
 from qkvdocs.numbers import fmt
+from qkvdocs.roles import role
 
 __all__ = ["vectors_on_axes", "worked_product"]
 

@@ -5,8 +5,8 @@ from math import acos, atan2, cos, degrees, hypot, radians, sin
 
 from qkvdocs.figures._matrix import pretty
 from qkvdocs.figures._plot import Frame, Point, at, write
-from qkvdocs.figures._role import role
 from qkvdocs.numbers import even, fmt
+from qkvdocs.roles import role
 
 __all__ = ["Shadows"]
 

@@ -4,8 +4,8 @@ from html import escape
 from qkvdocs.errors import ShapeError
 from qkvdocs.figures._frame import frame
 from qkvdocs.figures._matrix import pretty
-from qkvdocs.figures._role import role
 from qkvdocs.numbers import fmt
+from qkvdocs.roles import role
 
 __all__ = ["shape_flow"]
 

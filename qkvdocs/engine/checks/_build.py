@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from qkvdocs.engine.checks._builders import BUILDERS, command, complete
@@ -65,11 +66,10 @@ def build(root: Path, site: Path, builder: str | list[str] = "mkdocs", *, quiet:
             return 1
         try:
             complete(builder, made, root / "docs")
-            export(made, root)
+            report, errors = check(made, blank, root / "docs", partial(export, made, root))
         except (LessonError, QKVError) as error:
             print(error, file=sys.stderr)  # noqa: T201
             return 1
-        report, errors = check(made, blank, root / "docs")
         if errors or (warnings := list(_warnings(done.stdout))):
             print(*(errors or warnings), sep="\n", file=sys.stderr)  # noqa: T201
             return 1

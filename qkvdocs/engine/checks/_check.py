@@ -3,10 +3,13 @@
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from qkvdocs.engine.checks._claims import check_claims
-from qkvdocs.engine.checks._html import built_pages
+from qkvdocs.engine.checks._html import PageReader, texts
 from qkvdocs.engine.checks._links import check_links
 from qkvdocs.engine.checks._numerals import check_numerals
 from qkvdocs.engine.pages import PRIVATE, LessonError
@@ -14,23 +17,33 @@ from qkvdocs.engine.pages import PRIVATE, LessonError
 KINDS = ("computed", "cited", "recorded", "name", "constant")
 
 
-def check(site: Path, blank: Path, docs: Path) -> tuple[list[str], list[LessonError]]:
+def check(
+    site: Path, blank: Path, docs: Path, complete: Callable[[], object] = tuple
+) -> tuple[list[str], list[LessonError]]:
     """Check links, anchors, numerals and claims of a built folder.
 
     Args:
         site: The folder as readers get it.
         blank: The folder of blank pages, which the builder was given as `QKVDOCS_BLANK`.
         docs: The Markdown files.
+        complete: Adds to the folder what is made of its pages, in a process beside the one that checks their words.
 
     Returns:
         A report, one line a page and one for all, and the errors.
+
+    Raises:
+        LessonError: If the folder cannot be completed.
     """
-    pages = dict(built_pages(site))
-    counts, errors = check_numerals(pages, blank, docs)
+    read = texts(site)
+    with ProcessPoolExecutor(1, get_context("fork")) as beside:
+        completed = beside.submit(complete)
+        pages = {name: PageReader(text) for name, text in read.items()}
+        counts, errors = check_numerals(pages, blank, docs)
+        claims, unbound = check_claims(docs)
+        completed.result()
     report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
     total: Counter[str] = sum(counts.values(), Counter())
     report.append(f"numerals on {len(counts)} pages: {_counts(total)}")
-    claims, unbound = check_claims(docs)
     return [*report, claims], errors + unbound + check_links(pages, site, docs) + _marked(site)
 
 

@@ -1,7 +1,6 @@
 """What a reader gets of a built page: its words, its links, its anchors."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -121,19 +120,10 @@ class PageReader(HTMLParser):
         self._end_run()
 
 
-def built_pages(site: Path) -> Iterator[tuple[str, PageReader]]:
-    """Read a built folder.
-
-    Args:
-        site: The folder.
-
-    Yields:
-        Each page's path inside it and the page, in a fixed order; not the page for wrong addresses.
-    """
-    for path in sorted(site.rglob("*.html")):
-        name = path.relative_to(site).as_posix()
-        if name != "404.html":
-            yield name, PageReader(path.read_text("utf-8"))
+def texts(site: Path) -> dict[str, str]:
+    """Read a built folder: each page by its path inside it, in a fixed order; not the page for wrong addresses."""
+    paths = (path for path in sorted(site.rglob("*.html")) if path.name != "404.html")
+    return {path.relative_to(site).as_posix(): path.read_text("utf-8") for path in paths}
 
 
 class Lines:

@@ -1,6 +1,8 @@
 """Every link inside a built folder leads somewhere."""
 
+import re
 from collections.abc import Mapping
+from html import unescape
 from pathlib import Path
 from posixpath import join, normpath
 from urllib.parse import urlsplit
@@ -9,13 +11,15 @@ from qkvdocs.engine.checks._html import PageReader, find_line
 from qkvdocs.engine.export._pages import landing, source_file
 from qkvdocs.engine.pages import LessonError
 
+ADDED = re.compile(r'\s(?:href|src)="([^"]*)"')
+
 
 def check_links(pages: Mapping[str, PageReader], site: Path, docs: Path) -> list[LessonError]:
     """Follow each link of each page to its file and its anchor.
 
     Args:
-        pages: The pages by their paths.
-        site: The built folder.
+        pages: The pages by their paths, as the builder left them.
+        site: The built folder; its pages may have got links since.
         docs: The Markdown files.
 
     Returns:
@@ -24,7 +28,8 @@ def check_links(pages: Mapping[str, PageReader], site: Path, docs: Path) -> list
     anchors = {name: page.anchors for name, page in pages.items()}
     errors = []
     for name, page in pages.items():
-        for link in dict.fromkeys(page.links):
+        added = map(unescape, ADDED.findall((site / name).read_text("utf-8")))
+        for link in dict.fromkeys([*page.links, *added]):
             problem = _problem(link, name, site, anchors)
             if problem:
                 source = source_file(name, docs)

@@ -11,8 +11,12 @@ class LessonError(SystemExit):
     """
 
     def __init__(self, file: str, line: int, kind: str, message: str, way: str = "") -> None:
-        self.file, self.line, self.kind, self.message = file, line, kind, message
+        self.file, self.line, self.kind, self.message, self.way = file, line, kind, message, way
         super().__init__(f"{file}:{line}: {kind}: {message}" + (f"\n{way.rstrip()}" if way else ""))
+
+    def __reduce__(self) -> tuple[type["LessonError"], tuple[str, int, str, str, str]]:
+        """Come whole out of a process that works beside another."""
+        return type(self), (self.file, self.line, self.kind, self.message, self.way)
 
 
 def read_utf8(path: Path, root: Path) -> str:

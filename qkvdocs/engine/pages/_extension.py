@@ -47,8 +47,8 @@ class Lessons(Extension):
             "cache": ["", "Folder for drawn diagrams; empty for none"],
         }
         super().__init__(**kwargs)
-        self.role = Settings.of(Path.cwd() / "docs").role
         warm(Path.cwd())
+        self.role = Settings.of(Path.cwd() / "docs").role
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""

@@ -216,9 +216,13 @@ _forges: dict[tuple[Any, ...], Forge] = {}
 
 
 def warm(root: Path) -> None:
-    """Start the warm process of a site now, while the builder is busy with other things."""
-    with _starting:
-        _forge(root, {})
+    """Start the warm process of a site now, while the builder is busy with other things.
+
+    Once there is one, `start` sees to it that it is current; to ask here would be to wait until it has loaded.
+    """
+    if not _forges:
+        with _starting:
+            _forge(root, {})
 
 
 def _forge(root: Path, environment: Mapping[str, str]) -> Forge:

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jinja2 import FileSystemBytecodeCache
 from mkdocs.exceptions import Abort
 
 from qkvdocs.engine.pages import _extension
@@ -59,7 +61,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> None:
 
 
 def on_env(env: Any, config: Any, files: Any) -> None:
-    """Hand the dev server the templates; from here on it knows of each page whether it is current."""
+    """Keep compiled templates; hand them to the dev server, which knows from here on of each page if it is current."""
+    folder = Path(config.docs_dir).parent / ".cache" / "templates"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+        env.bytecode_cache = FileSystemBytecodeCache(str(folder))
     if _live:
         _live.env, _extension.replies = env, _live.recall.replies
 

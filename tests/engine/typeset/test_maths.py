@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkvdocs.engine.typeset._maths import TeXError, mathml
-from qkvdocs.figures._role import role
+from qkvdocs.roles import role
 
 ATTENTION = [
     r"W_Q",

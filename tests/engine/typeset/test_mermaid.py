@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from qkvdocs.engine.typeset import _mermaid
 from qkvdocs.engine.typeset._flowchart import Edge, Flowchart, Node, in_short, in_words, parse
 from qkvdocs.engine.typeset._mermaid import MermaidError, diagram
-from qkvdocs.figures._role import role
+from qkvdocs.roles import role
 
 PROJECTION = """\
 flowchart LR

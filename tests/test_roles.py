@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from qkvdocs.figures._role import role
+from qkvdocs.roles import role
 from tests.project import ROOT
 
 FIGURES = ROOT / "qkvdocs" / "figures"
