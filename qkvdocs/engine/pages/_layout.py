@@ -6,8 +6,6 @@ contents, printed links are followed and checked, and no fence costs a second co
 
 from collections.abc import Callable
 
-from markdown_exec import add_source, code_block, default_tabs
-
 from qkvdocs.engine.pages._fences import SHOWN, Fence, FenceError
 from qkvdocs.engine.pages._runnable import beside_figure
 
@@ -28,6 +26,8 @@ def lay_out(output: str, fence: Fence, line: int, stash: Callable[[str], str], b
     Raises:
         FenceError: If there is a button, and the output is neither text nor a figure with code.
     """
+    from markdown_exec import add_source, code_block, default_tabs  # slow to load; pages run while it does
+
     asked = fence.options
     where, result = asked.get("source", ""), asked.get("result", "")
     if button and output and not result and asked.get("html") != "on":
