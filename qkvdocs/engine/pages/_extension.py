@@ -20,7 +20,7 @@ from qkvdocs.engine.pages._marks import BEGIN, END, INSTEAD, blank, shown
 from qkvdocs.engine.pages._page import Page, Reply, run
 from qkvdocs.engine.pages._recall import Asked
 from qkvdocs.engine.settings import Settings
-from qkvdocs.engine.typeset import MermaidError, diagram, mathml
+from qkvdocs.engine.typeset import MermaidError, diagram, keep_colours, mathml
 from qkvdocs.errors import QKVError
 
 NAME = re.compile(r"(?<!<pre>)<(code|strong)>([^<]{1,60})</\1>")
@@ -44,11 +44,13 @@ class Lessons(Extension):
             "seconds": [limits.seconds, "Wall time of one fence or value"],
             "memory": [limits.memory, "Bytes that a page may use"],
             "output": [limits.output, "Bytes that one fence may print"],
-            "cache": ["", "Folder for drawn diagrams; empty for none"],
+            "cache": ["", "Folder for drawn diagrams, beside it one for coloured code; empty for none"],
         }
         super().__init__(**kwargs)
         warm(Path.cwd())
         self.role = Settings.of(Path.cwd() / "docs").role
+        if cache := self.getConfig("cache"):
+            keep_colours(Path(cache).with_name("code"))
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         """Register before superfences (25), which then finds plain fences only, and after all that writes HTML."""

@@ -1,5 +1,6 @@
 """What takes long to make, kept in a folder by all that it is made of."""
 
+import functools
 import hashlib
 import os
 import time
@@ -33,10 +34,15 @@ def kept(folder: Path | None, parts: Iterable[object], make: Callable[[], bytes]
     made = make()
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        for other in folder.iterdir():
-            if other.stat().st_mtime < time.time() - DAYS * 86400:
-                other.unlink()
+        _sweep(folder)
         with NamedTemporaryFile(dir=folder, delete=False) as part:
             part.write(made)
         Path(part.name).replace(path)
     return made
+
+
+@functools.cache  # once a build
+def _sweep(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.stat().st_mtime < time.time() - DAYS * 86400:
+            path.unlink()

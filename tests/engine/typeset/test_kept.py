@@ -4,9 +4,12 @@ import os
 import time
 from pathlib import Path
 
+import markdown
+import pygments
+import pymdownx.highlight
 import pytest
 
-from qkvdocs.engine.typeset import _fonts, _kept, _mermaid
+from qkvdocs.engine.typeset import _code, _fonts, _kept, _mermaid
 from qkvdocs.engine.typeset._kept import kept
 
 
@@ -38,6 +41,7 @@ def test_what_nobody_asks_for_goes(tmp_path: Path) -> None:
     old = time.time() - (_kept.DAYS + 1) * 86400
     for path in tmp_path.iterdir():
         os.utime(path, (old, old))
+    _kept._sweep.cache_clear()
     kept(tmp_path, ["asked"], b"".strip)
     kept(tmp_path, ["new"], b"new".strip)
 
@@ -69,6 +73,38 @@ def test_a_font_is_cut_anew_after_any_change_of_what_cuts(
     _fonts.subset([65], tmp_path / "cache")
 
     assert len(cuts) == 3
+
+
+CODE = (
+    "```python\nx = 1\n```",
+    "```text\nx = 1\n```",
+    '```python title="t"\nx = 1\n```',
+    "```python\nx = 2\n```",
+)
+
+
+def test_code_has_the_same_colours_and_finds_them_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another language, another title, another text are found apart; another version finds all anew."""
+
+    def converted() -> list[str]:
+        extensions = ["pymdownx.superfences", "pymdownx.highlight"]
+        return [markdown.markdown(text, extensions=extensions) for text in CODE]
+
+    plain, found = converted(), []
+    real = pygments.highlight
+    monkeypatch.setattr(pygments, "highlight", lambda *asked: found.append(asked) or real(*asked))
+    monkeypatch.setattr(pymdownx.highlight, "highlight", None)
+    keep = _code.keep_colours.__wrapped__
+
+    keep(tmp_path)
+    assert converted() == converted() == plain
+    assert len(set(plain)) == len(found) == len(CODE)
+    monkeypatch.setattr(_code, "version", lambda name: "new")
+    keep(tmp_path)
+    assert converted() == plain
+    assert len(found) == 2 * len(CODE)
 
 
 def _change(module, what, files, tmp_path, monkeypatch) -> None:
