@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.engine.pages import fences
-from qkvdocs.engine.pages._page import SPAN, VALUE
+from qkvdocs.engine.pages import fences, parse
 
 ROOT = Path(__file__).parents[1]
 LAYERS = sorted(
@@ -64,7 +63,7 @@ def page_code() -> str:
     for page in sorted((ROOT / "docs").rglob("*.md")):
         text = page.read_text("utf-8")
         code += [fence.code for fence in fences(text) if fence.runs]
-        code += [value[2] for span in SPAN.finditer(text) if (value := VALUE.match(span[2]))]
+        code += [value.code for values in parse(text).values.values() for value in values]
     return "\n".join(code)
 
 

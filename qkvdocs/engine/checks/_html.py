@@ -6,12 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 
-from qkvdocs.engine.pages import fences
+from qkvdocs.engine.pages import Value, fences, parse
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 INLINE = {"a", "abbr", "b", "code", "data", "del", "em", "i", "kbd", "mark", "small", "span", "strong", "sub", "sup", "tspan"}  # fmt: skip # noqa: E501
 WORD = re.compile(r"\w+")
-VALUE = re.compile(r"(?<!`)(`+)\{(?:python|check|asserted)\}.*?(?<!`)\1(?!`)", re.S)
 DRAWINGS = {"figure", "svg"}
 HIDDEN = {"script", "style", "template"}
 PLAIN = re.compile(r'<span class="[\w-]{1,3}">([^<]*)</span>')
@@ -132,10 +131,11 @@ class Lines:
     def __init__(self, source: Path) -> None:
         self.text = source.read_text("utf-8")
         lines = self.text.split("\n")
-        for fence in fences(self.text) if source.suffix == ".md" else ():
-            for at in fence.lines if fence.runs else ():
-                lines[at] = ""
-        self.written = VALUE.sub(lambda value: " " * len(value[0]), "\n".join(lines))
+        if source.suffix == ".md":
+            parts = parse(self.text)
+            run = {at for fence in fences(self.text) if fence.runs for at in fence.lines}
+            lines = ["" if at in run else parts.filled(line, at, _blank) for at, line in enumerate(lines)]
+        self.written = "\n".join(lines)
         """The text without what is computed, line by line as long as it."""
 
     def find(self, needle: str, around: str = "") -> int:
@@ -175,6 +175,10 @@ class Lines:
             if places:
                 return max(places, key=lambda place: len(near & set(WORD.findall(_nearby(text, *place)))))
         return None
+
+
+def _blank(_: Value, typed: str) -> str:
+    return " " * len(typed)
 
 
 def _nearby(text: str, start: int, end: int, reach: int = 120) -> str:

@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from qkvdocs.engine.pages import fences
+from qkvdocs.engine.pages import Value, fences, parse
 
-SPAN = re.compile(r"\s*(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
-MARK = re.compile(r"\{(?:check|asserted)\}|\{python\}\s*compare\(")
-"""What binds a sentence: a claim beside it, or a word in it that is computed."""
 MARKED = "\0"
+"""Stands for what binds a sentence: a claim beside it, or a word in it that is computed."""
+APART = re.compile(rf"(\s+){MARKED}")
 CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)|\\\(.+?\\\)|\]\([^)]*\)|<[^>]*>", re.S)
 SENTENCE = re.compile(rf"(?:[^.!?]|[.!?](?![\"”’*_)]*{MARKED}*(?:\s|$)))+[.!?]?[\"”’*_)]*{MARKED}*")
 LEFT_OUT = re.compile(r"\s*(?:#{1,6}\s|<|(?:!!!|\?\?\?\+?|===)\s|\*\*Common wrong answer)")
@@ -42,7 +41,7 @@ def sentences(text: str, skip: frozenset[str] = frozenset()) -> Iterator[Sentenc
         Each sentence of prose, list or table; not those of fences, headings, titles and displayed formulas.
     """
     for first, block in _blocks(text, skip):
-        marked = SPAN.sub(_marked, block)
+        marked = APART.sub(lambda apart: MARKED + "\n" * apart[1].count("\n"), block)
         for found in (
             [re.match(r".*", marked, re.S)] if block.lstrip().startswith("|") else SENTENCE.finditer(marked)
         ):
@@ -54,15 +53,18 @@ def sentences(text: str, skip: frozenset[str] = frozenset()) -> Iterator[Sentenc
                 yield Sentence(line, words.replace(MARKED, ""), bound)
 
 
-def _marked(span: re.Match[str]) -> str:
-    """Put one sign in a mark's place, and keep its lines; leave other code alone."""
-    is_mark = len(span[1]) == 1 and MARK.match(span[2])
-    return MARKED + "\n" * span[0].count("\n") if is_mark else span[0]
+def _marked(value: Value, typed: str) -> str:
+    """Put one sign in a mark's place; leave other values alone."""
+    binds = value.kind in {"check", "asserted"} or (
+        value.kind == "python" and value.code.startswith("compare(")
+    )
+    return MARKED if binds else typed
 
 
 def _blocks(text: str, skip: frozenset[str]) -> Iterator[tuple[int, str]]:
     """Give each paragraph, item and table row with its first line, from 1."""
-    lines = text.split("\n")
+    parts = parse(text)
+    lines = [parts.filled(line, at, _marked) for at, line in enumerate(text.split("\n"))]
     inside = {at for fence in fences(text) for at in fence.lines}
     first, block, skipping, formula = 0, "", False, False
     for at, line in enumerate([*lines, ""]):

@@ -4,10 +4,11 @@ from typing import Any
 
 from qkvdocs.engine.pages._errors import LessonError, read_utf8
 from qkvdocs.engine.pages._extension import Lessons, accept, draw
-from qkvdocs.engine.pages._fences import Fence, FenceError, fences
+from qkvdocs.engine.pages._fences import Fence, FenceError
 from qkvdocs.engine.pages._forge import Limits, Mode
 from qkvdocs.engine.pages._marks import NUMBER_WORDS, PRIVATE
 from qkvdocs.engine.pages._page import Entry, Page, run_page
+from qkvdocs.engine.pages._parts import Parts, Value, fences, parse
 from qkvdocs.engine.pages._site import date_of, finish
 
 __all__ = [
@@ -21,11 +22,14 @@ __all__ = [
     "Limits",
     "Mode",
     "Page",
+    "Parts",
+    "Value",
     "accept",
     "date_of",
     "draw",
     "fences",
     "finish",
+    "parse",
     "read_utf8",
     "run_page",
 ]

@@ -7,6 +7,8 @@ from contextlib import suppress
 
 from qkvdocs.engine.pages._fences import Fence
 
+MARKS = {"check", "asserted"}
+"""Kinds of values that a reader does not see."""
 NOTHING = "\0"
 """Stands for a mark until its line is complete."""
 

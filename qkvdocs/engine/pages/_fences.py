@@ -1,6 +1,5 @@
 """What a fence may say, and what it says."""
 
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,42 +61,12 @@ class Fence:
         return range(self.line, self.end + 1)
 
 
-@functools.lru_cache(maxsize=256)
-def parse(text: str) -> tuple[tuple[Fence, ...], FenceError | None]:
-    """Read the fences of a page, once for all who ask.
-
-    Args:
-        text: The page.
-
-    Returns:
-        Each fence, in order; and the fault of the next, if its header could be read otherwise than it was meant, or
-        if it never closes.
-    """
-    lines, found, at = text.split("\n"), list[Fence](), 0
-    while at < len(lines):
-        try:
-            fence = _read_fence(lines, at)
-        except FenceError as error:
-            return tuple(found), error
-        if fence:
-            found.append(fence)
-        at = fence.end + 1 if fence else at + 1
-    return tuple(found), None
-
-
-def fences(text: str) -> tuple[Fence, ...]:
-    """Give all fences of a page.
+def read_fence(lines: Sequence[str], line: int) -> Fence | None:
+    """Read the fence that a line opens, if it opens one.
 
     Raises:
-        FenceError: If one of them is wrong.
+        FenceError: If its header could be read otherwise than it was meant, or if it never closes.
     """
-    found, error = parse(text)
-    if error:
-        raise error
-    return found
-
-
-def _read_fence(lines: Sequence[str], line: int) -> Fence | None:
     if not (opening := OPEN.match(lines[line])):
         return None
     prefix, ticks, head = opening["prefix"], opening["ticks"], opening["head"].strip()

@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qkvdocs.engine.pages._claims import NOTHING, asserted, normal, without_marks
+from qkvdocs.engine.pages._claims import MARKS, NOTHING, asserted, normal, without_marks
 from qkvdocs.engine.pages._errors import LessonError, read_utf8
-from qkvdocs.engine.pages._fences import Fence, FenceError, parse
+from qkvdocs.engine.pages._fences import Fence, FenceError
 from qkvdocs.engine.pages._forge import Kernel, KernelEndedError, Limits, Mode, start
 from qkvdocs.engine.pages._layout import lay_out
 from qkvdocs.engine.pages._marks import BEGIN, END, PRIVATE, mark, shown
+from qkvdocs.engine.pages._parts import SPAN, Value, parse
 from qkvdocs.engine.pages._reading import reading_minutes
 from qkvdocs.engine.pages._runnable import element
 from qkvdocs.engine.runtime import folder, is_there, tidy
 
-SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
-VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
 UNREAD = re.compile(r"`\{(?:python|check|asserted)\}")
 PRINTED = re.compile(r"^[ \t>]*(?:`{3,}|~{3,}).*\bexec=", re.M)
 HEADING = re.compile(r"#{1,6}\s")
@@ -146,7 +145,7 @@ class Runner:
         self.kernel: Kernel | None = None
         self.known, self.replies = known, list[Reply]()
         self.in_comment = False
-        self.fences, self.wrong = parse("\n".join(page.source))
+        self.parts = parse("\n".join(page.source))
 
     def walk(self) -> None:
         """Go through the lines in order; run each fence, fill in each value."""
@@ -155,20 +154,20 @@ class Runner:
                 message = f"a page must hold no private character, got {found[0]!r}"
                 raise self.page.error(line, "EncodingError", message)
         at = 0
-        for fence in self.fences:
+        for fence in self.parts.fences:
             self.prose(at, fence.line)
             if fence.runs:
                 self.page.write(fence.line, *(fence.prefix + line for line in self.run_fence(fence)))
             else:
                 self.copy(fence)
             at = fence.end + 1
-        self.prose(at, self.wrong.line if self.wrong else len(self.page.source))
+        self.prose(at, self.parts.wrong.line if self.parts.wrong else len(self.page.source))
         self.whole()
 
     def whole(self) -> None:
         """Refuse a page with a wrong fence, wherever it stands."""
-        if self.wrong:
-            raise self.page.error(self.page.first + self.wrong.line, "FenceError", str(self.wrong))
+        if wrong := self.parts.wrong:
+            raise self.page.error(self.page.first + wrong.line, "FenceError", str(wrong))
 
     def prose(self, start: int, end: int) -> None:
         """Fill in the values of the lines between two fences."""
@@ -220,35 +219,32 @@ class Runner:
         line = self.page.first + at
         self.watch_comments(text)
 
-        def replace(span: re.Match[str]) -> str:
-            value = VALUE.match(span[2])
-            if len(span[1]) > 1 or not value:
-                return span[0]
-            if value[1] in {"minutes", "unfolded"}:
+        def write(value: Value, _: str) -> str:
+            if value.kind in {"minutes", "unfolded"}:
                 self.whole()
-                unfolded = value[1] == "unfolded"
+                unfolded = value.kind == "unfolded"
                 minutes = str(reading_minutes("\n".join(self.page.source), unfolded=unfolded))
                 self.page.entries.append(Entry(line, "reading minutes", minutes))
                 return self.mark(minutes)
-            if value[1] in {"check", "asserted"}:
-                self.hold(value[1], value[2], line)
+            if value.kind in MARKS:
+                self.hold(value.kind, value.code, line)
                 return NOTHING
-            if value[1] != "python":
+            if value.kind != "python":
                 message = (
                     "an inline value must begin {python}, {check} or {asserted}, or be {minutes} "
                     "or {unfolded}, "
-                    f"got {{{value[1]}}}"
+                    f"got {{{value.kind}}}"
                 )
                 raise self.page.error(line, "ValueError", message)
             if HEADING.match(text) and "{#" not in text:
                 raise self.page.error(
                     line, "ValueError", "a heading with a value must have an anchor {#name}"
                 )
-            reply = self.ask(line, value={"code": value[2], "line": line})
-            self.page.entries.append(Entry(line, value[2], reply["text"]))
+            reply = self.ask(line, value={"code": value.code, "line": line})
+            self.page.entries.append(Entry(line, value.code, reply["text"]))
             return self.mark(reply["text"])
 
-        filled = ANCHOR.sub(lambda anchor: anchor[1] + shown(anchor[2]), SPAN.sub(replace, text))
+        filled = ANCHOR.sub(lambda anchor: anchor[1] + shown(anchor[2]), self.parts.filled(text, at, write))
         if re.search(r"`{3,}.*\bexec\b", SPAN.sub("", text)):
             raise self.page.error(line, "FenceError", "a fence must begin its line")
         if UNREAD.search(SPAN.sub("", text)):
@@ -259,7 +255,7 @@ class Runner:
     def asserted(self) -> set[str]:
         """What the page's shown code asserts."""
         self.whole()
-        return asserted(self.fences)
+        return asserted(self.parts.fences)
 
     def hold(self, kind: str, claim: str, line: int) -> None:
         """Hold a claim of the text against the state of the page, or against its assertions."""
@@ -316,7 +312,7 @@ class Runner:
         if owners := [owner for owner in reply["owners"] if owner]:
             own = f'session="{owners[0]}"'
             return f". Session {owners[0]!r} has it: let this fence, or the one above this value, say {own}"
-        for fence in self.fences:
+        for fence in self.parts.fences:
             if name not in names_set(fence.code):
                 continue
             at = self.page.first + fence.line

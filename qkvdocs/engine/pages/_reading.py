@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from math import ceil
 
-from qkvdocs.engine.pages._fences import fences
+from qkvdocs.engine.pages._claims import MARKS
+from qkvdocs.engine.pages._parts import fences, parse
 
 WORDS_A_MINUTE = 200
 CODE_LINES_A_MINUTE = 20
-MARKUP = re.compile(r"`\{(?:python|check|asserted)\}[^`]*`|\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|[^\w'’\s-]")
+MARKUP = re.compile(r"\]\([^)]*\)|\{[.#:][^}]*\}|<[^>]*>|[^\w'’\s-]")
 FOLD = re.compile(r"\s*\?\?\?\s")
 
 
@@ -40,8 +41,13 @@ def reading_minutes(text: str, *, unfolded: bool = False) -> int:
         inside.update(fence.lines)
         if fence.line not in out and (not fence.runs or "source" in fence.options):
             code += sum(bool(line.strip()) for line in fence.code.split("\n"))
-    prose = "\n".join(line for at, line in enumerate(lines) if at not in inside)
-    words = len(re.findall(r"`\{python\}", prose)) + len(MARKUP.sub(" ", prose).split())
+    parts, values = parse(text), 0
+    prose = []
+    for at, line in enumerate(lines):
+        if at not in inside:
+            prose.append(parts.filled(line, at, lambda value, written: " "))
+            values += sum(value.kind not in MARKS for value in parts.values.get(at, ()))
+    words = values + len(MARKUP.sub(" ", "\n".join(prose)).split())
     return max(1, ceil(words / WORDS_A_MINUTE + code / CODE_LINES_A_MINUTE))
 
 

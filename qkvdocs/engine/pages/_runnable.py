@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from qkvdocs.engine.pages._fences import Fence, FenceError, fences
+from qkvdocs.engine.pages._fences import Fence, FenceError
+from qkvdocs.engine.pages._parts import fences
 from qkvdocs.engine.runtime import Pack, folder, is_there, megabytes, place
 from qkvdocs.engine.settings import Settings
 
