@@ -1,7 +1,6 @@
 """Code in its colours, kept by content: to find them is a fifth of all that converting pages takes."""
 
 import functools
-from importlib.metadata import version
 from pathlib import Path
 
 import pygments
@@ -9,7 +8,7 @@ import pymdownx.highlight
 from pygments.formatter import Formatter
 from pygments.lexer import Lexer
 
-from qkvdocs.engine.typeset._kept import kept
+from qkvdocs.engine.typeset._kept import kept, version
 
 
 @functools.cache

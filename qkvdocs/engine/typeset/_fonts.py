@@ -6,10 +6,10 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from html import unescape
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from qkvdocs.engine.typeset._kept import kept
+from qkvdocs.engine.typeset._kept import kept, version
 from qkvdocs.errors import QKVError
 
 __all__ = ["FAMILY", "cut", "glyphs_in", "subset"]

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -9,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+version = functools.cache(importlib.metadata.version)
+"""Of an installed package: part of what decides what is made."""
 DAYS = 30
 """For so long is kept what no build asks for."""
 

@@ -7,14 +7,13 @@ sketched outlines) suits neither a dark scheme nor a printer, so the shapes are 
 import re
 from collections.abc import Callable
 from html import escape
-from importlib.metadata import version
 from math import hypot
 from pathlib import Path
 from xml.etree import ElementTree  # reads nothing but what mermaid printed in this process
 
 from qkvdocs.engine.typeset import _flowchart
 from qkvdocs.engine.typeset._flowchart import Flowchart, MermaidError, in_short, in_words, marked, parse
-from qkvdocs.engine.typeset._kept import kept
+from qkvdocs.engine.typeset._kept import kept, version
 
 __all__ = ["MermaidError", "diagram"]
 
