@@ -12,12 +12,12 @@ from qkvdocs.clinic._layer import Fault, Spec, fuse, split
 from qkvdocs.clinic._report import UNDECLARED
 from qkvdocs.core import QKVWeights
 
-
-def _fault(bug: str, says: str, field: str, value: Any) -> Fault:
-    return Fault(bug, says, {field: value})
-
-
 ROLE = {"Q": "queries", "K": "keys", "V": "values", "O": "the output"}
+
+
+def _ways(bug: str, field: str, says: Mapping[Any, str]) -> list[Fault]:
+    """Give a fault for each wrong value of a field."""
+    return [Fault(bug, said, {field: value}) for value, said in says.items()]
 
 
 def scales(
@@ -42,89 +42,81 @@ def scales(
     for name, value in values.items():
         if round(value, 12) not in seen:
             seen.add(round(value, 12))
-            says = f"the scores are multiplied by {name} and are {_times(value / scale)} what they should be"
-            faults.append(_fault("scale", says, "scale", value))
+            says = (
+                f"the scores are multiplied by {name} and are {value / scale:.4g} times what they should be"
+            )
+            faults.append(Fault("scale", says, {"scale": value}))
     return faults
-
-
-def _times(factor: float) -> str:
-    return f"{factor:.4g} times"
 
 
 def axes() -> list[Fault]:
     """Softmax over anything but the keys."""
     return [
-        _fault("softmax-axis", f"softmax sums over {what}, not over the keys", "axis", axis)
-        for axis, what in (
-            ("queries", "the queries"),
-            ("heads", "the heads"),
-            ("table", "queries and keys together"),
-        )
-    ] + [_fault("batch-leak", "softmax sums over the batch", "axis", "batch")]
+        *_ways("softmax-axis", "axis", {
+            "queries": "softmax sums over the queries, not over the keys",
+            "heads": "softmax sums over the heads, not over the keys",
+            "table": "softmax sums over queries and keys together, not over the keys",
+        }),
+        *_ways("batch-leak", "axis", {"batch": "softmax sums over the batch"}),
+    ]  # fmt: skip
 
 
 def masks(causal: bool) -> list[Fault]:
     """Masks that do something else, or nothing."""
     faults = [
-        _fault("mask-polarity", "the mask hides what it should show", "mask", "inverted"),
-        _fault("causality", "the mask has no effect", "mask", "ignored"),
-        _fault("causality", "hidden scores are set to 0, which is a score like any other", "mask", "zero"),
-        _fault("causality", "the mask is added as ones and zeros", "mask", "added"),
-        _fault("causality", "the scores are multiplied by the mask", "mask", "times"),
-        _fault(
-            "mask-after-softmax",
-            "weights are zeroed after softmax and the rows no longer sum to 1",
-            "mask",
-            "after",
-        ),
-    ]
+        *_ways("mask-polarity", "mask", {"inverted": "the mask hides what it should show"}),
+        *_ways("causality", "mask", {
+            "ignored": "the mask has no effect",
+            "zero": "hidden scores are set to 0, which is a score like any other",
+            "added": "the mask is added as ones and zeros",
+            "times": "the scores are multiplied by the mask",
+        }),
+        *_ways("mask-after-softmax", "mask", {
+            "after": "weights are zeroed after softmax and the rows no longer sum to 1",
+        }),
+    ]  # fmt: skip
     if causal:
-        faults += [
-            _fault("mask-alignment", "the mask starts in the top left corner", "mask", "corner"),
-            _fault("causality", "each query sees one key of its future", "mask", "peeking"),
-            _fault("causality", "each query sees its future and not its past", "mask", "upper"),
-            _fault("causality", "no query sees its own key", "mask", "strict"),
-            _fault("causality", "no query but the first sees its own key", "mask", "strict but first"),
-        ]
+        faults += _ways("mask-alignment", "mask", {"corner": "the mask starts in the top left corner"})
+        faults += _ways("causality", "mask", {
+            "peeking": "each query sees one key of its future",
+            "upper": "each query sees its future and not its past",
+            "strict": "no query sees its own key",
+            "strict but first": "no query but the first sees its own key",
+        })  # fmt: skip
     return faults
 
 
 def blind() -> list[Fault]:
     """Queries of an encoder that do not see themselves."""
-    return [_fault("causality", "no query sees its own key", "mask", "not itself")]
+    return _ways("causality", "mask", {"not itself": "no query sees its own key"})
 
 
 def undeclared() -> list[Fault]:
     """What a causal function does that was not said to be one; the first fits layers too."""
     says = "no query sees a later key: is it causal? Then declare causal=True"
-    return [
-        _fault("equivariance", says, "mask", mask) for mask in ("triangle", "triangle alone", "corner alone")
-    ]
+    return _ways("equivariance", "mask", dict.fromkeys(("triangle", "triangle alone", "corner alone"), says))
 
 
 def tiles() -> list[Fault]:
     """Groups dealt out the wrong way."""
-    what = {"kv": "key and value heads are", "k": "key heads are", "v": "value heads are"}
-    return [
-        _fault("kv-head-order", f"{said} tiled over the query heads, not repeated", "tiled", which)
-        for which, said in what.items()
-    ]
+    what = {"kv": "key and value heads", "k": "key heads", "v": "value heads"}
+    says = {which: f"{heads} are tiled over the query heads, not repeated" for which, heads in what.items()}
+    return _ways("kv-head-order", "tiled", says)
 
 
 def matches() -> list[Fault]:
     """Comparing the wrong things."""
     return [
-        _fault("values-match", "queries are compared with values", "match", "values"),
-        _fault(
-            "values-match",
-            "keys and values have changed places: values are compared, keys are mixed",
-            "match",
-            "swapped",
-        ),
-        _fault("values-match", "keys are mixed, and values never used", "match", "unused"),
-        _fault("key-transpose", "K is reshaped where it should be transposed", "match", "reshaped"),
-        _fault("key-transpose", "K is not transposed where n_keys equals d_head", "match", "untransposed"),
-    ]
+        *_ways("values-match", "match", {
+            "values": "queries are compared with values",
+            "swapped": "keys and values have changed places: values are compared, keys are mixed",
+            "unused": "keys are mixed, and values never used",
+        }),
+        *_ways("key-transpose", "match", {
+            "reshaped": "K is reshaped where it should be transposed",
+            "untransposed": "K is not transposed where n_keys equals d_head",
+        }),
+    ]  # fmt: skip
 
 
 def _words(roles: str) -> str:
@@ -140,26 +132,18 @@ def subsets(roles: str) -> list[str]:
 def sources() -> list[Fault]:
     """Roles made with the matrix of another."""
     faults = []
-    for made in product("QKV", repeat=3):
-        from_ = "".join(made)
-        if from_ == "QKV":
-            continue
-        wrong = [
-            f"{ROLE[role]} are made with W_{got}"
-            for role, got in zip("QKV", made, strict=True)
-            if role != got
-        ]
+    for made in map("".join, product("QKV", repeat=3)):
+        moved = [(role, got) for role, got in zip("QKV", made, strict=True) if role != got]
         bug = "swapped-projection" if set(made) == set("QKV") else "shared-projection"
-        faults.append(_fault(bug, " and ".join(wrong), "sources", from_))
+        says = " and ".join(f"{ROLE[role]} are made with W_{got}" for role, got in moved)
+        faults += [Fault(bug, says, {"sources": made})] * bool(moved)
     return faults
 
 
 def turns(square: str) -> list[Fault]:
     """Square weights read as their transposes."""
-    return [
-        _fault("transposed-weight", f"the weight of {_words(part)} is read transposed", "turned", part)
-        for part in subsets(square)
-    ]
+    says = {part: f"the weight of {_words(part)} is read transposed" for part in subsets(square)}
+    return _ways("transposed-weight", "turned", says)
 
 
 def reshapes(W: QKVWeights, fused: str = "", blocks: int = 1) -> list[Fault]:
@@ -186,126 +170,91 @@ def reshapes(W: QKVWeights, fused: str = "", blocks: int = 1) -> list[Fault]:
 
 def losses(biased: str) -> list[Fault]:
     """Biases left out."""
-    return [
-        _fault("key-bias", f"the bias of {_words(part)} is left out", "lost", part)
-        for part in subsets(biased)
-    ]
+    return _ways(
+        "key-bias", "lost", {part: f"the bias of {_words(part)} is left out" for part in subsets(biased)}
+    )
 
 
 def views() -> list[Fault]:
     """Heads cut or merged by a bare reshape."""
-    faults = [
-        _fault("head-split", f"a bare reshape cuts the heads of {_words(part)}", "viewed", part.lower())
-        for part in subsets("QKV")
-    ]
-    faults.append(_fault("head-split", "a bare reshape merges the heads", "viewed", "o"))
-    faults.append(
-        _fault("head-split", "a bare reshape cuts the heads, and one merges them", "viewed", "qkvo")
-    )
-    faults.append(_fault("head-split", "heads are taken from every n-th column", "viewed", "QKV"))
-    faults.append(
-        _fault("head-split", "heads are taken from, and merged into, every n-th column", "viewed", "QKVO")
-    )
-    return faults
+    return _ways("head-split", "viewed", {
+        **{part.lower(): f"a bare reshape cuts the heads of {_words(part)}" for part in subsets("QKV")},
+        "o": "a bare reshape merges the heads",
+        "qkvo": "a bare reshape cuts the heads, and one merges them",
+        "QKV": "heads are taken from every n-th column",
+        "QKVO": "heads are taken from, and merged into, every n-th column",
+    })  # fmt: skip
 
 
 def cuts(W: QKVWeights) -> list[Fault]:
     """Fused weights cut as another family, or another number of ranks, stores them."""
-    heads, few = W.n_heads, W.n_kv_heads
-
-    def recut(says: str, stored: int, read: int) -> Fault:
-        return _fault("fused-order", says, "recut", (stored, read))
-
-    faults = [
-        recut("weights stored head by head are cut in thirds", few, 1),
-        recut("weights stored in thirds are cut head by head", 1, few),
-        _fault(
-            "shared-linear", "each head sees its slice of the row, through one small matrix", "small", True
-        ),
+    few = W.n_kv_heads
+    ways = [
+        ((few, 1), "weights stored head by head are cut in thirds"),
+        ((1, few), "weights stored in thirds are cut head by head"),
     ]
+    slices = Fault(
+        "shared-linear", "each head sees its slice of the row, through one small matrix", {"small": True}
+    )
     for ranks in (2, 4, 8):
         if few % ranks == 0 and ranks != few:
-            faults.append(recut(f"weights of {ranks} ranks are cut as if of one", ranks, 1))
-            faults.append(recut(f"weights are cut as if of {ranks} ranks", 1, ranks))
+            ways.append(((ranks, 1), f"weights of {ranks} ranks are cut as if of one"))
+            ways.append(((1, ranks), f"weights are cut as if of {ranks} ranks"))
+    faults = [Fault("fused-order", says, {"recut": cut}) for cut, says in ways]
+    faults.insert(2, slices)
     if W.b_Q is not None and W.b_K is not None and W.b_V is not None:
-        both = [fault for fault in faults if fault.field == "recut"]
-        faults += [
-            _fault(
-                "fused-order", fault.says.replace("weights", "weights and biases"), "recut", (*fault.value, 1)
-            )
-            for fault in both
-        ]
-    if heads > 1:
-        faults.append(_fault("fused-order", "key heads are in reverse", "reverse", "K"))
-        faults.append(_fault("fused-order", "value heads are in reverse", "reverse", "V"))
+        both = [((*cut, 1), says.replace("weights", "weights and biases")) for cut, says in ways]
+        faults += [Fault("fused-order", says, {"recut": cut}) for cut, says in both]
+    if W.n_heads > 1:
+        backwards = {"K": "key heads are in reverse", "V": "value heads are in reverse"}
+        faults += _ways("fused-order", "reverse", backwards)
     return faults
 
 
 def turnings(rotary: Rotary, n_heads: int, n_kv_heads: int, d_head: int) -> list[Fault]:
     """Rotations of the wrong kind, place or subject."""
     other: Literal["pairs", "halves"] = "pairs" if rotary.style == "halves" else "halves"
-    faults = [
-        _fault("rotary-style", f"{other} are rotated where {rotary.style} should be", "rotary",
-               replace(rotary, style=other))
-    ]  # fmt: skip
-    for subject, what in (
-        ("", "nothing is"),
-        ("q", "only the queries are"),
-        ("k", "only the keys are"),
-        ("qkv", "values too are"),
-    ):
-        faults.append(_fault("rotary-offset", f"{what} rotated", "turned_by", subject))
+    faults: list[Fault] = []
+
+    def add(says: str, **changes: Any) -> None:
+        faults.append(Fault("rotary-style", says, changes))
+
+    add(f"{other} are rotated where {rotary.style} should be", rotary=replace(rotary, style=other))
+    faults += _ways("rotary-offset", "turned_by", {
+        "": "nothing is rotated", "q": "only the queries are rotated", "k": "only the keys are rotated",
+        "qkv": "values too are rotated",
+    })  # fmt: skip
     for who, field in (("queries", "shift_q"), ("keys", "shift_k")):
-        faults += [
-            _fault("rotary-offset", f"{who} are rotated {abs(by)} position too {how}", field, by)
-            for by, how in ((1, "far"), (-1, "little"))
-        ]  # fmt: skip
-    faults.append(_fault("rotary-offset", "queries and keys are rotated twice", "turns", 2))
-    faults.append(
-        _fault(
-            "rotary-style", "queries and keys are rotated backwards: the sine has the wrong sign", "turns", -1
-        )
-    )
+        says = {1: f"{who} are rotated 1 position too far", -1: f"{who} are rotated 1 position too little"}
+        faults += _ways("rotary-offset", field, says)
+    faults += _ways("rotary-offset", "turns", {2: "queries and keys are rotated twice"})
+    add("queries and keys are rotated backwards: the sine has the wrong sign", turns=-1)
     for base in BASES:
         if base != rotary.base:
             said = f"the base of the rotation is {base:g}, not {rotary.base:g}"
-            faults.append(_fault("rotary-style", said, "rotary", replace(rotary, base=base)))
+            add(said, rotary=replace(rotary, base=base))
     width = rotary.width or d_head
     for wrong in sorted({d_head // 4, d_head // 2, 3 * d_head // 4, d_head} - {width}):
         if wrong and wrong % 2 == 0:
-            said = f"{wrong} entries of each head are rotated, not {width}"
-            faults.append(_fault("rotary-style", said, "rotary", replace(rotary, width=wrong)))
+            add(f"{wrong} entries of each head are rotated, not {width}", rotary=replace(rotary, width=wrong))
     if width < d_head:
-        faults.append(
-            _fault("rotary-style", "the last entries of each head are rotated, not the first", "part", "last")
-        )
+        add("the last entries of each head are rotated, not the first", part="last")
         said = "frequencies are those of the whole head, not of the part that is rotated"
-        faults.append(_fault("rotary-style", said, "part", "frequencies of the head"))
+        add(said, part="frequencies of the head")
     for scaling in {1.0, 1 / rotary.scaling, 2.0, 4.0, 8.0} - {rotary.scaling}:
         said = f"positions are divided by {scaling:g}, not by {rotary.scaling:g}"
-        faults.append(_fault("rotary-style", said, "rotary", replace(rotary, scaling=scaling)))
+        add(said, rotary=replace(rotary, scaling=scaling))
     if width == d_head and d_head % 2 == 0:
-        for way, said in (
-            (rotary.style == "pairs", "were never reordered"),
-            (rotary.style != "pairs", "were reordered twice"),
-        ):
+        pairs = rotary.style == "pairs"
+        for way, said in ((pairs, "were never reordered"), (not pairs, "were reordered twice")):
             for roles in ("Q", "K", "QK"):
                 steps = {role: ((n_heads if role == "Q" else n_kv_heads, way),) for role in roles}
                 names = " and ".join(f"W_{role}" for role in roles)
-                faults.append(
-                    _fault(
-                        "rotary-style",
-                        f"the columns of {names} {said}: they are for {other}",
-                        "permuted",
-                        steps,
-                    )
-                )
+                add(f"the columns of {names} {said}: they are for {other}", permuted=steps)
         if n_heads != n_kv_heads and d_head * n_kv_heads % (2 * n_heads) == 0:
-            said = "W_K's columns were reordered with n_heads where n_kv_heads should be"
-            faults += [
-                _fault("rotary-style", said, "permuted", {"K": ((n_kv_heads, way), (n_heads, not way))})
-                for way in (False, True)
-            ]
+            for way in (False, True):
+                said = "W_K's columns were reordered with n_heads where n_kv_heads should be"
+                add(said, permuted={"K": ((n_kv_heads, way), (n_heads, not way))})
     return faults
 
 
@@ -316,65 +265,46 @@ BASES = (1e4, 5e5, 1e6, 1.5e5, 1e5, 1e7)
 def restarts() -> list[Fault]:
     """What goes wrong at a second call only."""
     return [
-        *(
-            _fault(
-                "rotary-offset",
-                f"positions{'' if roles == 'QK' else f' of {_words(roles)}'} start at 0 again with each call",
-                "restart",
-                roles.lower(),
-            )
-            for roles in subsets("QK")
-        ),
-        _fault(
-            "mask-alignment", "the mask of each later call starts in the top left corner", "corner", "all"
-        ),
-        _fault(
-            "mask-alignment",
-            "the mask of each later call of several rows starts in the top left corner",
-            "corner",
-            "several",
-        ),
-        _fault("cache-differs", "the oldest key is lost and an empty one is read", "empty", True),
-    ]
+        *_ways("rotary-offset", "restart", {
+            "q": "positions of queries start at 0 again with each call",
+            "k": "positions of keys start at 0 again with each call",
+            "qk": "positions start at 0 again with each call",
+        }),
+        *_ways("mask-alignment", "corner", {
+            "all": "the mask of each later call starts in the top left corner",
+            "several": "the mask of each later call of several rows starts in the top left corner",
+        }),
+        *_ways("cache-differs", "empty", {True: "the oldest key is lost and an empty one is read"}),
+    ]  # fmt: skip
 
 
 def later(spec: Spec) -> list[Fault]:
     """What is lost from the second call on."""
-    bug = "cache-differs" if spec.window is None else "window"
-    rings = [
-        _fault(
-            bug,
-            f"the cache keeps {kept} of the earlier keys" if kept else "the cache keeps the last call alone",
-            "ring",
-            kept,
-        )
-        for kept in (0, 1, *(() if spec.window is None else (spec.window - 2,)), 2, 3)
-        if spec.window is None or 0 <= kept < spec.window - 1
+    w = spec.window
+    sizes = (0, 1, 2, 3) if w is None else [kept for kept in (0, 1, w - 2, 2, 3) if 0 <= kept < w - 1]
+    faults = [
+        Fault("cache-differs" if w is None else "window", f"the cache keeps {what}", {"ring": kept})
+        for kept in sizes
+        for what in (f"{kept} of the earlier keys" if kept else "the last call alone",)
     ]
     lost: list[tuple[str, str, dict[str, Any]]] = []
-    if spec.window is not None:
-        lost.append(("window", "later calls forget the window", {"window": None}))
+    if w is not None:
+        lost.append(("window", "forget the window", {"window": None}))
         lost += [
-            (
-                "window",
-                f"later calls see {spec.window + by} keys, not {spec.window}",
-                {"window": spec.window + by},
-            )
-            for by in (-1, 1)
-            if spec.window + by > 0
+            ("window", f"see {w + by} keys, not {w}", {"window": w + by}) for by in (-1, 1) if w + by > 0
         ]
     if spec.sinks is not None:
-        lost.append(("sink", "later calls have no sink", {"sinks": None}))
+        lost.append(("sink", "have no sink", {"sinks": None}))
     if spec.softcap is not None:
-        lost.append(("softcap", "later calls do not cap the scores", {"softcap": None}))
+        lost.append(("softcap", "do not cap the scores", {"softcap": None}))
     if spec.bias is not None:
-        lost.append(("score-bias", "later calls add no bias to the scores", {"bias": None}))
-    return [*rings, *(_fault(bug, says, "later", changes) for bug, says, changes in lost)]
+        lost.append(("score-bias", "add no bias to the scores", {"bias": None}))
+    return faults + [Fault(bug, f"later calls {says}", {"later": changes}) for bug, says, changes in lost]
 
 
 def _feature(bug: str, lost: str, field: str, how: str, ways: Mapping[str, str]) -> list[Fault]:
     """List a feature that is left out, or computed in a wrong way."""
-    return [_fault(bug, lost, field, None), *(_fault(bug, says, how, way) for way, says in ways.items())]
+    return [*_ways(bug, field, {None: lost}), *_ways(bug, how, ways)]
 
 
 def caps(spec: Spec) -> list[Fault]:
@@ -404,53 +334,40 @@ def sinks(spec: Spec) -> list[Fault]:
         "negated": "the sink has the wrong sign",
         "unshifted": "the largest score is taken from the scores and not from the sink",
     })  # fmt: skip
-    if np.any(logits):
-        faults.append(_fault("sink", "every sink is 0", "sinks", 0 * logits))
+    others: dict[str, np.ndarray] = {"every sink is 0": 0 * logits} if np.any(logits) else {}
     if len(np.unique(logits)) > 1:
-        faults.append(_fault("sink", "every head has the mean sink", "sinks", 0 * logits + logits.mean()))
-        faults += [
-            _fault("sink", f"sinks are those of other heads, {by} further on", "sinks", np.roll(logits, -by))
-            for by in range(1, min(len(logits), 9))
-        ]
-        faults.append(_fault("sink", "sinks are those of the heads in reverse", "sinks", logits[::-1]))
-    return faults
+        others["every head has the mean sink"] = 0 * logits + logits.mean()
+        for by in range(1, min(len(logits), 9)):
+            others[f"sinks are those of other heads, {by} further on"] = np.roll(logits, -by)
+        others["sinks are those of the heads in reverse"] = logits[::-1]
+    return faults + [Fault("sink", says, {"sinks": other}) for says, other in others.items()]
 
 
 def windows(spec: Spec, longest: int) -> list[Fault]:
     """Windows, chunks and prefixes of another size, or none."""
     faults: list[Fault] = []
-    if spec.window is not None:
-        w = spec.window
-        faults.append(_fault("window", f"the window of {w} keys is left out", "window", None))
-        faults += [
-            _fault("window", f"queries see {other} keys, not {w}", "window", other)
-            for other in (w - 1, w + 1, 2 * w, w // 2)
-            if 0 < other < longest and other != w
-        ]
-        faults.append(Fault("window", f"chunks of {w} keys stand for a window", {"window": None, "chunk": w}))
+
+    def add(says: str, **changes: Any) -> None:
+        faults.append(Fault("window", says, changes))
+
+    if (w := spec.window) is not None:
+        add(f"the window of {w} keys is left out", window=None)
+        for other in (w - 1, w + 1, 2 * w, w // 2):
+            if 0 < other < longest and other != w:
+                add(f"queries see {other} keys, not {w}", window=other)
+        add(f"chunks of {w} keys stand for a window", window=None, chunk=w)
         if spec.causal:
-            faults.append(
-                _fault("window", "the window starts in the top left corner", "mask", "window at the top left")
-            )
+            add("the window starts in the top left corner", mask="window at the top left")
         else:
-            faults.append(_fault("window", "the window is open to one side", "mask", "one side"))
-    if spec.chunk is not None:
-        c = spec.chunk
-        faults.append(_fault("window", f"the chunks of {c} keys are left out", "chunk", None))
-        faults.append(
-            Fault("window", f"a window of {c} keys stands for chunks", {"chunk": None, "window": c})
-        )
-        faults += [
-            _fault("window", f"chunks have {other} keys, not {c}", "chunk", other)
-            for other in (c - 1, c + 1, 2 * c)
-            if 0 < other < longest
-        ]
-    if spec.prefix:
-        faults += [
-            _fault("window", f"{other} first keys are seen by all, not {spec.prefix}", "prefix", other)
-            for other in (0, spec.prefix - 1, spec.prefix + 1)
-            if other != spec.prefix
-        ][:: 1 if spec.prefix > 1 else 2]
+            add("the window is open to one side", mask="one side")
+    if (c := spec.chunk) is not None:
+        add(f"the chunks of {c} keys are left out", chunk=None)
+        add(f"a window of {c} keys stands for chunks", chunk=None, window=c)
+        for other in (c - 1, c + 1, 2 * c):
+            if 0 < other < longest:
+                add(f"chunks have {other} keys, not {c}", chunk=other)
+    for other in dict.fromkeys((0, p - 1, p + 1)) if (p := spec.prefix) else ():
+        add(f"{other} first keys are seen by all, not {p}", prefix=other)
     return faults
 
 
@@ -475,7 +392,7 @@ def biases(spec: Spec, n_heads: int) -> list[Fault]:
     }
     if getattr(spec.bias, "alibi", False):
         faults += [
-            _fault("score-bias", says, "bias", alibi(row))
+            Fault("score-bias", says, {"bias": alibi(row)})
             for says, row in rows.items()
             if not np.allclose(row, right)
         ]
@@ -539,44 +456,32 @@ def norms(norm: Norm | None) -> list[Fault]:
 
 def altered(norm: Norm, add: float = 0, **changes: Any) -> Norm:
     """Give another norm."""
-    gains: dict[str, Any] = (
-        {} if not add else {n: add + (1.0 if (g := getattr(norm, n)) is None else g) for n in "qk"}
-    )
-    return replace(norm, **gains, **changes)
+    if add:
+        changes |= {name: add + (1.0 if (g := getattr(norm, name)) is None else g) for name in "qk"}
+    return replace(norm, **changes)
 
 
 def rows_read(packed: bool, padded: bool, memory: bool) -> list[Fault]:
     """Neighbours, padding or another stream that are read."""
     faults = []
     if packed:
-        faults += [
-            _fault("batch-leak", f"a packed text reads {which}", "texts", how)
-            for how, which in (
-                ("joined", "its neighbours"), ("earlier", "those before it"), ("later", "those after it")
-            )
-        ]  # fmt: skip
+        faults += _ways("batch-leak", "texts", {
+            "joined": "a packed text reads its neighbours", "earlier": "a packed text reads those before it",
+            "later": "a packed text reads those after it",
+        })  # fmt: skip
     if padded:
-        faults.append(_fault("causality", "padding is read", "keep", "seen"))
-        faults.append(
-            _fault("causality", "padding is read, and counted as positions", "keep", "seen and counted")
-        )
-        faults.append(_fault("mask-polarity", "padding is read, and words are hidden", "keep", "inverted"))
-        faults.append(_fault("batch-leak", "the padding of the first text is hidden in all", "keep", "first"))
-        faults.append(
-            _fault(
-                "batch-leak",
-                "heads have the padding of other texts: masks are tiled over heads",
-                "keep",
-                "tiled",
-            )
-        )
+        says = {"seen": "padding is read", "seen and counted": "padding is read, and counted as positions"}
+        faults += _ways("causality", "keep", says)
+        faults += _ways("mask-polarity", "keep", {"inverted": "padding is read, and words are hidden"})
+        faults += _ways("batch-leak", "keep", {
+            "first": "the padding of the first text is hidden in all",
+            "tiled": "heads have the padding of other texts: masks are tiled over heads",
+        })  # fmt: skip
     if memory:
-        what = {"k": "keys are", "v": "values are", "kv": "keys and values are"}
-        faults += [
-            _fault("cross-source", f"{said} made of the rows, not of the memory", "stream", roles)
-            for roles, said in what.items()
-        ]
-        faults.append(_fault("causality", "no query sees a later key of the memory", "mask", "triangle"))
+        what = {"k": "keys", "v": "values", "kv": "keys and values"}
+        says = {roles: f"{said} are made of the rows, not of the memory" for roles, said in what.items()}
+        faults += _ways("cross-source", "stream", says)
+        faults += _ways("causality", "mask", {"triangle": "no query sees a later key of the memory"})
     return faults
 
 
@@ -614,12 +519,10 @@ def merges(spec: Spec) -> list[Fault]:
 
 def beyond(spec: Spec, cached: Iterable[int]) -> list[Fault]:
     """What shows in long texts alone; caches of so many keys where there is one."""
-    rings = [
-        _fault("cache-differs", f"the cache keeps {size} keys of earlier calls", "ring", size)
-        for size in cached
-    ]
+    rings = {size: f"the cache keeps {size} keys of earlier calls" for size in cached}
     said = "positions are rounded to bfloat16, in which those above 256 are not whole numbers"
-    return [*rings, *([_fault("dtype-loss", said, "places", "bfloat16")] if spec.rotary else ())]
+    places = _ways("dtype-loss", "places", {"bfloat16": said}) if spec.rotary else []
+    return _ways("cache-differs", "ring", rings) + places
 
 
 def reaches(spec: Spec, sizes: Iterable[int]) -> list[Fault]:
@@ -639,9 +542,8 @@ def features(spec: Spec, n_heads: int, d_head: int, longest: int) -> list[Fault]
     faults: list[Fault] = []
 
     def add(looks: str, declare: str, **changes: Any) -> None:
-        faults.append(
-            Fault(UNDECLARED, f"this looks like {looks}: declare {declare} if it is meant", changes)
-        )
+        says = f"this looks like {looks}: declare {declare} if it is meant"
+        faults.append(Fault(UNDECLARED, says, changes))
 
     faults += reaches(spec, range(1, longest))
     if spec.causal and not spec.prefix:

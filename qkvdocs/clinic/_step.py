@@ -32,13 +32,9 @@ from qkvdocs.clinic._subject import Subject, distance, seen_by
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
 
-SCHEDULES: tuple[tuple[int, ...], ...] = ((1, 1, 1, 1, 1, 1), (3, 1, 1, 1), (2, 3, 1))
-
 
 def schedules(seq: int) -> list[tuple[int, ...]]:
     """Give the lengths of calls: row by row, a text and then rows, pieces."""
-    if seq == sum(SCHEDULES[0]):
-        return list(SCHEDULES)
     return [(1,) * seq, (seq // 2, *(1,) * (seq - seq // 2)), (2, seq - 3, 1)]
 
 

@@ -86,15 +86,10 @@ class Merged(Tensor):
     adapter: Adapter
     turned: bool
     """Whether the base stores (in, out)."""
-
-    @property
-    def floats(self) -> bool:
-        """It gives floats."""
-        return True
+    floats = True
 
     @property
     def plain(self) -> bool:
-        """It lies as its base does."""
         return self.base[1].plain
 
     def load(self, source: Source, name: str) -> np.ndarray:
@@ -106,17 +101,7 @@ class Merged(Tensor):
 
 
 def find_adapters(checkpoint: "Checkpoint") -> dict[str, Adapter]:
-    """Find the adapters of a checkpoint.
-
-    Args:
-        checkpoint: What was opened; its config is that of the adapter.
-
-    Returns:
-        The module that each adds to -> the adapter; empty if the checkpoint holds none.
-
-    Raises:
-        CheckpointError: If one is not whole.
-    """
+    """Find the adapters of a checkpoint, by the module that each adds to; refuse one that is not whole."""
     held: defaultdict[str, dict[str, tuple[Source, Tensor]]] = defaultdict(dict)
     alphas: dict[str, str] = {}
     for name in checkpoint:

@@ -1,65 +1,42 @@
 # One row a family. A fused name says nothing about the order inside it, and several families share a name
 # with different orders: such a row holds for the `model_type`s it lists, each compared in tests/parity.
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from qkvdocs.wild._layout import Layout
 
+FULL: dict[str, Any] = {"grouped": False, "square": True}
+"""As many key heads as query heads, together as wide as the token row."""
 
-def _separate(family: str, names: str, *out: str, **rest: object) -> Layout:
-    tensors = dict(zip(names.split(), "qkv", strict=True))
-    return Layout(family=family, tensors=tensors, out=out, **rest)  # type: ignore[arg-type]
+
+def _separate(family: str, names: str, *out: str, **rest: Any) -> Layout:
+    return Layout(family=family, tensors=dict(zip(names.split(), "qkv", strict=True)), out=out, **rest)
+
+
+def _fused(family: str, name: str, *out: str, order: str = "qkv", **rest: Any) -> Layout:
+    return Layout(family=family, tensors={name: order}, out=out, **rest)
 
 
 ATLAS: tuple[Layout, ...] = (
     # One tensor, the roles side by side.
-    Layout(
-        family="GPT-2", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), columns=("c_attn.{}", "c_proj.{}"),
-        models=("gpt2", "openai-gpt", "imagegpt", "decision_transformer"),
-        always="qkvo", grouped=False, square=True,
-    ),
-    Layout(
-        family="nanoGPT", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), models=("nanogpt",),
-        grouped=False, square=True,
-    ),
-    Layout(
-        family="Qwen", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), models=("qwen",), bias="qkv", grouped=False,
-    ),
-    Layout(
-        family="timm", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), biases={"q": "q_bias", "v": "v_bias"},
-        models=("timm",), grouped=False, square=True,
-    ),
-    Layout(
-        family="timm, by heads", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), blocks="n_kv_heads",
-        models=("timm, by heads",), grouped=False, square=True,
-    ),
-    Layout(
-        family="ChatGLM", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), models=("chatglm, grouped",),
-    ),
-    Layout(
-        family="ChatGLM, not grouped", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
-        models=("chatglm, whole",), grouped=False,
-    ),
-    Layout(
-        family="GTE", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("gte",), grouped=False, square=True,
-    ),
-    Layout(
-        family="Phi-3", tensors={"qkv_proj.{}": "qkv"}, out=("o_proj.{}",), models=("phi3", "phi4_multimodal"), bias="",
-    ),
-    Layout(
-        family="MPT", tensors={"Wqkv.{}": "qkv"}, out=("out_proj.{}",), models=("mpt",),
-        bias="", grouped=False, square=True,
-    ),
-    Layout(
-        family="DBRX", tensors={"Wqkv.{}": "qkv"}, out=("out_proj.{}",), models=("dbrx",),
-        bias="", square=True,
-    ),
-    Layout(
-        family="ModernBERT", tensors={"Wqkv.{}": "qkv"}, out=("Wo.{}", "out_proj.{}"),
-        models=("modernbert", "nomic_bert", "jina_embeddings_v3"), grouped=False, square=True,
-    ),
-    Layout(
-        family="SAM, Qwen-VL", tensors={"qkv.{}": "qkv"}, out=("proj.{}",), models=(
+    _fused("GPT-2", "c_attn.{}", "c_proj.{}", columns=("c_attn.{}", "c_proj.{}"), always="qkvo", **FULL,
+           models=("gpt2", "openai-gpt", "imagegpt", "decision_transformer")),
+    _fused("nanoGPT", "c_attn.{}", "c_proj.{}", models=("nanogpt",), **FULL),
+    _fused("Qwen", "c_attn.{}", "c_proj.{}", models=("qwen",), bias="qkv", grouped=False),
+    _fused("timm", "qkv.{}", "proj.{}", biases={"q": "q_bias", "v": "v_bias"}, models=("timm",), **FULL),
+    _fused("timm, by heads", "qkv.{}", "proj.{}", blocks="n_kv_heads", models=("timm, by heads",), **FULL),
+    _fused("ChatGLM", "query_key_value.{}", "dense.{}", models=("chatglm, grouped",)),
+    _fused("ChatGLM, not grouped", "query_key_value.{}", "dense.{}", blocks="n_kv_heads", models=("chatglm, whole",),
+           grouped=False),
+    _fused("GTE", "qkv_proj.{}", "o_proj.{}", models=("gte",), **FULL),
+    _fused("Phi-3", "qkv_proj.{}", "o_proj.{}", models=("phi3", "phi4_multimodal"), bias=""),
+    _fused("MPT", "Wqkv.{}", "out_proj.{}", models=("mpt",), bias="", **FULL),
+    _fused("DBRX", "Wqkv.{}", "out_proj.{}", models=("dbrx",), bias="", square=True),
+    _fused("ModernBERT", "Wqkv.{}", "Wo.{}", "out_proj.{}", models=("modernbert", "nomic_bert", "jina_embeddings_v3"),
+           **FULL),
+    _fused(
+        "SAM, Qwen-VL", "qkv.{}", "proj.{}", models=(
             "sam", "sam_vision_model", "sam_hq", "sam_hq_vision_model",
             "qwen2_5_vl", "qwen2_5_vl_vision", "qwen3_vl", "qwen3_vl_vision", "qwen3_vl_moe", "qwen3_vl_moe_vision",
             "qwen3_5", "qwen3_5_vision", "qwen3_5_moe", "qwen3_5_moe_vision",
@@ -69,96 +46,51 @@ ATLAS: tuple[Layout, ...] = (
             "unlimited_ocr_sam_vision_model", "dots3_note_vision_encoder",
             "cohere_compass_vision", "glm5_next_vision", "qwen4_exp_vision", "qwen3_omni_moe_vision_encoder",
             "florence_vision",
-        ),
-        grouped=False, square=True,
+        ), **FULL,
     ),
-    Layout(
-        family="BLIP", tensors={"qkv.{}": "qkv"}, out=("projection.{}",), models=(
-            "blip_vision_model", "blip_2_vision_model", "instructblip_vision_model", "instructblipvideo_vision_model",
-        ),
-        grouped=False, square=True,
-    ),
-    Layout(
-        family="Bark", tensors={"att_proj.{}": "qkv"}, out=("out_proj.{}",),
-        models=("semantic", "coarse_acoustics", "fine_acoustics"), grouped=False, square=True,
-    ),
-    Layout(
-        family="Molmo 2", tensors={"att_proj.{}": "qkv"}, out=("attn_out.{}",), models=("molmo2_text",), bias="qkv",
-    ),
-    Layout(family="HRM", tensors={"gqkv_proj.{}": "gqkv"}, out=("o_proj.{}",), models=("hrm_text",), bias="",
-           grouped=False),
+    _fused("BLIP", "qkv.{}", "projection.{}", models=(
+        "blip_vision_model", "blip_2_vision_model", "instructblip_vision_model", "instructblipvideo_vision_model",
+    ), **FULL),
+    _fused("Bark", "att_proj.{}", "out_proj.{}", models=("semantic", "coarse_acoustics", "fine_acoustics"), **FULL),
+    _fused("Molmo 2", "att_proj.{}", "attn_out.{}", models=("molmo2_text",), bias="qkv"),
+    _fused("HRM", "gqkv_proj.{}", "o_proj.{}", order="gqkv", models=("hrm_text",), bias="", grouped=False),
     Layout(
         family="Granite Speech", tensors={"to_q.{}": "q", "to_kv.{}": "kv"}, out=("to_out.{}",),
         models=("granite_speech_encoder", "granite_speech_plus_encoder"), bias="o", grouped=False,
     ),
-    Layout(
-        family="Nemotron ASR", tensors={"w_qkv.{}": "qkv"}, out=("out_proj.{}",),
-        models=("nemotron3_5_transcribe_asr_audio",), bias="o", grouped=False, square=True,
-    ),
-    Layout(
-        family="TimeSformer", tensors={"attention.qkv.{}": "qkv"}, out=("output.dense.{}",),
-        models=("timesformer",), grouped=False, square=True,
-    ),
-    Layout(
-        family="nn.MultiheadAttention", tensors={"in_proj_{}": "qkv"}, out=("out_proj.{}",),
-        grouped=False, square=True,
-    ),
+    _fused("Nemotron ASR", "w_qkv.{}", "out_proj.{}", models=("nemotron3_5_transcribe_asr_audio",), bias="o", **FULL),
+    _fused("TimeSformer", "attention.qkv.{}", "output.dense.{}", models=("timesformer",), **FULL),
+    _fused("nn.MultiheadAttention", "in_proj_{}", "out_proj.{}", **FULL),
     # One tensor, the roles head by head.
-    Layout(
-        family="GPT-NeoX", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
-        models=("gpt_neox", "gpt_neox_japanese"), always="qkvo", grouped=False, square=True,
-    ),
-    Layout(
-        family="BLOOM", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
-        models=("bloom",), always="qkvo", grouped=False, square=True,
-    ),
-    Layout(
-        family="Persimmon", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
-        models=("persimmon",), always="qkvo", grouped=False, square=True,
-    ),
-    Layout(
-        family="Falcon", tensors={"query_key_value.{}": "qkv"}, out=("dense.{}",), blocks="n_kv_heads",
-        models=("falcon",), square=True,
-    ),
-    Layout(
-        family="InternLM2", tensors={"wqkv.{}": "qkv"}, out=("wo.{}",), blocks="n_kv_heads",
-        models=("internlm2",), bias="",
-    ),
-    Layout(
-        family="Megatron-core", tensors={"self_attention.linear_qkv.{}": "qkv"},
-        out=("self_attention.linear_proj.{}",), blocks="n_kv_heads",
-    ),
-    Layout(
-        family="GPT-BigCode", tensors={"c_attn.{}": "qkv"}, out=("c_proj.{}",), blocks="n_kv_heads",
-        models=("gpt_bigcode",), always="qkvo", square=True,
-    ),
-    Layout(
-        family="CodeGen", tensors={"qkv_proj.{}": "qvk"}, out=("out_proj.{}",), blocks=4,
-        models=("codegen",), bias="", grouped=False, square=True,
-    ),
-    Layout(
-        family="DeBERTa", tensors={"self.in_proj.{}": "qkv"}, out=("output.dense.{}",), blocks="n_kv_heads",
-        biases={"q": "self.q_bias", "v": "self.v_bias"}, models=("deberta",),
-        bias="qvo", always="qvo", grouped=False, square=True,
-    ),
+    _fused("GPT-NeoX", "query_key_value.{}", "dense.{}", blocks="n_kv_heads", always="qkvo", **FULL,
+           models=("gpt_neox", "gpt_neox_japanese")),
+    _fused("BLOOM", "query_key_value.{}", "dense.{}", blocks="n_kv_heads", models=("bloom",), always="qkvo", **FULL),
+    _fused("Persimmon", "query_key_value.{}", "dense.{}", blocks="n_kv_heads", models=("persimmon",), always="qkvo",
+           **FULL),
+    _fused("Falcon", "query_key_value.{}", "dense.{}", blocks="n_kv_heads", models=("falcon",), square=True),
+    _fused("InternLM2", "wqkv.{}", "wo.{}", blocks="n_kv_heads", models=("internlm2",), bias=""),
+    _fused("Megatron-core", "self_attention.linear_qkv.{}", "self_attention.linear_proj.{}", blocks="n_kv_heads"),
+    _fused("GPT-BigCode", "c_attn.{}", "c_proj.{}", blocks="n_kv_heads", models=("gpt_bigcode",), always="qkvo",
+           square=True),
+    _fused("CodeGen", "qkv_proj.{}", "out_proj.{}", order="qvk", blocks=4, models=("codegen",), bias="", **FULL),
+    _fused("DeBERTa", "self.in_proj.{}", "output.dense.{}", blocks="n_kv_heads", models=("deberta",),
+           biases={"q": "self.q_bias", "v": "self.v_bias"}, bias="qvo", always="qvo", **FULL),
     # Three tensors, but one holds more than its name says.
     Layout(
         family="Qwen3-Next", tensors={"q_proj.{}": "qg", "k_proj.{}": "k", "v_proj.{}": "v"},
         out=("o_proj.{}",), blocks="n_heads", models=("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"),
     ),
     # Three tensors: names that belong to one family.
-    _separate(
-        "Whisper", "q_proj.{} k_proj.{} v_proj.{}", "out_proj.{}",
-        models=("whisper",), bias="qvo", always="qvo", grouped=False, square=True,
-    ),
+    _separate("Whisper", "q_proj.{} k_proj.{} v_proj.{}", "out_proj.{}", models=("whisper",), bias="qvo", always="qvo",
+              **FULL),
     _separate("LLaMA", "q_proj.{} k_proj.{} v_proj.{}", "o_proj.{}", models=("llama", "mistral", "mixtral")),
     _separate(
         "BERT", "self.query.{} self.key.{} self.value.{}", "output.dense.{}",
-        models=("bert", "roberta", "electra"), always="qkvo", grouped=False, square=True,
+        models=("bert", "roberta", "electra"), always="qkvo", **FULL,
     ),
     _separate(
         "ViT", "attention.query.{} attention.key.{} attention.value.{}", "output.dense.{}",
-        models=("vit", "deit"), grouped=False, square=True,
+        models=("vit", "deit"), **FULL,
     ),
     # Three tensors, each with a name that leaves no doubt.
     _separate(
@@ -188,18 +120,18 @@ ATLAS: tuple[Layout, ...] = (
     _separate("Inkling", "wq_du.{} wk_dv.{} wv_dv.{}", "wo_ud.{}"),
     _separate("ProphetNet", "query_proj.{} key_proj.{} value_proj.{}", "out_proj.{}"),
     _separate("Moshi", "q_proj.linear.{} k_proj.linear.{} v_proj.linear.{}", "o_proj.linear.{}", "post.linear.{}"),
-    _separate("DistilBERT", "q_lin.{} k_lin.{} v_lin.{}", "out_lin.{}", grouped=False, square=True),
+    _separate("DistilBERT", "q_lin.{} k_lin.{} v_lin.{}", "out_lin.{}", **FULL),
     _separate("q, k, v, o", "q.{} k.{} v.{}", "o.{}", "proj.{}"),
     _separate("Conformer", "linear_q.{} linear_k.{} linear_v.{}", "linear_out.{}"),
     _separate("LLaMA, Meta's names", "wq.{} wk.{} wv.{}", "wo.{}", bias=""),
     _separate("Sapiens", "wq.{} wk.{} wv.{}", "proj.{}"),
     _separate("llama.cpp", "attn_q.{} attn_k.{} attn_v.{}", "attn_output.{}", "attn_out.{}", "attn_o.{}"),
-    Layout(family="llama.cpp, fused", tensors={"attn_qkv.{}": "qkv"}, out=("attn_output.{}", "attn_out.{}")),
+    _fused("llama.cpp, fused", "attn_qkv.{}", "attn_output.{}", "attn_out.{}"),
     _separate("diffusers", "to_q.{} to_k.{} to_v.{}", "to_out.0.{}", "to_out.{}", "out_proj.{}"),
     _separate(
         "diffusers, second stream", "attn.add_q_proj.{} attn.add_k_proj.{} attn.add_v_proj.{}", "attn.to_add_out.{}",
     ),
-    _separate("CTRL", "Wq.{} Wk.{} Wv.{}", "dense.{}", always="qkvo", grouped=False, square=True),
+    _separate("CTRL", "Wq.{} Wk.{} Wv.{}", "dense.{}", always="qkvo", **FULL),
     _separate("attn.q_proj", "attn.q_proj.{} attn.k_proj.{} attn.v_proj.{}", "proj.{}", "post.{}"),
     _separate("XLNet", "q k v", "o", columns=("q", "k", "v"), axes=3, bias="", grouped=False),
 )  # fmt: skip
@@ -227,27 +159,18 @@ class LatentNames:
     cut: str = "in parts"
 
 
+DEEPSEEK = LatentNames(
+    family="DeepSeek", q="q_proj", q_down="q_a_proj", q_norm="q_a_layernorm", q_up="q_b_proj",
+    down="kv_a_proj_with_mqa", norm="kv_a_layernorm", up="kv_b_proj", out="o_proj",
+)  # fmt: skip
+MISTRAL = LatentNames(
+    family="Mistral", q="wq", q_down="wq_a", q_norm="q_a_norm", q_up="wq_b",
+    down="wkv_a_with_mqa", norm="kv_a_norm", up="wkv_b", out="wo",
+)  # fmt: skip
 LATENT = (
-    LatentNames(
-        family="DeepSeek", q="q_proj", q_down="q_a_proj", q_norm="q_a_layernorm", q_up="q_b_proj",
-        down="kv_a_proj_with_mqa", norm="kv_a_layernorm", up="kv_b_proj", out="o_proj",
-    ),
-    LatentNames(
-        family="Bailing", q="q_proj", q_down="q_a_proj", q_norm="q_a_layernorm", q_up="q_b_proj",
-        down="kv_a_proj_with_mqa", norm="kv_a_layernorm", up="kv_b_proj", out="dense",
-    ),
-    LatentNames(
-        family="DeepSeek's own names", q="wq", q_down="wq_a", q_norm="q_norm", q_up="wq_b",
-        down="wkv_a", norm="kv_norm", up="wkv_b", out="wo",
-    ),
-    LatentNames(
-        family="Mistral", q="wq", q_down="wq_a", q_norm="q_a_norm", q_up="wq_b",
-        down="wkv_a_with_mqa", norm="kv_a_norm", up="wkv_b", out="wo",
-    ),
-    LatentNames(
-        family="Mistral, text alone", q="wq", q_down="wq_a", q_norm="q_a_norm", q_up="wq_b",
-        down="wkv_a_with_mqa", norm="kv_a_norm", up="wkv_b", out="o_proj",
-    ),
+    DEEPSEEK, replace(DEEPSEEK, family="Bailing", out="dense"),
+    replace(MISTRAL, family="DeepSeek's own names", q_norm="q_norm", down="wkv_a", norm="kv_norm"),
+    MISTRAL, replace(MISTRAL, family="Mistral, text alone", out="o_proj"),
     LatentNames(
         family="llama.cpp, latent", q="attn_q", q_down="attn_q_a", q_norm="attn_q_a_norm", q_up="attn_q_b",
         down="attn_kv_a_mqa", norm="attn_kv_a_norm", up="attn_kv_b", out="attn_output",

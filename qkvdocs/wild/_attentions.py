@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TypeVar
@@ -16,7 +16,7 @@ from qkvdocs.wild._find import Listed, find_modules
 from qkvdocs.wild._latent import LatentPlan, Latents, plan_latent
 from qkvdocs.wild._layers import Layers, count_layers
 from qkvdocs.wild._layout import Layout
-from qkvdocs.wild._plan import Plan, make_plan
+from qkvdocs.wild._plan import Modules, Plan, make_plan
 from qkvdocs.wild._rotary import pairs_to_halves
 from qkvdocs.wild._split import split
 
@@ -53,7 +53,7 @@ class Projections(QKVWeights):
         return self.plan.layout
 
 
-class Attentions(Mapping[str, Projections]):
+class Attentions(Modules[Projections]):
     """The attention modules of a checkpoint by name; each is read when it is asked for.
 
     Modules that look like attention and cannot be read safely stand in `refused` with the reason; to ask for
@@ -78,7 +78,7 @@ class Attentions(Mapping[str, Projections]):
     ) -> None:
         self.checkpoint = checkpoint
         """The file or files, for the tensors beside the projections."""
-        self.plans = plans
+        self.plans: dict[str, Plan] = plans
         """Module -> what will be cut from where; nothing is read for it."""
         self.refused = refused
         """Module -> why it is not given."""
@@ -126,39 +126,27 @@ class Attentions(Mapping[str, Projections]):
         if path in self.refused:
             raise self.refused[path]
         if path in self.latent or path in self.listed:
-            how = (
-                "latent attention. Read its parts: .latent[…]"
-                if path in self.latent
-                else self.listed[path].what
-            )
-            raise LayoutError(f"{path} must have one W_Q, W_K and W_V, got {how}")
+            parts = "latent attention. Read its parts: .latent[…]"
+            got = parts if path in self.latent else self.listed[path].what
+            raise LayoutError(f"{path} must have one W_Q, W_K and W_V, got {got}")
         plan = self.plans[path]
         arrays: dict[str, np.ndarray] = {}
         for piece in plan.pieces:
             stored = self.checkpoint[piece.name]
             if (
                 mask := f"{piece.name}_mask"
-            ) in self.checkpoint:  # DINOv3's keys have a bias that is masked away
+            ) in self.checkpoint:  # of DINOv3's keys, whose bias it takes away
                 kept = self.checkpoint[mask]
                 stored = np.where(kept == 0, 0, stored * kept).astype(stored.dtype)
             if piece.letter == "W":
                 stored = stored.reshape(len(stored), -1)
                 stored = stored if piece.columns else stored.T
-            parts = {piece.roles: stored}
+            cut = {piece.roles: stored}
             if len(piece.roles) > 1:
-                parts = split(stored, piece.roles, plan.widths, piece.blocks)
-            arrays |= {f"{piece.letter}_{role.upper()}": part for role, part in parts.items()}
+                cut = split(stored, piece.roles, plan.widths, piece.blocks)
+            arrays |= {f"{piece.letter}_{role.upper()}": part for role, part in cut.items()}
         found = Projections(plan=plan, n_heads=plan.n_heads, n_kv_heads=plan.n_kv_heads, **arrays)
         return pairs_to_halves(found) if plan.rows else found
-
-    def __contains__(self, path: object) -> bool:
-        return path in self.plans
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.plans)
-
-    def __len__(self) -> int:
-        return len(self.plans)
 
 
 MOST = 8
@@ -250,15 +238,9 @@ def plan_modules(
     layouts: Sequence[Layout] = ATLAS,
     facts: Callable[[str], Facts] | None = None,
 ) -> Attentions:
-    """Find the attention modules, and plan how each is read; none is no error.
+    """Find the attention modules, in their natural order, and plan how each is read; none is no error.
 
-    Args:
-        checkpoint: Names and shapes, in a file or in memory.
-        layouts: The rows to try, in order.
-        facts: What is known of a module; None means what the checkpoint's config says.
-
-    Returns:
-        The modules in their natural order.
+    `facts` says what is known of a module; None means what the checkpoint's config says.
     """
     found = find_modules(checkpoint, layouts)
     plans: dict[str, Plan] = {}

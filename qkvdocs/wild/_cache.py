@@ -13,17 +13,9 @@ SIZES = {"float32": 4, "float16": 2, "bfloat16": 2, "float8": 1, "int8": 1}
 
 
 def cache_of(attentions: Attentions, tokens: int, batch: int, dtype: str) -> list[dict[str, Any]]:
-    """Say what a cache holds after some tokens.
+    """Say what a cache holds after some tokens, and as many of a source that cross-attention looks at.
 
-    Args:
-        attentions: What `read` gave.
-        tokens: How many have been read; of a source that cross-attention looks at, as many.
-        batch: Texts at once.
-        dtype: Of the cache, out of `SIZES`.
-
-    Returns:
-        Kind of layer, how many layers, tokens that each keeps, and bytes in all; None for layers whose state has one
-        size however long the text is.
+    Bytes are None for layers whose state has one size however long the text is.
     """
     rows: dict[tuple[str, int], list[int]] = {}
     for path, plan in attentions.plans.items():

@@ -36,11 +36,7 @@ PATIENCE = 0.5
 def main(arguments: list[str]) -> int:
     """Print what a checkpoint's attention modules are made of.
 
-    Args:
-        arguments: The words after `wild`.
-
-    Returns:
-        0 if every layer is accounted for, 1 if the file, a module or a layer is not, 2 for a wrong call.
+    The exit code is 0 if every layer is accounted for, 1 if the file, a module or a layer is not, 2 for a wrong call.
     """
     return run(arguments, Progress())[0]
 
@@ -197,11 +193,7 @@ def _largest(array: np.ndarray) -> float:
 
 
 class Progress:
-    """One line, rewritten, once something has taken a while.
-
-    Args:
-        tell: Given each line; without it, they are written on the terminal, if there is one.
-    """
+    """One line, rewritten, once something has taken a while: given to `tell`, or written on the terminal, if any."""
 
     def __init__(self, tell: Callable[[str], object] | None = None) -> None:
         self.tell, self.line, self.shown = tell, "", False

@@ -67,13 +67,11 @@ def differences(ours: Attentions, theirs: Attentions) -> Iterator[Compared]:
     for path, other in pairs.items():
         if not other:
             yield Compared(path, "", {"module": MISSING})
-            continue
-        if path in ours.latent:
+        elif path in ours.latent:
             yield Compared(path, other, _parts(ours.arrays(path), theirs.arrays(other)))
-            continue
-        a, b = ours[path], theirs[other]
-        found = _module(a, b)
-        yield Compared(path, other, {**found, **_biases(a, b)})
+        else:
+            a, b = ours[path], theirs[other]
+            yield Compared(path, other, {**_module(a, b), **_biases(a, b)})
     for other in (*theirs, *theirs.latent):
         if other not in pairs.values():
             yield Compared("", other, {"module": MISSING})
@@ -86,10 +84,7 @@ def _pairs(ours: Attentions, theirs: Attentions) -> dict[str, str]:
     pairs = {}
     for path in (*ours, *ours.latent):
         near = places[_place(ours, path)]
-        other = path if path in near else near[0] if near else ""
-        pairs[path] = other
-        if other:
-            near.remove(other)
+        pairs[path] = near.pop(near.index(path) if path in near else 0) if near else ""
     return pairs
 
 
@@ -176,8 +171,8 @@ def _recut(a: Projections, b: Projections) -> str:
     x, y = (np.concatenate([w.W_Q, w.W_K, w.W_V], -1) for w in (a, b))
     if x.shape != y.shape or _close(x, y):
         return ""
-    widths = dict(zip("qkv", (w.shape[1] for w in (a.W_Q, a.W_K, a.W_V)), strict=True))
-    if widths != dict(zip("qkv", (w.shape[1] for w in (b.W_Q, b.W_K, b.W_V)), strict=True)):
+    widths, theirs = ({"q": w.W_Q.shape[1], "k": w.W_K.shape[1], "v": w.W_V.shape[1]} for w in (a, b))
+    if widths != theirs:
         return ""
     parts = split(np.arange(x.shape[1]), "qkv", widths)
     fits = [n for n in {1, 2, 4, a.n_heads, a.n_kv_heads} if not any(width % n for width in widths.values())]

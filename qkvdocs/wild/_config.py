@@ -66,17 +66,7 @@ class Config:
         self._known: dict[str, Facts | LayoutError] = {}
 
     def facts(self, path: str) -> Facts:
-        """Read what concerns one attention module.
-
-        Args:
-            path: The module's name, such as `vision_model.encoder.layers.0.self_attn`.
-
-        Returns:
-            The facts.
-
-        Raises:
-            LayoutError: If a count is not a positive integer, or there are more parts than a config has.
-        """
+        """Read what concerns one attention module; refuse a count that is none, and more parts than a config has."""
         if path not in self._known:
             try:
                 self._known[path] = self._facts(path)
@@ -90,18 +80,14 @@ class Config:
     def _facts(self, path: str) -> Facts:
         levels, parts = self._levels(path)
         values = ChainMap(*(level.values for level in levels[:1]), *(level.plain for level in levels[1:]))
-        types = tuple(
-            level.values["model_type"]
-            for level in reversed(levels)
-            if isinstance(level.values.get("model_type"), str)
-        )
+        told = (level.values.get("model_type") for level in reversed(levels))
+        types = tuple(kind for kind in told if isinstance(kind, str))
         types = (*_told_apart(values, types), *types)
         side = "decoder" if "decoder" in path.lower() else "encoder"
         own = next((level.values for level in levels if _counts(level.values)), {})
         near = [_Level(_of_the_layer(values, path)), *_whole(levels)]  # what one level says hangs together
-        n_heads, staged = _count(
-            near, (f"{side}_attention_heads", f"num_{side}_attention_heads", *HEADS), path, HEADS
-        )
+        names = (f"{side}_attention_heads", f"num_{side}_attention_heads", *HEADS)
+        n_heads, staged = _count(near, names, path, HEADS)
         n_kv_heads = _kv_heads(values, near, types, n_heads, path)
         d_model = None if staged else _count(levels, D_MODEL, path)[0]
         layers = (f"{side}_layers", f"num_{side}_layers", f"{side}_num_hidden_layers", *LAYERS)
@@ -110,9 +96,8 @@ class Config:
         counts = near[-1].counts
         widths = frozenset(size for level in levels for size in level.widths)
         known = ChainMap(near[0].values, *values.maps)
-        return Facts(
-            n_heads, n_kv_heads, d_model, d_head, types, counted, ".".join(parts), counts, widths, known
-        )
+        part = ".".join(parts)
+        return Facts(n_heads, n_kv_heads, d_model, d_head, types, counted, part, counts, widths, known)
 
     def _levels(self, path: str) -> tuple[list["_Level"], list[str]]:
         stem = re.split(r"\.\d+(?:\.|$)", path)  # the name of a part stands before the number of a layer
@@ -148,32 +133,21 @@ class _Level:
 
     @cached_property
     def counts(self) -> frozenset[int]:
-        """All numbers of key heads that it names."""
-        return frozenset(_integers(self.values, KV_COUNTS))
+        return _integers(self.values, KV_COUNTS)
 
     @cached_property
     def widths(self) -> frozenset[int]:
-        """All widths of rows that it names."""
-        return frozenset(_integers(self.values, WIDTHS))
+        return _integers(self.values, WIDTHS)
 
     @cached_property
     def parts(self) -> dict[str, tuple[tuple[str, ...], "_Level"]]:
-        found = {
-            name.removesuffix("_config"): part
-            for name, part in self.values.items()
-            if isinstance(part, dict) and (_counts(part) or any(map(_counts, part.values())))
-        }
-        return {
-            name: (
-                tuple(
-                    "." + word.replace("_", ".")
-                    for word in (name.removesuffix("_model"), *ALSO_CALLED.get(name, ()))
-                    if word
-                ),
-                _Level(part),
-            )
-            for name, part in found.items()
-        }
+        found = {}
+        for full, part in self.values.items():
+            if isinstance(part, dict) and (_counts(part) or any(map(_counts, part.values()))):
+                name = full.removesuffix("_config")
+                words = filter(None, (name.removesuffix("_model"), *ALSO_CALLED.get(name, ())))
+                found[name] = tuple("." + word.replace("_", ".") for word in words), _Level(part)
+        return found
 
     def part(self, place: str) -> tuple[str, "_Level"] | None:
         if len(self.parts) > WIDEST:
@@ -206,10 +180,10 @@ NAMED = re.compile(
 )
 
 
-def _integers(values: Mapping[str, Any], names: re.Pattern[str]) -> list[int]:
+def _integers(values: Mapping[str, Any], names: re.Pattern[str]) -> frozenset[int]:
     told = [value for name, value in values.items() if names.search(name)][:WIDEST]
     sizes = [size for value in told for size in (value if isinstance(value, list) else [value])]
-    return [size for size in sizes[: WIDEST * DEEPEST] if type(size) is int and size > 0]
+    return frozenset(size for size in sizes[: WIDEST * DEEPEST] if type(size) is int and size > 0)
 
 
 def _whole(levels: list[_Level]) -> list[_Level]:
@@ -226,16 +200,14 @@ def _told_apart(values: Mapping[str, Any], types: tuple[str, ...]) -> tuple[str,
         return ("chatglm, grouped" if values.get("multi_query_attention") is True else "chatglm, whole",)
     name = values.get("architecture")
     if "pretrained_cfg" in values and isinstance(name, str):
-        return (
-            "timm, by heads" if name.startswith(("maxvit", "maxxvit", "coatnet", "coatnext")) else "timm",
-        )
+        by_heads = name.startswith(("maxvit", "maxxvit", "coatnet", "coatnext"))
+        return ("timm, by heads" if by_heads else "timm",)
     return ()
 
 
 def _is_unet(values: Mapping[str, Any]) -> bool:
-    return str(values.get("_class_name")).startswith("UNet2DCondition") and not values.get(
-        "num_attention_heads"
-    )
+    named = str(values.get("_class_name")).startswith("UNet2DCondition")
+    return named and not values.get("num_attention_heads")
 
 
 def _of_a_unet(values: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -255,11 +227,8 @@ def _of_the_layer(values: Mapping[str, Any], path: str) -> dict[str, Any]:
     number = re.search(r"(?:^|[._])(\d{1,5})(?:\.|$)", path)
     at = int(number[1]) if number else 0
     each = values.get("per_layer_config")
-    told = (
-        next((each[key] for key in (f"{at:02d}", str(at)) if key in each), None)
-        if isinstance(each, dict)
-        else None
-    )
+    each = each if isinstance(each, dict) else {}
+    told = next((each[key] for key in (f"{at:02d}", str(at)) if key in each), None)
     own: dict[str, Any] = told if isinstance(told, dict) else {}
     kind = kind_of_layer(values, at)
     if unet := _of_a_unet(values, path):

@@ -23,7 +23,7 @@ from qkvdocs.wild._checkpoint import Checkpoint, endings
 from qkvdocs.wild._config import kind_of_layer, short
 from qkvdocs.wild._layers import few, place, roles_in
 from qkvdocs.wild._layout import USUAL, Layout
-from qkvdocs.wild._plan import borrows, dotted
+from qkvdocs.wild._plan import below, borrows, dotted
 
 NAMED = re.compile(r"(?:attn|attention)\d*\Z", re.IGNORECASE)
 """How a module is called that is attention, whatever stands in it."""
@@ -57,15 +57,7 @@ class Found:
 
 
 def find_modules(checkpoint: Checkpoint, layouts: Sequence[Layout] = ATLAS) -> Found:
-    """Find attention modules wherever the names of their tensors occur, whatever stands before.
-
-    Args:
-        checkpoint: The names.
-        layouts: The rows to try, in order.
-
-    Returns:
-        Modules to be read, those that are told as what they are, and those that are refused.
-    """
+    """Find attention modules wherever the names of their tensors occur, whatever stands before."""
     held = _endings(checkpoint)
     found = Found()
     rows, refused = found.rows, found.refused
@@ -116,7 +108,7 @@ def _list(checkpoint: Checkpoint, found: Found, used: set[str], path: str, what:
     found.rows.pop(path, None)
     found.refused.pop(path, None)
     names = checkpoint.under(path)
-    matrices = [name[len(path) :].lstrip(".") for name in names if len(checkpoint.tensor(name).shape) > 1]
+    matrices = [below(path, name) for name in names if len(checkpoint.tensor(name).shape) > 1]
     found.listed[path] = Listed(path, what, roles_in(name for name in matrices if name.endswith("weight")))
     used.update(names)
 
@@ -129,8 +121,7 @@ def _other_kind(checkpoint: Checkpoint, path: str, *, known: bool) -> str:
     last = ".".join(path.split(".")[-2:])
     if what := next((what for word, what in CALLED.items() if word in last), ""):
         return what
-    below = {name[len(path) :].lstrip(".").partition(".")[0] for name in checkpoint.under(path)}
-    if below & set(STATEFUL):
+    if {below(path, name).partition(".")[0] for name in checkpoint.under(path)} & set(STATEFUL):
         return STATE
     at = None if known else place(f"{path}.")
     kind = kind_of_layer(_values(checkpoint, path), at[1]) if at else ""
@@ -238,18 +229,18 @@ def _incomplete(
     used: set[str],
 ) -> None:
     """Find modules of which a tensor is there and another is not."""
-    known, kinds = found.paths, {_kind(path): layout for path, layout in found.rows.items()}
+    known, kinds = found.paths, {unnumbered(path): layout for path, layout in found.rows.items()}
     best: dict[str, tuple[int, Layout]] = {}
     for layout in layouts:
         for template in layout.tensors:
             for path in held.get(template.format("weight"), ()):
                 if path in known or dotted(path, template.format("weight")) in used:
                     continue
-                alike = kinds.get(_kind(path)) is layout
+                usual = kinds.get(unnumbered(path)) is layout
                 inputs = sum(dotted(path, name.format("weight")) in checkpoint for name in layout.tensors)
-                if (inputs < 2 and not alike) or not _holds(layout, checkpoint, path):
+                if (inputs < 2 and not usual) or not _holds(layout, checkpoint, path):
                     continue
-                score = len(_names(checkpoint, path, layout)) + 100 * alike
+                score = len(_names(checkpoint, path, layout)) + 100 * usual
                 if score > best.get(path, (0, layout))[0]:
                     best[path] = score, layout
     for path, (_, layout) in best.items():
@@ -264,7 +255,7 @@ def _incomplete(
         if borrows(checkpoint, path, layout, missing):
             found.rows[path] = layout
             continue
-        got = ", ".join(name[len(path) :].lstrip(".") for name in names)
+        got = ", ".join(below(path, name) for name in names)
         found.refused[path] = LayoutError(
             f"{path or 'the file'} must have {', '.join(missing)} too, as {layout.family} has, got {got}. "
             + _reason(checkpoint, path, inputs=missing != outs[:1])
@@ -280,7 +271,7 @@ def _unknown(checkpoint: Checkpoint, known: set[str]) -> dict[str, QKVError]:
             near = {path, *(outer for outer, _ in endings(path))}
             if path not in above and not near & known:
                 names[path].append(name[len(path) + 1 :])
-    return {path: _unknown_names(path, below) for path, below in names.items()}
+    return {path: _unknown_names(path, inner) for path, inner in names.items()}
 
 
 def _named_attention(name: str) -> str:
@@ -291,17 +282,18 @@ def _named_attention(name: str) -> str:
     return ""
 
 
-def _unknown_names(path: str, below: list[str]) -> LayoutError:
+def _unknown_names(path: str, inner: list[str]) -> LayoutError:
     for ending, what in ADDED.items():
-        if added := next((name for name in below if name.endswith(f".{ending}")), ""):
+        if added := next((name for name in inner if name.endswith(f".{ending}")), ""):
             return LayoutError(f"{path}.{added} must be one projection, got {what}")
     return LayoutError(
-        f"{path} must have projections under names that the atlas knows, got {few(below)}. "
+        f"{path} must have projections under names that the atlas knows, got {few(inner)}. "
         "If they are some, declare them: read(…, layout=Layout(…))"
     )
 
 
-def _kind(path: str) -> str:
+def unnumbered(path: str) -> str:
+    """Leave out in what layers of a stack differ."""
     return re.sub(r"\d+", "#", path)
 
 
@@ -328,18 +320,13 @@ OUT = re.compile(
 
 def suggest(checkpoint: Checkpoint, path: str) -> Layout | None:
     """Give a layout to start from for a module that is refused: that of a row with its names, or by the names alone."""
-    below = {name[len(path) :].lstrip(".") for name in checkpoint.under(path)}
-    rows = [row for row in ATLAS if below.issuperset(name.format("weight") for name in row.tensors)]
-    rows = [row for row in rows if not below.isdisjoint(name.format("weight") for name in row.out)]
+    inner = {below(path, name): checkpoint.tensor(name).shape for name in checkpoint.under(path)}
+    rows = [row for row in ATLAS if all(name.format("weight") in inner for name in row.tensors)]
+    rows = [row for row in rows if any(name.format("weight") in inner for name in row.out)]
     if rows:
-        return _declared(
-            checkpoint, path, next((row for row in rows if _fits(checkpoint, path, row)), rows[0])
-        )
-    shapes = {
-        name[len(path) :].lstrip("."): checkpoint.tensor(name).shape
-        for name in checkpoint.under(path)
-        if name.endswith("weight") and len(checkpoint.tensor(name).shape) == 2
-    }
+        fitting = (row for row in rows if _fits(checkpoint, path, row))
+        return _declared(checkpoint, path, next(fitting, rows[0]))
+    shapes = {name: shape for name, shape in inner.items() if name.endswith("weight") and len(shape) == 2}
     roles = roles_in(shapes)
     out = next((name for name in shapes if name not in roles.values() and OUT.search(name)), None)
     if out is None or sorted("".join(roles)) != ["k", "q", "v"] or len({*roles.values()}) < len(roles):

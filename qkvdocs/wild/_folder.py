@@ -74,21 +74,17 @@ class LocalFolder:
         """The file that the caller named may be a link: it was meant."""
 
     def open(self, name: str) -> Source:
-        """Open a file by its plain name."""
         if name == self.named:
             return LocalFile((self.path / name).resolve(), name)
         return LocalFile(inside(self.path, name), name)
 
     def has(self, name: str) -> bool:
-        """Ask whether there is such a file, or a link."""
         return (self.path / name).is_symlink() or (self.path / name).exists()
 
     def names(self) -> list[str]:
-        """List what stands in the folder."""
         return sorted(path.name for path in self.path.iterdir())
 
     def below(self) -> list[str]:
-        """List what stands in the folders in the folder."""
         found: list[str] = []
         for folder in sorted(path for path in self.path.iterdir() if path.is_dir() and not path.is_symlink()):
             with suppress(OSError):
@@ -104,7 +100,6 @@ class RemoteFolder:
         self._opened: dict[str, RemoteFile | None] = {}
 
     def open(self, name: str) -> Source:
-        """Open a file by its plain name."""
         return self._find(name) or RemoteFile(self._address(name))
 
     def has(self, name: str) -> bool:
@@ -141,17 +136,7 @@ class RemoteSingle(RemoteFolder):
 
 
 def find_files(address: str) -> Files:
-    """Find the files of a checkpoint.
-
-    Args:
-        address: A file, a folder, or either behind an address that fsspec opens.
-
-    Returns:
-        What to open.
-
-    Raises:
-        CheckpointError: If it is another kind of file, or the folder holds no checkpoint.
-    """
+    """Find the files of a checkpoint: a file, a folder, or either behind an address that fsspec opens."""
     address = _path_of(address)
     if "://" in address:
         try:

@@ -75,11 +75,7 @@ class Packed(Tensor):
     """A tensor of blocks, which the `gguf` package turns into floats."""
 
     number: int
-
-    @property
-    def floats(self) -> bool:
-        """It gives floats, once it is unpacked."""
-        return True
+    floats = True
 
     def load(self, source: Source, name: str) -> np.ndarray:
         """Unpack the blocks into float32."""
@@ -105,17 +101,7 @@ class Packed(Tensor):
 
 
 def read_gguf(source: Source) -> Contents:
-    """Read what a GGUF file holds, without reading any of it.
-
-    Args:
-        source: The opened file.
-
-    Returns:
-        Its tensors, and its metadata under the names of config.json.
-
-    Raises:
-        CheckpointError: If it is of another version, cut short, or contradicts itself.
-    """
+    """Read what a GGUF file holds, its metadata under the names of config.json; refuse what contradicts itself."""
     cursor = _Cursor(source)
     cursor.take(4)
     version = cursor.number("<I")

@@ -31,17 +31,7 @@ MARK = re.compile(SPACE + b"([,}])")
 
 
 def read_safetensors(source: Source) -> Contents:
-    """Read what a file holds, without reading any of it.
-
-    Args:
-        source: The opened file.
-
-    Returns:
-        Its tensors.
-
-    Raises:
-        CheckpointError: If the file is cut short, or its header is not exactly what the format demands.
-    """
+    """Read what a file holds; refuse one that is cut short, or whose header is not exactly what the format demands."""
     length = int.from_bytes(source.read(0, min(8, source.size)), "little")
     if source.size < 8 or length > source.size - 8:
         raise CheckpointError(

@@ -60,13 +60,8 @@ def rotary_of(known: Facts, family: str) -> str:
 def kind_of(path: str, known: Facts) -> Kind:
     """Say what a module is for.
 
-    Args:
-        path: Its name.
-        known: What config.json says about it.
-
-    Returns:
-        `cross` where keys and values come from elsewhere, `encoder` where all positions are read at once, else
-        `self`: keys and values of earlier tokens are kept.
+    It is `cross` where keys and values come from elsewhere, `encoder` where all positions are read at once, else
+    `self`: keys and values of earlier tokens are kept.
     """
     low = path.lower()
     if any(word in low for word in CROSS):

@@ -1,7 +1,8 @@
 # Latent attention (MLA): queries, keys and values come out of short rows, and a norm stands between the two matrices.
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Num
@@ -11,7 +12,7 @@ from qkvdocs.wild._atlas import LatentNames
 from qkvdocs.wild._checkpoint import Checkpoint
 from qkvdocs.wild._config import Facts
 from qkvdocs.wild._kinds import rotary_of
-from qkvdocs.wild._plan import Piece, check_quantised, dotted, item_size, others
+from qkvdocs.wild._plan import Modules, Piece, below, check_quantised, dotted, item_size, others
 from qkvdocs.wild._split import split
 
 Matrix = Num[np.ndarray, "inputs outputs"] | np.ndarray
@@ -142,7 +143,7 @@ class Latent:
         return q.reshape(len(q), -1), o.reshape(-1, o.shape[-1])
 
 
-class Latents(Mapping[str, Latent]):
+class Latents(Modules[Latent]):
     """Modules of latent attention by name; each is read when it is asked for."""
 
     def __init__(self, checkpoint: Checkpoint, plans: dict[str, LatentPlan]) -> None:
@@ -151,31 +152,11 @@ class Latents(Mapping[str, Latent]):
     def __getitem__(self, path: str) -> Latent:
         return _load(self.checkpoint, self.plans[path])
 
-    def __contains__(self, path: object) -> bool:
-        return path in self.plans
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.plans)
-
-    def __len__(self) -> int:
-        return len(self.plans)
-
 
 def plan_latent(checkpoint: Checkpoint, path: str, names: LatentNames, known: Facts) -> LatentPlan:
-    """Plan one module of latent attention.
+    """Plan one module of latent attention; refuse a part that is missing, and shapes that contradict the config.
 
-    Args:
-        checkpoint: Where it stands.
-        path: The module's name.
-        names: What its tensors are called.
-        known: What config.json, or the caller, says about it.
-
-    Returns:
-        The plan, with all shapes checked.
-
-    Raises:
-        LayoutError: If a part is missing, or shapes and config contradict each other.
-        DTypeError: If a weight is no float.
+    `names` are those of its tensors, `known` is what config.json, or the caller, says about it.
     """
     stored = _stored(checkpoint, path, names)
     heads = known.n_heads
@@ -204,12 +185,10 @@ def plan_latent(checkpoint: Checkpoint, path: str, names: LatentNames, known: Fa
                 f"values of {value}, got {stored[part].shape}"
             )
     sizes = {"kv_lora_rank": rank, "qk_nope_head_dim + qk_rope_head_dim": plain + turned, "v_head_dim": value}
-    for names_, size in sizes.items():
-        said = [told for name in names_.split(" + ") if type(told := known.values.get(name)) is int]
-        if len(said) == len(names_.split(" + ")) and sum(said) != size:
-            raise LayoutError(
-                f"{names_} in config.json must be what the shapes give = {size}, got {sum(said)}"
-            )
+    for rule, size in sizes.items():
+        said: list[Any] = [known.values.get(name) for name in rule.split(" + ")]
+        if all(type(told) is int for told in said) and sum(said) != size:
+            raise LayoutError(f"{rule} in config.json must be what the shapes give = {size}, got {sum(said)}")
     shapes: dict[str, tuple[int, ...]] = {
         **({"W_DQ": (down[1], q[1])} if "q_down" in stored else {}),
         "W_UQ": (q[1], heads * plain), "W_QR": (q[1], heads * turned), "W_DKV": (down[1], rank),
@@ -223,7 +202,8 @@ def plan_latent(checkpoint: Checkpoint, path: str, names: LatentNames, known: Fa
         if f"{part} bias" in stored
         for one in both.split()
     }
-    check_quantised([*stored.values()], beside := others(checkpoint, path, [*stored.values()]))
+    pieces = [*stored.values()]
+    check_quantised(checkpoint, pieces, beside := others(checkpoint, path, pieces))
     turns = known.values.get("rope_interleave")
     rotary = rotary_of(known, "") if type(turns) is not bool else "pairs" if turns else "halves"
     return LatentPlan(path, names, heads, stored, shapes, plain, turned, value, rank, rotary, beside)
@@ -240,17 +220,15 @@ def _stored(checkpoint: Checkpoint, path: str, names: LatentNames) -> dict[str, 
     for part, (name, roles) in parts.items():
         for kind in ("weight", "bias"):
             if (full := dotted(path, f"{name}.{kind}")) in checkpoint:
-                tensor = checkpoint.tensor(full)
-                letter = "b" if kind == "bias" or "norm" in part else "W"
-                stored[part + " bias" * (kind == "bias")] = Piece(
-                    full, letter, roles, False, 1, tensor.shape, tensor.dtype, tensor.floats, tensor.plain
-                )
+                tensor, letter = checkpoint.tensor(full), "b" if kind == "bias" or "norm" in part else "W"
+                piece = Piece(full, letter, roles, False, 1, tensor.shape, tensor.dtype)
+                stored[part + " bias" * (kind == "bias")] = piece
     halves = ("up_k", "up_v") if {"up_k", "up_v"} & stored.keys() else ("up",)
     wanted = ("q", "down", "norm", "out", *(halves if "up" not in stored else ()))
     if missing := [parts[part][0] for part in wanted if part not in stored]:
         raise LayoutError(
             f"{path} must have {', '.join(f'{name}.weight' for name in missing)} too, as {names.family} has, "
-            f"got {', '.join(piece.name[len(path) :].lstrip('.') for piece in stored.values())}. "
+            f"got {', '.join(below(path, piece.name) for piece in stored.values())}. "
             "Was the file cut short or exported in part?"
         )
     return stored

@@ -38,15 +38,7 @@ class Layers:
 
 
 def count_layers(checkpoint: Checkpoint, paths: Iterable[str]) -> list[Layers]:
-    """Account for each layer of each stack that has attention somewhere.
-
-    Args:
-        checkpoint: The names, and config.json.
-        paths: The modules of attention.
-
-    Returns:
-        The layers that none of them belongs to.
-    """
+    """List the layers, of each stack that has attention somewhere, which no module of attention belongs to."""
     attentive: dict[str, set[int]] = defaultdict(set)
     first: dict[str, str] = {}
     nests: dict[str, bool] = {}

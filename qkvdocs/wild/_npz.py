@@ -47,18 +47,7 @@ class Archived(Tensor):
 
 
 def read_npz(source: Source, members: dict[str, Member]) -> Contents:
-    """Read the headers of all arrays of an archive.
-
-    Args:
-        source: The opened archive.
-        members: What is in it.
-
-    Returns:
-        Its arrays.
-
-    Raises:
-        CheckpointError: If a member is no array of numbers, or cut short.
-    """
+    """Read the headers of all arrays of an archive; refuse what is no array of numbers, or cut short."""
     arrays = {name: member for name, member in members.items() if name.endswith(".npy")}
     return Contents({name.removesuffix(".npy"): _array(source, name, arrays[name]) for name in arrays})
 

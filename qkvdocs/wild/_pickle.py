@@ -47,17 +47,9 @@ class _BrokenError(Exception):
 
 
 def follow(file: str, data: bytes) -> Any:
-    """Follow a pickle to the value that it describes.
+    """Follow a pickle to the value that it describes; refuse one that is cut short, or none.
 
-    Args:
-        file: Its name, for messages.
-        data: The pickle.
-
-    Returns:
-        Dicts, lists, tuples, numbers, texts and None as they are, all else as `Name`, `Made` or `Stored`.
-
-    Raises:
-        CheckpointError: If it is cut short, or no pickle.
+    Dicts, lists, tuples, numbers, texts and None come as they are, all else as `Name`, `Made` or `Stored`.
     """
     machine = _Machine()
     try:
@@ -75,7 +67,6 @@ def follow(file: str, data: bytes) -> Any:
 
 
 MARK = object()
-PASSED = {"PROTO", "FRAME"}
 VALUES = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
     "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE", "BINUNICODE",
@@ -118,76 +109,94 @@ class _Machine:
 
     def step(self, name: str, argument: Any) -> None:
         push = self.stack.append
-        if name in PASSED:
-            return
-        if name in VALUES:
-            push(argument)
-        elif name in CONSTANTS:
-            push(CONSTANTS[name])
-        elif name in TUPLES:
-            count = TUPLES[name]
-            values = tuple([self.pop() for _ in range(count)][::-1])
-            push(self.hold(values, values) if values else values)
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            push(self.memo[int(argument)])
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memo[len(self.memo) if name == "MEMOIZE" else int(argument)] = self.stack[-1]
-        else:
-            getattr(self, f"do_{name.lower()}", self.do_unknown)(argument)
+        match name:
+            case "PROTO" | "FRAME":
+                pass
+            case _ if name in VALUES:
+                push(argument)
+            case _ if name in CONSTANTS:
+                push(CONSTANTS[name])
+            case _ if name in TUPLES:
+                self.push_tuple([self.pop() for _ in range(TUPLES[name])][::-1])
+            case "TUPLE":
+                self.push_tuple(self.since_mark())
+            case "GET" | "BINGET" | "LONG_BINGET":
+                push(self.memo[int(argument)])
+            case "PUT" | "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                self.memo[len(self.memo) if name == "MEMOIZE" else int(argument)] = self.stack[-1]
+            case "MARK":
+                push(MARK)
+            case "POP":
+                self.stack.pop()
+            case "POP_MARK" | "ADDITEMS":
+                self.since_mark()
+            case "DUP":
+                push(self.stack[-1])
+            case "EMPTY_LIST":
+                push(self.hold([]))
+            case "LIST":
+                values = self.since_mark()
+                push(self.hold(values, values))
+            case "APPEND":
+                self.extend([self.pop()])
+            case "APPENDS":
+                self.extend(self.since_mark())
+            case "EMPTY_DICT":
+                push(self.hold({}))
+            case "DICT":
+                values = self.since_mark()
+                push(self.hold({}))
+                self.update(values)
+            case "SETITEM":
+                value, key = self.pop(), self.pop()
+                self.update([key, value])
+            case "SETITEMS":
+                self.update(self.since_mark())
+            case "EMPTY_SET" | "FROZENSET":
+                if name == "FROZENSET":
+                    self.since_mark()
+                push(Made(Name("set"), ()))
+            case "GLOBAL":
+                push(Name(argument.replace(" ", ".", 1)))
+            case "STACK_GLOBAL":
+                last, module = self.pop(), self.pop()
+                if type(last) is not str or type(module) is not str:
+                    raise _BrokenError("a class whose name is no text")
+                push(Name(f"{module}.{last}"))
+            case "INST":
+                self.push_call(Name(argument.replace(" ", ".", 1)), tuple(self.since_mark()))
+            case "OBJ":
+                by, *values = self.since_mark()
+                self.push_call(by, tuple(values))
+            case "REDUCE" | "NEWOBJ":
+                given, by = self.pop(), self.pop()
+                # An ordered dict is told as a call without arguments, whose items follow.
+                ordered = (
+                    isinstance(by, Name) and by.text == "collections.OrderedDict" and given in ((), ([],))
+                )
+                if ordered and name == "REDUCE":
+                    push(self.hold({}))
+                else:
+                    self.push_call(by, given)
+            case "NEWOBJ_EX":
+                self.pop()
+                self.step("NEWOBJ", None)
+            case "BUILD":  # state that would be laid into an object: of a state dict it is versions alone
+                self.pop()
+            case "BINPERSID":
+                told = self.pop()
+                push(self.hold(Stored(told), (told,)))
+            case _:
+                raise _BrokenError("a step that no state dict has")
 
-    def do_unknown(self, argument: object) -> None:
-        raise _BrokenError("a step that no state dict has")
+    def push_tuple(self, values: list[Any]) -> None:
+        self.stack.append(self.hold(tuple(values), values) if values else ())
 
-    def do_mark(self, argument: object) -> None:
-        self.stack.append(MARK)
-
-    def do_pop(self, argument: object) -> None:
-        self.stack.pop()
-
-    def do_pop_mark(self, argument: object) -> None:
-        self.since_mark()
-
-    def do_dup(self, argument: object) -> None:
-        self.stack.append(self.stack[-1])
-
-    def do_tuple(self, argument: object) -> None:
-        values = tuple(self.since_mark())
-        self.stack.append(self.hold(values, values) if values else values)
-
-    def do_empty_list(self, argument: object) -> None:
-        self.stack.append(self.hold([]))
-
-    def do_list(self, argument: object) -> None:
-        values = self.since_mark()
-        self.stack.append(self.hold(values, values))
-
-    def do_append(self, argument: object) -> None:
-        value = self.pop()
-        self._extend([value])
-
-    def do_appends(self, argument: object) -> None:
-        self._extend(self.since_mark())
-
-    def _extend(self, values: list[Any]) -> None:
+    def extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
             self.hold(self.stack[-1], values).extend(values)
 
-    def do_empty_dict(self, argument: object) -> None:
-        self.stack.append(self.hold({}))
-
-    def do_dict(self, argument: object) -> None:
-        values = self.since_mark()
-        self.do_empty_dict(argument)
-        self._set(values)
-
-    def do_setitem(self, argument: object) -> None:
-        value, key = self.pop(), self.pop()
-        self._set([key, value])
-
-    def do_setitems(self, argument: object) -> None:
-        self._set(self.since_mark())
-
-    def _set(self, values: list[Any]) -> None:
+    def update(self, values: list[Any]) -> None:
         """Only names count; hashing a nest of tuples could take for ever."""
         held = self.stack[-1]
         if isinstance(held, dict):
@@ -195,56 +204,5 @@ class _Machine:
                 (k, v) for k, v in zip(values[::2], values[1::2], strict=True) if type(k) is str
             )
 
-    def do_empty_set(self, argument: object) -> None:
-        self.stack.append(Made(Name("set"), ()))
-
-    def do_additems(self, argument: object) -> None:
-        self.since_mark()
-
-    def do_frozenset(self, argument: object) -> None:
-        self.since_mark()
-        self.do_empty_set(argument)
-
-    def do_global(self, argument: str) -> None:
-        self.stack.append(Name(argument.replace(" ", ".", 1)))
-
-    def do_stack_global(self, argument: object) -> None:
-        name, module = self.pop(), self.pop()
-        if type(name) is not str or type(module) is not str:
-            raise _BrokenError("a class whose name is no text")
-        self.stack.append(Name(f"{module}.{name}"))
-
-    def do_inst(self, argument: str) -> None:
-        self._make(Name(argument.replace(" ", ".", 1)), tuple(self.since_mark()))
-
-    def do_obj(self, argument: object) -> None:
-        values = self.since_mark()
-        self._make(values[0], tuple(values[1:]))
-
-    def do_reduce(self, argument: object) -> None:
-        given, by = self.pop(), self.pop()
-        # An ordered dict is told as a call without arguments, whose items follow.
-        plain = isinstance(by, Name) and by.text == "collections.OrderedDict" and given in ((), ([],))
-        if plain:
-            self.do_empty_dict(argument)
-        else:
-            self._make(by, given)
-
-    def _make(self, by: object, given: object) -> None:
+    def push_call(self, by: object, given: object) -> None:
         self.stack.append(self.hold(Made(by, given), (by, *(given if type(given) is tuple else (given,)))))
-
-    def do_newobj(self, argument: object) -> None:
-        given, by = self.pop(), self.pop()
-        self._make(by, given)
-
-    def do_newobj_ex(self, argument: object) -> None:
-        self.pop()
-        self.do_newobj(argument)
-
-    def do_build(self, argument: object) -> None:
-        """State that would be laid into an object: of a state dict it is versions alone."""
-        self.pop()
-
-    def do_binpersid(self, argument: object) -> None:
-        told = self.pop()
-        self.stack.append(self.hold(Stored(told), (told,)))

@@ -1,8 +1,10 @@
 # From names, shapes and head counts to a plan of what is cut from where. Nothing is read for it: whatever can
 # be refused is refused before the first byte of a matrix is touched.
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, TypeVar
 
 from qkvdocs.errors import DTypeError, LayoutError, QKVError
 from qkvdocs.wild._checkpoint import Checkpoint
@@ -30,10 +32,6 @@ class Piece:
     shape: tuple[int, ...]
     """As stored."""
     dtype: str
-    floats: bool = True
-    """Whether it gives floats: those that are stored, or what they were packed from."""
-    plain: bool = True
-    """Whether it is stored as what it gives, and needs nothing beside it."""
 
 
 @dataclass(frozen=True)
@@ -104,26 +102,33 @@ class Plan:
         return kept * (self.widths["k"] + self.widths["v"]) * item_size(self.pieces[0].dtype)
 
 
+Given = TypeVar("Given")
+
+
+class Modules(Mapping[str, Given]):
+    """Modules of a checkpoint by name, as they are planned."""
+
+    plans: dict[str, Any]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.plans
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plans)
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+
 def item_size(dtype: str) -> int:
     """Bytes of a number in a cache beside weights of a dtype."""
     return {"F64": 8, "F32": 4}.get(dtype, 2)
 
 
 def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -> Plan:
-    """Plan one module.
+    """Plan one module; refuse shapes, head counts and layout that contradict each other, and weights of no floats.
 
-    Args:
-        checkpoint: Where it stands.
-        path: The module's name.
-        layout: The row of the atlas that its names match.
-        known: What config.json, or the caller, says about it.
-
-    Returns:
-        The plan, with all shapes checked.
-
-    Raises:
-        LayoutError: If shapes, head counts and layout contradict each other.
-        DTypeError: If a weight is quantised or no float.
+    `layout` is the row of the atlas that its names match, `known` what config.json, or the caller, says about it.
     """
     first = dotted(path, next(iter(layout.tensors)).format("weight"))
     if known.n_heads is None or known.n_kv_heads is None:
@@ -140,21 +145,11 @@ def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -
     for piece in pieces:
         shapes |= _cut_shapes(piece, counts, layout.axes)
     beside = others(checkpoint, path, pieces)
-    check_quantised(pieces, beside)
+    check_quantised(checkpoint, pieces, beside)
     names = {role: piece.name for piece in pieces if piece.letter == "W" for role in piece.roles}
-    plan = Plan(
-        path,
-        layout,
-        n_heads,
-        n_kv_heads,
-        tuple(pieces),
-        shapes,
-        "shared" if lender else kind_of(path, known),
-        "pairs" if known.values.get("rows") == "pairs" else "",
-        rotary_of(known, layout.family),
-        lender,
-        beside,
-    )
+    kind: Kind = "shared" if lender else kind_of(path, known)
+    rows, rotary = "pairs" * (known.values.get("rows") == "pairs"), rotary_of(known, layout.family)
+    plan = Plan(path, layout, n_heads, n_kv_heads, tuple(pieces), shapes, kind, rows, rotary, lender, beside)
     _check_shapes(plan, names, known)
     _check_config(plan, names["q"], known)
     return plan
@@ -163,6 +158,11 @@ def make_plan(checkpoint: Checkpoint, path: str, layout: Layout, known: Facts) -
 def dotted(path: str, name: str) -> str:
     """Put a module's name before that of a tensor."""
     return f"{path}.{name}" if path else name
+
+
+def below(path: str, name: str) -> str:
+    """Count a tensor's name from a module."""
+    return name[len(path) :].lstrip(".")
 
 
 def _lender(path: str, known: Facts) -> str:
@@ -194,15 +194,7 @@ def borrows(checkpoint: Checkpoint, path: str, layout: Layout, missing: list[str
 def _pieces(checkpoint: Checkpoint, path: str, lender: str, layout: Layout, blocks: int) -> list[Piece]:
     out = next(name for name in layout.out if dotted(path, name.format("weight")) in checkpoint)
     key = next(template for template, roles in layout.tensors.items() if "k" in roles)
-    pieces = []
-
-    def add(name: str, letter: str, roles: str, blocks: int, *, columns: bool) -> None:
-        if name in checkpoint:
-            tensor = checkpoint.tensor(name)
-            columns = columns and tensor.plain  # what is packed was a Linear when it was
-            kept = tensor.shape, tensor.dtype, tensor.floats, tensor.plain
-            pieces.append(Piece(name, letter, roles, columns, blocks, *kept))
-
+    wanted = []
     for template, roles in [*layout.tensors.items(), (out, "o")]:
         home = lender if lender and roles in ("k", "v") else path
         stored = template
@@ -211,9 +203,14 @@ def _pieces(checkpoint: Checkpoint, path: str, lender: str, layout: Layout, bloc
         for kind, letter in (("weight", "W"), ("bias", "b")):
             if kind == "weight" or "{}" in stored:
                 name, copies = dotted(home, stored.format(kind)), blocks if len(roles) > 1 else 1
-                add(name, letter, roles, copies, columns=template in layout.columns)
-    for role, template in layout.biases.items():
-        add(dotted(path, template), "b", role, 1, columns=False)
+                wanted.append((name, letter, roles, template in layout.columns, copies))
+    wanted += [(dotted(path, template), "b", role, False, 1) for role, template in layout.biases.items()]
+    pieces = []
+    for name, letter, roles, columns, copies in wanted:
+        if name in checkpoint:
+            tensor = checkpoint.tensor(name)
+            columns = columns and tensor.plain  # what is packed was a Linear when it was
+            pieces.append(Piece(name, letter, roles, columns, copies, tensor.shape, tensor.dtype))
     return pieces
 
 
@@ -240,7 +237,7 @@ def _cut_shapes(piece: Piece, counts: Mapping[str, int], axes: int) -> dict[str,
     if piece.letter == "b":
         rows, total = piece.shape[:0], piece.shape[0]
     else:
-        flat = (piece.shape[0], _product(piece.shape[1:]))
+        flat = (piece.shape[0], prod(piece.shape[1:]))
         rows, total = (flat[:1], flat[1]) if piece.columns else (flat[1:], flat[0])
     if len(piece.roles) == 1:
         return {f"{piece.letter}_{piece.roles.upper()}": (*rows, total)}
@@ -260,36 +257,26 @@ def _cut_shapes(piece: Piece, counts: Mapping[str, int], axes: int) -> dict[str,
     return found
 
 
-def _product(sizes: tuple[int, ...]) -> int:
-    total = 1
-    for size in sizes:
-        total *= size
-    return total
-
-
 def others(checkpoint: Checkpoint, path: str, pieces: list[Piece]) -> tuple[str, ...]:
     """List what else stands in a module."""
     used = {piece.name for piece in pieces} | checkpoint.parts
-    own = [
-        piece.name[len(path) :].lstrip(".").split(".")[:-1] for piece in pieces if piece.name.startswith(path)
-    ]
-    shared = (
-        dotted(path, own[0][0]) if all(len(parts) > 1 and parts[0] == own[0][0] for parts in own) else path
-    )
-    near = checkpoint.under(shared)
+    own = [below(path, piece.name).split(".")[:-1] for piece in pieces if piece.name.startswith(path)]
+    inner = all(len(parts) > 1 and parts[0] == own[0][0] for parts in own)
+    near = checkpoint.under(dotted(path, own[0][0]) if inner else path)
     return tuple(sorted(name for name in near if name not in used and (path or "." not in name)))
 
 
-def check_quantised(pieces: list[Piece], beside: tuple[str, ...]) -> None:
+def check_quantised(checkpoint: Checkpoint, pieces: list[Piece], beside: tuple[str, ...]) -> None:
     """Refuse a weight that means nothing without what stands beside it."""
     for piece in pieces:
-        if not piece.floats:
+        tensor = checkpoint.tensor(piece.name)
+        if not tensor.floats:
             raise DTypeError(
                 f"{piece.name} must be stored as {', '.join(FLOATS)}, got {piece.dtype}: "
                 "a quantised weight means nothing without its scales. Use the checkpoint before quantisation"
             )
         module = piece.name.rsplit(".", 1)[0]
-        for scale in SCALES if piece.plain else ():
+        for scale in SCALES if tensor.plain else ():
             if f"{module}.{scale}" in beside:
                 raise DTypeError(
                     f"{piece.name} must be a plain weight, got one with {module}.{scale} beside it: "

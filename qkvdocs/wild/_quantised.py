@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from math import prod
 from typing import Any
 
@@ -19,6 +19,7 @@ from qkvdocs.wild._tensor import Tensor
 
 Place = tuple[Source, Tensor]
 Arrays = Mapping[str, np.ndarray]
+By = Callable[[Arrays], np.ndarray]
 BITS = (2, 4, 8)
 """Bits of a weight that fill a word without a rest."""
 CROSSING = (2, 3, 4, 5, 6, 8)
@@ -36,26 +37,12 @@ class Unpacked(Tensor):
     """A weight that several tensors make up."""
 
     parts: Mapping[str, Place]
-    by: Callable[[Arrays], np.ndarray]
-
-    @property
-    def floats(self) -> bool:
-        """It gives floats, once it is unpacked."""
-        return True
-
-    @property
-    def plain(self) -> bool:
-        """It is not stored as what it gives."""
-        return False
+    by: By
+    floats, plain = True, False
 
     def load(self, source: Source, name: str) -> np.ndarray:
         """Unpack it into float32."""
-        arrays = {
-            key: _eight_bits(place, name)
-            if place[1].dtype.startswith("F8")
-            else place[1].load(*place[:1], name)
-            for key, place in self.parts.items()
-        }
+        arrays = {key: _numbers(*place, name) for key, place in self.parts.items()}
         with np.errstate(all="ignore"):  # a scale may be zero or no number: then so is what it scales
             found = np.ascontiguousarray(self.by(arrays), "<f4")
         if found.shape != self.shape:
@@ -65,15 +52,9 @@ class Unpacked(Tensor):
 
 
 def find_packed(places: Mapping[str, Place], config: Mapping[str, Any]) -> dict[str, Unpacked]:
-    """Find weights that are stored packed, under whatever names.
-
-    Args:
-        places: Tensor name -> where it stands.
-        config: What config.json says; its part on quantisation tells what shapes cannot.
-
-    Returns:
-        The weight's name -> what gives it.
-    """
+    """Find weights that are stored packed, under whatever names; what config.json says tells what shapes cannot."""
+    told = config.get("quantization_config") or config.get("quantization")
+    told = told if isinstance(told, dict) else {}
     held: defaultdict[str, dict[str, Place]] = defaultdict(dict)
     for name, place in places.items():
         at = f".{name}".rfind(".weight.")  # what bitsandbytes lays beside a weight hangs below its name
@@ -82,7 +63,7 @@ def find_packed(places: Mapping[str, Place], config: Mapping[str, Any]) -> dict[
             held[stem][key] = place
     found: dict[str, Unpacked] = {}
     for stem, parts in held.items():
-        if len(parts) > 1 and (weight := _recognise(stem, parts, config)):
+        if len(parts) > 1 and (weight := _recognise(Held(stem, parts, told))):
             found[f"{stem}.weight" if stem else "weight"] = weight
     return found
 
@@ -104,67 +85,74 @@ STORED_AS = {
 """Dtypes of a part; those of bitsandbytes are floats or bytes."""
 
 
-def _recognise(stem: str, parts: dict[str, Place], config: Mapping[str, Any]) -> Unpacked | None:
-    told = config.get("quantization_config") or config.get("quantization")
-    told = told if isinstance(told, dict) else {}
-    shapes = {key: place[1].shape for key, place in parts.items()}
-    kinds = {key: place[1].dtype for key, place in parts.items()}
-    if weight := _floats_of_four(stem, parts, shapes, kinds, told):
+@dataclass(frozen=True)
+class Held:
+    """What stands under the name of one weight."""
+
+    stem: str
+    parts: dict[str, Place]
+    told: Mapping[str, Any]
+    """What config.json tells of quantisation."""
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {key: tensor.shape for key, (_, tensor) in self.parts.items()}
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        return {key: tensor.dtype for key, (_, tensor) in self.parts.items()}
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What MLX tells of one weight: its own facts, before those of all."""
+        own = self.told.get(self.stem)
+        return {**self.told, **(own if isinstance(own, dict) else {})}
+
+    def matrices(self, *keys: str) -> bool:
+        return all(len(self.shapes.get(key, ())) == 2 and 0 not in self.shapes[key] for key in keys)
+
+    def unpacked(self, label: str, shape: tuple[int, ...], by: By, *keys: str) -> Unpacked:
+        """Make a weight of these parts, or of all."""
+        return Unpacked(label, shape, 0, 0, {key: self.parts[key] for key in keys or self.parts}, by)
+
+
+def _recognise(it: Held) -> Unpacked | None:
+    if weight := _floats_of_four(it):
         return weight
-    if any(kind not in STORED_AS.get(key, (*FLOATS, "U8")) for key, kind in kinds.items() if key != "weight"):
+    kinds = it.kinds.items()
+    if any(kind not in STORED_AS.get(key, (*FLOATS, "U8")) for key, kind in kinds if key != "weight"):
         return None
-    for reader in (_gptq, _awq, _bnb_four, _bnb_eight, _compressed, _mlx, _scaled):
-        if weight := reader(stem, parts, shapes, kinds, told):
-            return weight
-    return None
+    readers = (_gptq, _awq, _bnb_four, _bnb_eight, _compressed, _mlx, _scaled)
+    return next((weight for reader in readers if (weight := reader(it))), None)
 
 
-Shapes = Mapping[str, tuple[int, ...]]
-
-
-def _weight(
-    label: str, shape: tuple[int, ...], parts: Mapping[str, Place], by: Callable[[Arrays], np.ndarray]
-) -> Unpacked:
-    return Unpacked(label, shape, 0, 0, parts, by)
-
-
-def _matrices(shapes: Shapes, *keys: str) -> bool:
-    return all(len(shapes.get(key, ())) == 2 and 0 not in shapes[key] for key in keys)
-
-
-def _gptq(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
-    if not _matrices(shapes, "qweight", "qzeros", "scales") or kinds["qweight"] != "I32":
+def _gptq(it: Held) -> Unpacked | None:
+    if not it.matrices("qweight", "qzeros", "scales") or it.kinds["qweight"] != "I32":
         return None
-    (words, out), (groups, zeros) = shapes["qweight"], shapes["qzeros"]
+    (words, out), (groups, zeros) = it.shapes["qweight"], it.shapes["qzeros"]
     bits, rest = divmod(32 * zeros, out)
     rows = words * 32 // max(bits, 1)
-    if rest or bits not in CROSSING or shapes["scales"] != (groups, out) or rows % groups:
+    if rest or bits not in CROSSING or it.shapes["scales"] != (groups, out) or rows % groups:
         return None
-    if "g_idx" in shapes and shapes["g_idx"] != (rows,):
+    if "g_idx" in it.shapes and it.shapes["g_idx"] != (rows,):
         return None
-    one = (
-        0 if told.get("checkpoint_format") == "gptq_v2" else 1
-    )  # the first version stores zero points less one
+    one = it.told.get("checkpoint_format") != "gptq_v2"  # the first version stores zero points less one
 
     def unpack(arrays: Arrays) -> np.ndarray:
-        group = _groups(stem, arrays, "g_idx", rows, groups)
+        group = _groups(it.stem, arrays, "g_idx", rows, groups)
         values = _spread(arrays["qweight"].T, bits).T.astype("f4")
         points = _spread(arrays["qzeros"], bits).astype("f4") + one
         scales = arrays["scales"].astype("f4")
         return np.asarray(((values - points[group]) * scales[group]).T)
 
-    return _weight(f"GPTQ {bits} bits", (out, rows), parts, unpack)
+    return it.unpacked(f"GPTQ {bits} bits", (out, rows), unpack)
 
 
-def _awq(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
-    if not _matrices(shapes, "qweight", "qzeros", "scales") or kinds["qweight"] != "I32":
+def _awq(it: Held) -> Unpacked | None:
+    if not it.matrices("qweight", "qzeros", "scales") or it.kinds["qweight"] != "I32":
         return None
-    (rows, words), (groups, out) = shapes["qweight"], shapes["scales"]
-    if out != 8 * words or shapes["qzeros"] != (groups, words) or rows % groups:
+    (rows, words), (groups, out) = it.shapes["qweight"], it.shapes["scales"]
+    if out != 8 * words or it.shapes["qzeros"] != (groups, words) or rows % groups:
         return None
 
     def unpack(arrays: Arrays) -> np.ndarray:
@@ -176,25 +164,23 @@ def _awq(
         group = np.arange(rows) // (rows // groups)
         return np.asarray(((values - points[group]) * arrays["scales"].astype("f4")[group]).T)
 
-    return _weight("AWQ 4 bits", (out, rows), parts, unpack)
+    return it.unpacked("AWQ 4 bits", (out, rows), unpack)
 
 
-def _bnb_four(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
-    state = next((key for key in parts if key.startswith("weight.quant_state")), "")
+def _bnb_four(it: Held) -> Unpacked | None:
+    state = next((key for key in it.parts if key.startswith("weight.quant_state")), "")
     if (
         not state
-        or kinds.get("weight") != "U8"
-        or "weight.absmax" not in parts
-        or shapes.get("weight.quant_map") != (16,)
+        or it.kinds.get("weight") != "U8"
+        or "weight.absmax" not in it.parts
+        or it.shapes.get("weight.quant_map") != (16,)
     ):
         return None
-    source, tensor = parts[state]
+    source, tensor = it.parts[state]
     if prod(tensor.shape) > LARGEST_STATE:
         return None
     try:
-        text = bytes(tensor.load(source, stem)).decode()
+        text = bytes(tensor.load(source, it.stem)).decode()
         if text.count("[") + text.count("{") > 2:  # no nest that some machines could not follow
             raise ValueError("another form")
         says = json.loads(text)
@@ -209,19 +195,21 @@ def _bnb_four(
             raise ValueError("another form")
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(
-            f"{stem}.{state} must say shape and blocksize, as bitsandbytes writes it, got another form"
+            f"{it.stem}.{state} must say shape and blocksize, as bitsandbytes writes it, got another form"
         ) from None
     blocks = -(-prod(shape) // block)
-    if 2 * prod(shapes["weight"]) != prod(shape) + prod(shape) % 2 or shapes["weight.absmax"] != (blocks,):
+    if 2 * prod(it.shapes["weight"]) != prod(shape) + prod(shape) % 2 or it.shapes["weight.absmax"] != (
+        blocks,
+    ):
         raise CheckpointError(
-            f"{stem}.weight must have half a byte for each of {shape}, got {shapes['weight']}"
+            f"{it.stem}.weight must have half a byte for each of {shape}, got {it.shapes['weight']}"
         )
-    twice = "weight.nested_absmax" in parts
-    if twice != (kinds["weight.absmax"] == "U8") or kinds["weight.quant_map"] == "U8":
+    twice = "weight.nested_absmax" in it.parts
+    if twice != (it.kinds["weight.absmax"] == "U8") or it.kinds["weight.quant_map"] == "U8":
         return None
     if twice and (
-        shapes.get("weight.nested_quant_map") != (256,)
-        or shapes["weight.nested_absmax"] != (-(-blocks // nested),)
+        it.shapes.get("weight.nested_quant_map") != (256,)
+        or it.shapes["weight.nested_absmax"] != (-(-blocks // nested),)
     ):
         return None
 
@@ -235,88 +223,77 @@ def _bnb_four(
         scale = np.repeat(scales.astype("f4"), block)[: prod(shape)]
         return np.asarray(arrays["weight.quant_map"][codes] * scale).reshape(shape)
 
-    return _weight(
-        f"bitsandbytes {state[-3:]}", shape, {key: parts[key] for key in parts if key != state}, unpack
+    return it.unpacked(
+        f"bitsandbytes {state[-3:]}", shape, unpack, *(key for key in it.parts if key != state)
     )
 
 
-def _bnb_eight(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
-    if kinds.get("weight") != "I8" or "SCB" not in parts or not _matrices(shapes, "weight"):
+def _bnb_eight(it: Held) -> Unpacked | None:
+    if it.kinds.get("weight") != "I8" or "SCB" not in it.parts or not it.matrices("weight"):
         return None
-    if shapes["SCB"] != shapes["weight"][:1]:
+    if it.shapes["SCB"] != it.shapes["weight"][:1]:
         return None
-    return _weight(
-        "bitsandbytes int8", shapes["weight"], parts,
+    return it.unpacked(
+        "bitsandbytes int8", it.shapes["weight"],
         lambda arrays: np.asarray(arrays["weight"].astype("f4") * (arrays["SCB"].astype("f4") / 127)[:, None]),
     )  # fmt: skip
 
 
-def _compressed(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
-    if kinds.get("weight_packed") != "I32" or not _matrices(shapes, "weight_packed", "weight_scale"):
+def _compressed(it: Held) -> Unpacked | None:
+    if it.kinds.get("weight_packed") != "I32" or not it.matrices("weight_packed", "weight_scale"):
         return None
-    (out, words), groups = shapes["weight_packed"], shapes["weight_scale"][1]
-    numbers = re.findall(r"'num_bits': (\d)", str(told)[:10_000])
+    (out, words), groups = it.shapes["weight_packed"], it.shapes["weight_scale"][1]
+    numbers = re.findall(r"'num_bits': (\d)", str(it.told)[:10_000])
     bits = int(numbers[0]) if numbers else 4
-    if bits not in BITS or shapes["weight_scale"][0] != out or shapes.get("weight_shape") != (2,):
+    if bits not in BITS or it.shapes["weight_scale"][0] != out or it.shapes.get("weight_shape") != (2,):
         return None
-    source, tensor = parts["weight_shape"]
-    rows, width = (int(size) for size in tensor.load(source, stem))
+    source, tensor = it.parts["weight_shape"]
+    rows, width = (int(size) for size in tensor.load(source, it.stem))
     if rows != out or not 0 < width <= words * 32 // bits or width % groups:
         return None
-    if shapes.get("weight_g_idx", (width,)) != (width,):
+    if it.shapes.get("weight_g_idx", (width,)) != (width,):
         return None
-    if shapes.get("weight_zero_point", (-(-out * bits // 32), groups)) != (-(-out * bits // 32), groups):
+    if it.shapes.get("weight_zero_point", (-(-out * bits // 32), groups)) != (-(-out * bits // 32), groups):
         return None
 
     def unpack(arrays: Arrays) -> np.ndarray:
-        group = _groups(stem, arrays, "weight_g_idx", width, groups)
-        values, scales = (
-            _spread(arrays["weight_packed"], bits)[:, :width].astype("f4"),
-            arrays["weight_scale"],
-        )
+        group = _groups(it.stem, arrays, "weight_g_idx", width, groups)
+        values = _spread(arrays["weight_packed"], bits)[:, :width].astype("f4")
         points: Any = 2 ** (bits - 1)
         if "weight_zero_point" in arrays:
             points = _spread(arrays["weight_zero_point"].T, bits).T[:out, group].astype("f4")
-        return np.asarray((values - points) * scales.astype("f4")[:, group])
+        return np.asarray((values - points) * arrays["weight_scale"].astype("f4")[:, group])
 
-    return _weight(f"compressed-tensors {bits} bits", (out, width), parts, unpack)
+    return it.unpacked(f"compressed-tensors {bits} bits", (out, width), unpack)
 
 
-def _mlx(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
-    if kinds.get("weight") != "U32" or not _matrices(shapes, "weight", "scales", "biases"):
+def _mlx(it: Held) -> Unpacked | None:
+    if it.kinds.get("weight") != "U32" or not it.matrices("weight", "scales", "biases"):
         return None
-    own = _own(stem, told)
+    own = it.own
     bits, size = own.get("bits"), own.get("group_size")
-    (out, words), groups = shapes["weight"], shapes["scales"][1]
+    (out, words), groups = it.shapes["weight"], it.shapes["scales"][1]
     if bits not in CROSSING or type(size) is not int or 32 * words != groups * size * bits:
         return None
-    if shapes["scales"] != (out, groups) or shapes["biases"] != (out, groups):
+    if it.shapes["scales"] != (out, groups) or it.shapes["biases"] != (out, groups):
         return None
 
     def unpack(arrays: Arrays) -> np.ndarray:
         scales, biases = (np.repeat(arrays[key].astype("f4"), size, 1) for key in ("scales", "biases"))
         return np.asarray(_spread(arrays["weight"], bits).astype("f4") * scales + biases)
 
-    return _weight(f"MLX {bits} bits", (out, groups * size), parts, unpack)
+    return it.unpacked(f"MLX {bits} bits", (out, groups * size), unpack)
 
 
-def _scaled(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
+def _scaled(it: Held) -> Unpacked | None:
     """Numbers of eight bits with a scale: one, one a row, or one a block."""
-    if "weight_zero_point" in parts:
+    if "weight_zero_point" in it.parts:
         return None
-    key = next((key for key in ("weight_scale_inv", "weight_scale") if key in parts), "")
-    if kinds.get("weight") not in ("F8_E4M3", "F8_E5M2", "I8") or not key or not _matrices(shapes, "weight"):
+    key = next((key for key in ("weight_scale_inv", "weight_scale") if key in it.parts), "")
+    if it.kinds.get("weight") not in ("F8_E4M3", "F8_E5M2", "I8") or not key or not it.matrices("weight"):
         return None
-    shape, scale = shapes["weight"], shapes[key]
-    block = told.get("weight_block_size", [128, 128])
+    shape, scale = it.shapes["weight"], it.shapes[key]
+    block = it.told.get("weight_block_size", [128, 128])
     sizes = tuple(block) if isinstance(block, list) and all(type(n) is int and n > 0 for n in block) else ()
     if scale in ((), (1,), (1, 1), (shape[0], 1), shape[:1]):
         steps = (shape[0] if prod(scale) == 1 else 1, shape[1])
@@ -332,29 +309,23 @@ def _scaled(
         wide = np.repeat(np.repeat(scales, steps[0], 0)[: shape[0]], steps[1], 1)[:, : shape[1]]
         return np.asarray(arrays["weight"].astype("f4") * wide)
 
-    return _weight(
-        f"{kinds['weight']} with scales", shape, {"weight": parts["weight"], key: parts[key]}, unpack
-    )
+    return it.unpacked(f"{it.kinds['weight']} with scales", shape, unpack, "weight", key)
 
 
-def _floats_of_four(
-    stem: str, parts: dict[str, Place], shapes: Shapes, kinds: Mapping[str, str], told: Mapping[str, Any]
-) -> Unpacked | None:
+def _floats_of_four(it: Held) -> Unpacked | None:
     """Floats of four bits: NVFP4 with an eight-bit scale for 16 and one for all, MXFP4 with a power of two for 32."""
-    key = next((key for key in ("weight_packed", "weight") if kinds.get(key) in ("U8", "U32")), "")
-    scale = next((name for name in ("weight_scale", "scales") if name in parts), "")
-    if not key or not scale or not _matrices(shapes, key, scale) or "weight_zero_point" in parts:
+    key = next((key for key in ("weight_packed", "weight") if it.kinds.get(key) in ("U8", "U32")), "")
+    scale = next((name for name in ("weight_scale", "scales") if name in it.parts), "")
+    if not key or not scale or not it.matrices(key, scale) or "weight_zero_point" in it.parts:
         return None
-    out, width = shapes[key][0], shapes[key][1] * (2 if kinds[key] == "U8" else 8)
-    size, kind = width // shapes[scale][1], kinds[scale]
+    out, width = it.shapes[key][0], it.shapes[key][1] * (2 if it.kinds[key] == "U8" else 8)
+    size, kind = width // it.shapes[scale][1], it.kinds[scale]
     if kind == "U8":
-        kind = "F8_E4M3" if _own(stem, told).get("mode") == "nvfp4" else "F8_E8M0"
-    if kind != {16: "F8_E4M3", 32: "F8_E8M0"}.get(size) or shapes[scale] != (out, width // size):
+        kind = "F8_E4M3" if it.own.get("mode") == "nvfp4" else "F8_E8M0"
+    if kind != {16: "F8_E4M3", 32: "F8_E8M0"}.get(size) or it.shapes[scale] != (out, width // size):
         return None
-    held = {
-        name: parts[name] for name in (key, scale, "weight_global_scale", "weight_scale_2") if name in parts
-    }
-    if any(prod(shapes[name]) != 1 or kinds[name] not in FLOATS for name in held.keys() - {key, scale}):
+    whole = [name for name in ("weight_global_scale", "weight_scale_2") if name in it.parts]
+    if any(prod(it.shapes[name]) != 1 or it.kinds[name] not in FLOATS for name in whole):
         return None
 
     def unpack(arrays: Arrays) -> np.ndarray:
@@ -368,12 +339,7 @@ def _floats_of_four(
             scales = scales * arrays["weight_scale_2"].astype("f4").reshape(())
         return np.asarray(values * np.repeat(scales, size, 1))
 
-    return _weight("NVFP4" if size == 16 else "MXFP4", (out, width), held, unpack)
-
-
-def _own(stem: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Say what MLX tells of one weight: its own facts, before those of all."""
-    return {**told, **(told[stem] if isinstance(told.get(stem), dict) else {})}
+    return it.unpacked("NVFP4" if size == 16 else "MXFP4", (out, width), unpack, key, scale, *whole)
 
 
 def _groups(stem: str, arrays: Arrays, key: str, entries: int, groups: int) -> np.ndarray:
@@ -397,8 +363,9 @@ def _spread(words: np.ndarray, bits: int) -> np.ndarray:
     return np.asarray(apart.reshape(len(words), -1))
 
 
-def _eight_bits(place: Place, name: str) -> np.ndarray:
-    source, tensor = place
+def _numbers(source: Source, tensor: Tensor, name: str) -> np.ndarray:
+    if not tensor.dtype.startswith("F8"):
+        return tensor.load(source, name)
     return np.asarray(eight_bit_values(tensor.dtype)[source.array(tensor.begin, "u1", tensor.shape)])
 
 

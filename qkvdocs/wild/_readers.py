@@ -12,17 +12,7 @@ from qkvdocs.wild._torch import read_torch
 
 
 def read_contents(source: Source) -> Contents:
-    """Read what a file holds, without reading its tensors.
-
-    Args:
-        source: The opened file.
-
-    Returns:
-        Its tensors by name, and what it says of its model.
-
-    Raises:
-        CheckpointError: If it is of a format that is not read, cut short or damaged.
-    """
+    """Read what a file holds, without reading its tensors; refuse a format that is not read, and what is damaged."""
     start = source.read(0, min(SNIFF, source.size))
     length = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and length <= min(LARGEST, source.size - 8):

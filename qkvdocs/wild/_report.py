@@ -6,8 +6,8 @@ from typing import Any
 from qkvdocs.errors import printable
 from qkvdocs.wild._adapters import Adapter
 from qkvdocs.wild._attentions import Attentions
-from qkvdocs.wild._compare import Compared
-from qkvdocs.wild._find import suggest
+from qkvdocs.wild._compare import MISSING, Compared
+from qkvdocs.wild._find import suggest, unnumbered
 from qkvdocs.wild._latent import LatentPlan
 from qkvdocs.wild._layers import SHOWN, few
 from qkvdocs.wild._layout import as_toml
@@ -16,15 +16,7 @@ from qkvdocs.wild._shards import check_ranks, shards
 
 
 def report(attentions: Attentions) -> dict[str, Any]:
-    """Describe all attention modules of a checkpoint without reading a matrix.
-
-    Args:
-        attentions: What `read` gave.
-
-    Returns:
-        Values that JSON can hold: the modules, those refused with the reason, those listed as what they are, layers
-        without attention, and the cache bytes: of a token, and of a row that cross-attention looks at.
-    """
+    """Describe all attention modules of a checkpoint, without reading a matrix, in values that JSON can hold."""
     plans = map(attentions.plan, [*attentions.plans, *attentions.latent])
     modules = [describe(attentions, plan) for plan in plans]
     kind = attentions.checkpoint.config.get("model_type")
@@ -113,12 +105,7 @@ def _orientation(letter: str, columns: bool) -> str:
 def lines(found: dict[str, Any], *, whole: bool = True) -> list[str]:
     """Lay a report out for a terminal: a line for each kind of layer, then what differs.
 
-    Args:
-        found: The report.
-        whole: Whether each kind gets a paragraph; modules that differ in nothing but their number share one.
-
-    Returns:
-        The lines.
+    Asked for the `whole`, each kind gets a paragraph; modules that differ in nothing but their number share one.
     """
     text = [*summary(found["modules"]), ""]
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -161,7 +148,7 @@ def _alike(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         rest = {key: value for key, value in row.items() if key not in ("module", "holds")}
-        groups.setdefault(re.sub(r"\d+", "#", row["module"]) + repr(rest), []).append(row)
+        groups.setdefault(unnumbered(row["module"]) + repr(rest), []).append(row)
     return [*groups.values()]
 
 
@@ -179,10 +166,8 @@ def _how(module: dict[str, Any]) -> str:
     """Say how queries, keys and values are stored, and what is unusual about their rows."""
     if module["kind"] == "latent":
         return str(module["cut"])
-    shapes, names = (
-        module["shapes"],
-        [piece["name"] for piece in module["stored"] if piece["roles"] in ("k", "v")],
-    )
+    shapes = module["shapes"]
+    names = [piece["name"] for piece in module["stored"] if piece["roles"] in ("k", "v")]
     rows = shapes["W_K"][0], shapes["W_V"][0]
     told = "separate matrices" if "one tensor each" in module["cut"] else f"fused {module['cut']}"
     told += ", values by the keys' own" * (len({*names}) < len(names))
@@ -206,13 +191,11 @@ def summary(modules: list[dict[str, Any]]) -> list[str]:
     counts: dict[str, int] = {}
     for module in modules:
         heads, kv, width = module["n_heads"], module["n_kv_heads"], module["d_head"]
-        shared = (
-            f"{heads} heads × {width}" if heads == kv else f"{heads} query heads on {kv} key heads × {width}"
-        )
+        shared = "heads" if heads == kv else f"query heads on {kv} key heads"
         dtypes = sorted({piece["dtype"] for piece in module["stored"]})
         told = [
             NOUNS[module["kind"]],
-            shared,
+            f"{heads} {shared} × {width}",
             _how(module),
             f"rotary {module['rotary']}" if module["rotary"] else "",
             "norms on q and k" if any(map(NORMS.search, module["also_in_the_module"])) else "",
@@ -221,18 +204,16 @@ def summary(modules: list[dict[str, Any]]) -> list[str]:
         ]
         line = " · ".join(filter(None, told))
         counts[line] = counts.get(line, 0) + 1
-    return [
-        f"{count} {line if count > 1 else line.replace('layers', 'layer', 1)}"
-        for line, count in counts.items()
-    ]
+    return [f"{n} {line if n > 1 else line.replace('layers', 'layer', 1)}" for line, n in counts.items()]
 
 
 def _likeness(module: dict[str, Any]) -> str:
     prefix = len(module["module"])
     stored = [{**piece, "name": piece["name"][prefix:], "file": ""} for piece in module["stored"]]
     others = [name[prefix:] for name in module["also_in_the_module"]]
-    kind = re.sub(r"\d+", "#", module["module"])
-    return repr({**module, "module": kind, "stored": stored, "also_in_the_module": others})
+    return repr(
+        {**module, "module": unnumbered(module["module"]), "stored": stored, "also_in_the_module": others}
+    )
 
 
 def _paragraph(alike: list[dict[str, Any]]) -> list[str]:
@@ -247,11 +228,7 @@ def _paragraph(alike: list[dict[str, Any]]) -> list[str]:
             rows.append(f"  {name}      {' × '.join(map(str, shape))}")
     biases = " ".join(f"b_{role.upper()}" for role in first["biases"]) or "none"
     heads = f"{first['n_heads']} query, {first['n_kv_heads']} key and value, d_head {first['d_head']}"
-    rows += [
-        f"  biases   {biases}",
-        f"  heads    {heads}",
-        f"  cache    {_cache(first)}",
-    ]
+    rows += [f"  biases   {biases}", f"  heads    {heads}", f"  cache    {_cache(first)}"]
     if first["rows"]:
         rows.append(
             "  rows     of W_Q and W_K stored in pairs by llama.cpp's converter; put back into halves"
@@ -267,9 +244,8 @@ def _cache(module: dict[str, Any]) -> str:
     if module["kind"] == "shared":
         return f"none of its own: {module['lender']} keeps it"
     if module["kind"] == "cross":
-        return (
-            f"{module['cache_bytes_per_source_token']} bytes for each row that it looks at, kept once a text"
-        )
+        kept = module["cache_bytes_per_source_token"]
+        return f"{kept} bytes for each row that it looks at, kept once a text"
     return f"{module['cache_bytes_per_token']} bytes a token"
 
 
@@ -283,17 +259,13 @@ def difference(pairs: list[Compared], refused: dict[str, str]) -> list[str]:
         first = alike[0]
         names = " = ".join(name for name in (first.path, first.other) if name)
         more = f" … {alike[-1].path or alike[-1].other} ({len(alike)} alike)" if len(alike) > 1 else ""
-        where = (
-            "" if first.path and first.other else f": only in {'the first' if first.path else 'the other'}"
-        )
-        text.append(f"{names}{more}{where}")
+        alone = "" if first.path and first.other else "the first" if first.path else "the other"
+        text.append(f"{names}{more}" + f": only in {alone}" * bool(alone))
         told: dict[str, list[str]] = {}
         for name, what in found:
             told.setdefault(what, []).append(name)
-        text += [
-            f"  {', '.join(list_)}: {what}" for what, list_ in told.items() if what != "missing" or not where
-        ]
-        text.append("")
+        shown = {what: parts for what, parts in told.items() if what != MISSING or not alone}
+        text += [*(f"  {', '.join(parts)}: {what}" for what, parts in shown.items()), ""]
     text += [f"{path}: refused\n  {why}\n" for path, why in refused.items()]
     same = sum(pair.equal for pair in pairs)
     return [*text, f"{same} of {len(pairs)} modules equal to the bit"]
@@ -316,9 +288,8 @@ def adapter_lines(rows: list[dict[str, Any]]) -> list[str]:
     text = []
     for alike in _alike(rows):
         first = alike[0]
-        added = (
-            " ".join(f"W_{role.upper()}" for role in first["roles"]) or "a matrix that is no W_Q, W_K, W_V"
-        )
+        matrices = " ".join(f"W_{role.upper()}" for role in first["roles"])
+        added = matrices or "a matrix that is no W_Q, W_K, W_V"
         shape = " × ".join(map(str, first["shape"]))
         how = f"{first['kind']} adds {first['scale']:g} · B A to {added}: rank {first['rank']}, {shape} (out, in)"
         text += [_titles(alike), f"  {how}", ""]
@@ -344,7 +315,6 @@ def shard_lines(plan: Plan | LatentPlan, ranks: int) -> list[str]:
     if held[0].copies > 1:
         text.append(f"each key and value head stands on {held[0].copies} ranks: gather it once")
     if plan.layout.fused and ranks > 1:
-        text.append(
-            f"whole fused tensors of ranks, one behind the other, are cut q k v × {ranks}, not as the model is"
-        )
+        whole = "whole fused tensors of ranks, one behind the other"
+        text.append(f"{whole}, are cut q k v × {ranks}, not as the model is")
     return text

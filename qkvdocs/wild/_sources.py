@@ -60,7 +60,6 @@ class LocalFile:
             self.size = os.fstat(file.fileno()).st_size
 
     def read(self, start: int, stop: int) -> bytes:
-        """Give the bytes from `start` up to `stop`."""
         with self._open() as file:
             file.seek(start)
             data = file.read(stop - start)

@@ -57,9 +57,8 @@ class Strided(Tensor):
         count = (self.end - self.begin) // kind.itemsize
         flat = source.array(begin, kind.str, (count,))
         steps = tuple(step * kind.itemsize for step in self.strides)
-        return as_numbers(
-            np.lib.stride_tricks.as_strided(flat, self.shape, steps, writeable=False), self.dtype
-        )
+        found = np.lib.stride_tricks.as_strided(flat, self.shape, steps, writeable=False)
+        return as_numbers(found, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -67,29 +66,16 @@ class Unread(Tensor):
     """A tensor that is known to be there, and why it is not given."""
 
     why: str
-
-    @property
-    def floats(self) -> bool:
-        """Its place in a module is told; its values are not."""
-        return True
+    floats = True  # its place in a module is told; its values are not
 
     def load(self, source: Source, name: str) -> np.ndarray:
-        """Refuse."""
         raise DTypeError(f"{name} must be {self.why}")
 
 
 def read_torch(source: Source, members: Mapping[str, Member]) -> Contents:
-    """Read what torch.save stored, without running its pickle or reading a storage.
+    """Read the state dict that torch.save stored, without running its pickle or reading a storage.
 
-    Args:
-        source: The opened archive.
-        members: What is in it.
-
-    Returns:
-        The tensors of its state dict.
-
-    Raises:
-        CheckpointError: If it is no state dict, or a tensor does not lie in its storage.
+    What is no state dict is refused, and a tensor that does not lie in its storage.
     """
     pickle, *more = (name for name in members if name.rpartition("/")[2] == "data.pkl")
     if more:
@@ -158,9 +144,8 @@ def _tensor(file: str, name: str, value: Any, root: str, members: Mapping[str, M
         ):
             return _place(file, name, told, (offset, shape, strides), rest, root, members)
     made = value.name if isinstance(value, Made) else getattr(value, "text", "a storage")
-    return Unread(
-        "?", (), 0, 0, f"a tensor that torch itself rebuilds, got one of {made[:80]}, which is not run"
-    )
+    why = f"a tensor that torch itself rebuilds, got one of {made[:80]}, which is not run"
+    return Unread("?", (), 0, 0, why)
 
 
 def _place(
@@ -192,13 +177,9 @@ def _place(
     numbers = (offset, *shape, *strides)
     if len(shape) != len(strides) or len(shape) > 32 or any(type(n) is not int or n < 0 for n in numbers):
         raise CheckpointError(f"{name} in {file} must have as many steps as sizes, all whole and from 0")
-    item = BITS[dtype] // 8
-    entries = prod(shape)
-    last = (
-        offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) + 1
-        if entries
-        else offset
-    )
+    item, entries, last = BITS[dtype] // 8, prod(shape), offset
+    if entries:
+        last += sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) + 1
     if last * item > member.size or entries * item > member.size:
         raise CheckpointError(
             f"{name} in {file} must lie in its storage of {member.size} bytes, got {entries} entries of {item} bytes "

@@ -34,17 +34,7 @@ class Member:
 
 
 def read_members(source: Source) -> dict[str, Member]:
-    """List what an archive holds.
-
-    Args:
-        source: The opened file.
-
-    Returns:
-        Name -> member.
-
-    Raises:
-        CheckpointError: If it is cut short, or its directory contradicts itself.
-    """
+    """List what an archive holds, by name; refuse one that is cut short, or whose directory contradicts itself."""
     data, before = _directory(source)
     members: dict[str, Member] = {}
     at = 0
@@ -55,12 +45,13 @@ def read_members(source: Source) -> dict[str, Member]:
         members[member.name] = member
     end = 0
     for member in sorted(members.values(), key=lambda member: member.at):
-        if member.at < end or member.at + LOCAL.size + len(member.name.encode()) + member.packed > before:
+        last = member.at + LOCAL.size + len(member.name.encode()) + member.packed
+        if member.at < end or last > before:
             raise CheckpointError(
                 f"{member.name[:60]} in {source.name} must stand apart from other members, and before the directory at "
                 f"{before}, got {member.packed} bytes at {member.at}"
             )
-        end = member.at + LOCAL.size + len(member.name.encode()) + member.packed
+        end = last
     return members
 
 
