@@ -30,7 +30,7 @@ TRIED = (
 def examine_attend(contract: Attend, report: Report) -> None:
     """Examine one function."""
     trials = list(_trials(contract))
-    subject = Subject("attend", contract.function, contract.like, trials[0], lambda result: result)
+    subject = Subject("attend", contract.function, contract.like, trials[0])
     trials = [seen_by(subject.kind, trial) for trial in trials]
     whole = spec_of(contract, contract.n_heads, contract.d_head, causal=bool(contract.causal))
     spec = without(whole)
@@ -75,33 +75,17 @@ def examine_attend(contract: Attend, report: Report) -> None:
 def declared(contract: Any) -> list[str]:
     """Name what is declared beside the usual."""
     names = (
-        "relative",
-        "gate",
-        "clip",
-        "softcap",
-        "sinks",
-        "window",
-        "chunk",
-        "prefix",
-        "score_bias",
-        "norm",
-        "padding",
-        "packed",
-        "memory",
-    )
-    given = {name: getattr(contract, name, None) for name in names}
-    return [
-        name.replace("_", " ")
-        for name, value in given.items()
-        if value is not None and not (isinstance(value, int) and not value)
-    ]
+        "relative", "gate", "clip", "softcap", "sinks", "window", "chunk", "prefix", "score_bias", "norm", "padding",
+        "packed", "memory",
+    )  # fmt: skip
+    given = {name.replace("_", " "): getattr(contract, name, None) for name in names}
+    return [n for n, value in given.items() if value is not None and (not isinstance(value, int) or value)]
 
 
 def _arrays(
     contract: Attend, rng: np.random.Generator, n_queries: int, n_keys: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n_heads, n_kv_heads = contract.heads
-    d_head = contract.d_head
+    (n_heads, n_kv_heads), d_head = contract.heads, contract.d_head
     few = (2, n_kv_heads, n_keys)
     q = 1.5 * rng.standard_normal((2, n_heads, n_queries, d_head))
     # Where scores are capped they must come near the cap; a scale of its own must not flatten them.
@@ -122,25 +106,20 @@ def _loud(kind: Kind, trial: Arguments) -> list[Arguments]:
 
 
 def _trials(contract: Attend) -> Iterator[Arguments]:
-    rng = np.random.default_rng(7)
-    d_head = contract.d_head
-
-    def arrays(n_queries: int, n_keys: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _arrays(contract, rng, n_queries, n_keys)
-
-    most = length(contract, 6)
-    if contract.causal:
-        for n_queries, n_keys in ((most, most), (3, most + 1), (d_head, d_head)):
-            yield *arrays(n_queries, n_keys), None
-        return
-    yield *arrays(5, most + 1), None
+    rng, d_head, most = np.random.default_rng(7), contract.d_head, length(contract, 6)
     # Each row and each column shows something and hides something.
     mask = (np.arange(5)[:, None] + np.arange(most + 1)) % 3 > 0
     if contract.window is not None:  # whoever sees near keys alone must see some
         mask |= np.arange(most - 4, most + 1)[:, None] == np.arange(most + 1)
-    yield *arrays(5, most + 1), mask
-    yield *arrays(6, 6), np.tri(6, dtype=bool)
-    yield *arrays(d_head, d_head), None
+    sizes: list[tuple[int, int, np.ndarray | None]] = [
+        (5, most + 1, None),
+        (5, most + 1, mask),
+        (6, 6, np.tri(6, dtype=bool)),
+    ]
+    if contract.causal:
+        sizes = [(most, most, None), (3, most + 1, None)]
+    for n_queries, n_keys, given in [*sizes, (d_head, d_head, None)]:
+        yield *_arrays(contract, rng, n_queries, n_keys), given
 
 
 def _faults(contract: Attend, spec: Spec) -> list[Fault]:
@@ -182,9 +161,8 @@ def _behaviour(
         for array in changed:
             array[:, :, at] += 3.0
         blind = ~hidden[:, at]
-        if (
-            moved := distance(subject(NAMES, q, *changed, mask)[:, :, blind], base[:, :, blind])
-        ) > subject.limit:
+        moved = distance(subject(NAMES, q, *changed, mask)[:, :, blind], base[:, :, blind])
+        if moved > subject.limit:
             moved_by = f"by {fmt(moved)} of the largest entry"
             said = f"changing key and value {at} moves queries that must not see them, {moved_by}"
             yield Finding("causality", subject.name, said)

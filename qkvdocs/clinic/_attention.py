@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,14 +42,8 @@ def examine_attention(contract: Attention, report: Report) -> None:
     trials = [rounded(subject, rows) for rows in [*trials, faint(subject, trials[1])]]
     spec = None if contract.weights is None else layer_spec(contract, contract.weights)
     plain = "causality" if contract.causal else "equivariance" if orderless(contract) else ""
-    tried = [
-        "the batch",
-        plain,
-        "damage to the input",
-        "dtype",
-        *(TRIED if spec else ()),
-        *declared(contract),
-    ]
+    usual = ("the batch", plain, "damage to the input", "dtype", *(TRIED if spec else ()))
+    tried = [*filter(None, usual), *declared(contract)]
 
     def call(rows: Rows) -> np.ndarray:
         return run(subject, rows, contract.weights)
@@ -58,14 +53,9 @@ def examine_attention(contract: Attention, report: Report) -> None:
             yield Finding(UNKNOWN, "attention", "the output holds NaN or inf for finite rows")
             return
         found = list(_behaviour(contract, subject, ran[0], outputs[0]))
-        yield from found or (
-            () if spec is None or subject.kind.dtype in HALVES else added(contract, spec, call, ran[0].x)
-        )
-
-    def nudge(evidence: Evidence, wrong: Spec) -> tuple[np.ndarray, np.ndarray]:
-        at = evidence.widest
-        moved = replace(evidence.trials[at], x=evidence.trials[at].x * NUDGE)
-        return call(moved) - evidence.observed[at], layer(moved, wrong) - evidence.simulate(wrong, at)
+        yield from found
+        if not found and spec is not None and subject.kind.dtype not in HALVES:
+            yield from added(contract, spec, call, ran[0].x)
 
     if spec is None:
         report.untested.append(
@@ -81,12 +71,21 @@ def examine_attention(contract: Attention, report: Report) -> None:
         Case(
             subject, trials, call, behave, spec, layer,
             faults_of(contract, spec) if spec else (), features_of(contract, spec) if spec else (),
-            twin=lambda: twin_of(contract, trials), nudge=nudge, optional=trials[2:], tried=[t for t in tried if t],
+            twin=lambda: twin_of(contract, trials), nudge=partial(nudge, call), optional=trials[2:], tried=tried,
             lengths=lengths, longer=lambda n: long_rows(subject, trials[0].x, n), changed=other_start,
             whole=None if contract.weights is None else whole_spec(contract, contract.weights), loud=[loud],
         ),
         report,
     )  # fmt: skip
+
+
+def nudge(
+    call: Callable[[Rows], np.ndarray], evidence: Evidence, wrong: Spec
+) -> tuple[np.ndarray, np.ndarray]:
+    """Say how an output moves when its rows are nudged, and how it should."""
+    at = evidence.widest
+    moved = replace(evidence.trials[at], x=evidence.trials[at].x * NUDGE)
+    return call(moved) - evidence.observed[at], layer(moved, wrong) - evidence.simulate(wrong, at)
 
 
 def orderless(contract: Attention) -> bool:
@@ -140,9 +139,8 @@ def first(result: object) -> object:
 
 def arguments(rows: Rows) -> tuple[str, tuple[Any, ...]]:
     """Give what a layer is called with, and its names."""
-    named = {
-        name: part for name in ("x", "keep", "texts", "memory") if (part := getattr(rows, name)) is not None
-    }
+    given = {name: getattr(rows, name) for name in ("x", "keep", "texts", "memory")}
+    named = {name: part for name, part in given.items() if part is not None}
     return " ".join(named), tuple(named.values())
 
 
@@ -172,20 +170,16 @@ def check_rows(
 
 def whole_spec(contract: Attention | Step, weights: QKVWeights | LatentWeights) -> Spec:
     """Describe a layer of known weights."""
-    wide: dict[str, Any] = {
-        name: array.astype(np.float64, copy=False)
-        for name, array in vars(weights).items()
-        if isinstance(array, np.ndarray)
-    }
+    held = {name: array for name, array in vars(weights).items() if isinstance(array, np.ndarray)}
+    wide: dict[str, Any] = {name: array.astype(np.float64, copy=False) for name, array in held.items()}
     weights = replace(weights, **wide)  # once, and not in each of thousands of products
     spec = spec_of(
         contract, weights.n_heads, weights.d_head, rotary=contract.rotary, norm=contract.norm, weights=weights,
         before=contract.before, causal=isinstance(contract, Step) or bool(contract.causal), clip=contract.clip,
     )  # fmt: skip
     if contract.gate is not None:
-        spec = replace(
-            spec, gate=gate_of(contract.gate, (weights.d_model, weights.n_heads * weights.d_value))
-        )
+        gate = gate_of(contract.gate, (weights.d_model, weights.n_heads * weights.d_value))
+        spec = replace(spec, gate=gate)
     if isinstance(weights, LatentWeights) and spec.rotary is not None:
         spec = replace(spec, rotary=replace(spec.rotary, width=weights.d_rotary), part="last")
     return spec
@@ -244,15 +238,13 @@ def blind_spots(contract: Attention | Step, spec: Spec) -> list[str]:
     biases = [getattr(weights, f"b_{role}", None) for role in "QKVO"]
     if plain and spec.clip is None and spec.relative is None and biases[1] is not None:
         spots.append(
-            "attention: the key bias, since no output of plain attention depends on it: compare keys with Project"
+            "the key bias, since no output of plain attention depends on it: compare keys with Project"
         )
     if any(bias is not None and not np.any(bias) for bias in biases):
-        spots.append(
-            "attention: biases that are 0 here, for a lost one would not be seen: draw them at random first"
-        )
+        spots.append("biases that are 0 here, for a lost one would not be seen: draw them at random first")
     if weights.n_heads == 1:
-        spots.append("attention: heads, since there is one")
-    return spots
+        spots.append("heads, since there is one")
+    return [f"attention: {spot}" for spot in spots]
 
 
 def twin_of(contract: Attention | Step, trials: Sequence[Rows]) -> tuple[Evidence, Sequence[Fault]]:
@@ -311,15 +303,11 @@ def faults_of(contract: Attention | Step, spec: Spec) -> list[Fault]:
 
 def _projections(spec: Spec, weights: QKVWeights, turnings: list[Fault]) -> list[Fault]:
     """List what may be wrong with queries, keys and values that are each made by one matrix."""
-    named = {"Q": weights.W_Q, "K": weights.W_K, "V": weights.W_V, "O": weights.W_O}
-    square = "".join(
-        role for role, weight in named.items() if weight is not None and weight.shape[0] == weight.shape[1]
-    )
     biases = {"Q": weights.b_Q, "K": weights.b_K, "V": weights.b_V, "O": weights.b_O}
     biased = "".join(role for role, bias in biases.items() if bias is not None and np.any(bias))
     many = weights.n_heads > 1
     return [
-        *_known.sources(), *_known.turns(square), *_known.reshapes(weights), *_known.losses(biased),
+        *_known.sources(), *_known.turns(weights), *_known.reshapes(weights), *_known.losses(biased),
         *(_known.views() if many else ()), *(_known.cuts(weights) if many else ()),
         *(_known.tiles() if weights.n_kv_heads != weights.n_heads else ()),
         *turnings, *_known.merges(spec),

@@ -99,11 +99,8 @@ def examine_cache_bytes(contract: CacheBytes, report: Report) -> None:
     ratios = []
     for config in CONFIGS:
         for batch, seq, itemsize in CALLS:
-            got, wanted = (
-                _number(contract, report, config, batch, seq, itemsize),
-                right_bytes(config, batch, seq, itemsize),
-            )
-            ratios.append((config, got, wanted))
+            got = _number(contract, report, config, batch, seq, itemsize)
+            ratios.append((config, got, right_bytes(config, batch, seq, itemsize)))
     if (wrong := next((r for r in ratios if not abs(r[1] / r[2] - 1) <= 1e-6), None)) is None:
         _null(contract, report, "cache-bytes", right_bytes(EMPTY, *CALLS[0]), *CALLS[0])
         _kinds(contract, report)
@@ -125,19 +122,16 @@ def _kinds(contract: CacheBytes, report: Report) -> None:
         if said := next(wrong, ""):
             report.findings.append(Finding("cache-bytes", contract.name, f"{kind} layers: {said}"))
     if left := [kind for kind in KINDS if kind not in contract.kinds]:
-        report.untested.append(
-            f"{contract.name}: {', '.join(left)} layers, which keep less: say kinds={left}"
-        )
+        said = f"{', '.join(left)} layers, which keep less: say kinds={left}"
+        report.untested.append(f"{contract.name}: {said}")
 
 
 def _off(contract: CacheBytes, report: Report, config: Config, call: tuple[int, int, int]) -> str:
     try:
-        got, wanted = _number(contract, report, config, *call), right_bytes(config, *call)
+        share = _number(contract, report, config, *call) / right_bytes(config, *call)
     except ContractError as error:
         return str(error)
-    return (
-        "" if abs(got / wanted - 1) <= 1e-6 else f"{fmt(got / wanted, 3)} times the bytes for {dict(config)}"
-    )
+    return "" if abs(share - 1) <= 1e-6 else f"{fmt(share, 3)} times the bytes for {dict(config)}"
 
 
 def examine_head_width(contract: HeadWidth, report: Report) -> None:
@@ -177,9 +171,8 @@ def _number(contract: CacheBytes | HeadWidth, report: Report, config: Config, *r
     except (TypeError, ValueError, OverflowError) as error:
         raise ContractError(f"{contract.name} must return a number, got {result!r}") from error
     if handed != config and not any(finding.bug == "in-place" for finding in report.findings):
-        report.findings.append(
-            Finding("in-place", contract.name, "the call changes the config that it is given")
-        )
+        said = "the call changes the config that it is given"
+        report.findings.append(Finding("in-place", contract.name, said))
     return number
 
 
@@ -210,9 +203,8 @@ def _target(contract: AdapterTargets, target: str, whole: bool) -> str:
     if contract.group:
         meant = [name for name in attending if re.search(contract.group, name)]
         if not meant:
-            return (
-                f"group {contract.group!r} is found in no attention module; there are {_endings(attending)}"
-            )
+            found = f"group {contract.group!r} is found in no attention module"
+            return f"{found}; there are {_endings(attending)}"
         if strangers := [name for name in met if not re.search(contract.group, name)]:
             return f"{target!r} meets {len(strangers)} modules outside {contract.group!r}, such as {strangers[0]!r}"
     else:
@@ -225,11 +217,8 @@ def _target(contract: AdapterTargets, target: str, whole: bool) -> str:
     kin = {_parent(name) for name in met}
     layers = {_number_in(name) for name in meant if _parent(name) in kin}
     missed = layers - {_number_in(name) for name in met}
-    return (
-        f"{target!r} meets {len(met)} modules and leaves {len(missed)} of {len(layers)} layers out"
-        if missed
-        else ""
-    )
+    said = f"{target!r} meets {len(met)} modules and leaves {len(missed)} of {len(layers)} layers out"
+    return said * bool(missed)
 
 
 def modules_met(target: str, names: Sequence[str], whole: bool) -> list[str]:

@@ -29,8 +29,6 @@ COMPARED = frozenset({
     "smollm3", "stablelm", "starcoder2", "t5", "umt5", "vit", "wav2vec2", "whisper", "xglm", "xlnet",
 })  # fmt: skip
 """Model types whose configs are known to be read rightly; of any other the clinic asks where it would accuse."""
-PAIRS = ("ernie4_5", "ernie4_5_moe")
-"""Model types that rotate neighbours, beside those that `wild` knows."""
 PLUS_ONE = ("gemma2", "gemma3", "gemma3_text", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
 """Model types whose norms multiply by one more than the file says."""
 PARTS = {
@@ -174,7 +172,7 @@ def _rotary(it: Module, d_head: int) -> Rotary:
     base = float(told.get("rope_theta") or config.get("rope_theta") or 1e4)
     part = told.get("partial_rotary_factor") or config.get("partial_rotary_factor") or PARTS.get(it.kind, 1.0)
     width = d_head if kind == "proportional" else int(config.get("rotary_dim") or part * d_head)
-    style = "pairs" if it.kind in PAIRS else it.rotary or "halves"
+    style = it.rotary or "halves"
     if config.get("kv_lora_rank"):
         style = "pairs" if config.get("rope_interleave", True) else "halves"
     if kind == "default":
@@ -244,13 +242,8 @@ def _norm(it: Module, W: QKVWeights) -> Norm | None:
                 if config.get(name)), 1e-6)  # fmt: skip
     if it.kind == "llama4_text" and hasattr(it.module, "qk_norm"):
         return Norm("rms", "head", "after", eps=eps)
-    held = {
-        (role, what): it.own(name)
-        for role in "qk"
-        for what in ("weight", "bias")
-        for name in it.names
-        if re.fullmatch(rf"{role}_(layer)?norm\.{what}", name)
-    }
+    found = (re.fullmatch(r"([qk])_(?:layer)?norm\.(weight|bias)", name) for name in it.names)
+    held = {match.groups(): it.own(match[0]) for match in found if match}
     q, k = held.get(("q", "weight")), held.get(("k", "weight"))
     if q is None or k is None:
         if config.get("use_qk_norm") or config.get("qk_layernorm"):

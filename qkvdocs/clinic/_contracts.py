@@ -1,7 +1,5 @@
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, Literal
 
 from qkvdocs.clinic._declared import (
@@ -17,6 +15,7 @@ from qkvdocs.clinic._declared import (
     check_layer,
     check_names,
     check_norm,
+    check_number,
     check_rotary,
     check_rows,
     check_scale,
@@ -62,9 +61,7 @@ class Rotary:
         check_scaling(self.rope_scaling)
         check_choice("style", self.style, ("halves", "pairs"))
         for name in ("base", "scaling"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
-                raise refuse(name, "be a finite number above 0", value)
+            check_number(name, getattr(self, name), "be a finite number above 0", least=0)
         check_size("offset", self.offset, 0, 2**40)
         if self.width is not None:
             check_size("width", self.width, 2, DEEPEST)

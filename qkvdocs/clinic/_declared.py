@@ -59,16 +59,11 @@ def check_heads(contract: Any) -> None:
 
 def check_scale(value: Any) -> None:
     """Refuse what is no factor."""
-    if value is None:
-        return
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or not value or math.isinf(1 / value):
-        raise refuse("scale", "be a finite number other than 0, or None for 1/√d_head", value)
-
-
-def scale_of(contract: Any, d_head: int) -> float:
-    """Give the declared scale, or the usual one."""
-    return float(d_head**-0.5 if contract.scale is None else contract.scale)
+    rule = "be a finite number other than 0, or None for 1/√d_head"
+    if value is not None:
+        check_number("scale", value, rule)
+        if not value or math.isinf(1 / value):
+            raise refuse("scale", rule, value)
 
 
 def kv_heads(contract: Any) -> int:
@@ -109,10 +104,9 @@ def check_scaling(told: Any) -> None:
     check_choice("rope_scaling['rope_type']", kind := scaling_kind(told), KINDS)
     for name in KINDS[kind]:
         value = told.get(name)
+        rule = f"be finite and above 0, as {kind} needs it"
         for number in value if isinstance(value, list | tuple) and "_factor" in name else [value]:
-            check_number(
-                f"rope_scaling[{name!r}]", number, f"be finite and above 0, as {kind} needs it", least=0
-            )
+            check_number(f"rope_scaling[{name!r}]", number, rule, least=0)
 
 
 def scaling_kind(told: Mapping[str, Any]) -> str:
@@ -133,11 +127,8 @@ def numbers(name: str, value: Any, sizes: Sequence[int], rule: str) -> np.ndarra
         row = np.asarray(to_numpy(value), np.float64)
     except Exception:  # what is no array may fail in any way
         raise refuse(name, rule, value) from None
-    if (
-        isinstance(value, np.ma.MaskedArray)
-        or not np.isfinite(row).all()
-        or (row.shape and row.size not in sizes)
-    ):
+    fits = not row.shape or row.size in sizes
+    if isinstance(value, np.ma.MaskedArray) or not np.isfinite(row).all() or not fits:
         raise refuse(name, rule, value)
     return np.broadcast_to(row.ravel(), (sizes[0],)) if not row.shape else row
 
@@ -152,16 +143,11 @@ def check_features(contract: Any, n_heads: int | None) -> None:
     check_size("prefix", contract.prefix, 0, 2**40)
     if contract.relative is not None:
         check_callables(contract, "relative")
-    for name in ("sinks", "score_bias"):
-        value = getattr(contract, name)
-        if value is None or (
-            name == "score_bias" and (callable(value) or (isinstance(value, str) and value == "alibi"))
-        ):
-            continue
-        rule = (
-            "be a number a head, or one" if name == "sinks" else "be 'alibi', a slope a head, or a function"
-        )
-        numbers(name, value, [n_heads] if n_heads else range(1, WIDEST), f"{rule}, or None")
+    sizes, bias = [n_heads] if n_heads else range(1, WIDEST), contract.score_bias
+    if contract.sinks is not None:
+        numbers("sinks", contract.sinks, sizes, "be a number a head, or one, or None")
+    if not (bias is None or callable(bias) or (isinstance(bias, str) and bias == "alibi")):
+        numbers("score_bias", bias, sizes, "be 'alibi', a slope a head, or a function, or None")
 
 
 def check_norm(norm: Any) -> None:
@@ -201,12 +187,8 @@ def check_layer(contract: Any, rotary: type, norm: type) -> None:
     check_features(contract, W.n_heads if known else None)
     check_kind("before", contract.before, QKVWeights)
     if W is not None and not known:
-        raise refuse(
-            "weights",
-            "be QKVWeights, LatentWeights or None",
-            W,
-            ". Make them with weights_from(q, k, v, o, n_heads=…)",
-        )
+        way_out = ". Make them with weights_from(q, k, v, o, n_heads=…)"
+        raise refuse("weights", "be QKVWeights, LatentWeights or None", W, way_out)
     if W is not None:
         for name, array in vars(W).items():
             if isinstance(array, np.ndarray) and not np.isfinite(array).all():

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from qkvdocs.clinic._attend import examine_attend
@@ -19,12 +20,16 @@ from qkvdocs.clinic._report import Report
 from qkvdocs.clinic._step import examine_step
 from qkvdocs.errors import ContractError
 
-KINDS = {
-    Attend: "the inner function, attend(q, k, v, mask)",
-    Attention: "the layer, attention(x)",
-    Project: "the projections, project(x, weights)",
-    Step: "the cache, step(x, cache)",
+KINDS: dict[type, tuple[Callable[[Any, Report], None], str]] = {
+    Attend: (examine_attend, "the inner function, attend(q, k, v, mask)"),
+    Attention: (examine_attention, "the layer, attention(x)"),
+    Project: (examine_project, "the projections, project(x, weights)"),
+    Step: (examine_step, "the cache, step(x, cache)"),
+    CacheBytes: (examine_cache_bytes, ""),
+    HeadWidth: (examine_head_width, ""),
+    AdapterTargets: (examine_adapter_targets, ""),
 }
+"""How each contract is examined, and what is untested without one."""
 
 
 def examine(*contracts: Contract) -> Report:
@@ -52,25 +57,13 @@ def examine(*contracts: Contract) -> Report:
         raise ContractError("contracts must hold at least one, got none")
     report = Report()
     for contract in contracts:
-        match contract:
-            case Attend():
-                examine_attend(contract, report)
-            case Attention():
-                examine_attention(contract, report)
-            case Project():
-                examine_project(contract, report)
-            case Step():
-                examine_step(contract, report)
-            case CacheBytes():
-                examine_cache_bytes(contract, report)
-            case HeadWidth():
-                examine_head_width(contract, report)
-            case AdapterTargets():
-                examine_adapter_targets(contract, report)
-            case _:
-                raise ContractError(f"contracts must be Attend, Attention, Project, Step …, got {contract!r}")
+        run = next((run for kind, (run, _) in KINDS.items() if isinstance(contract, kind)), None)
+        if run is None:
+            raise ContractError(f"contracts must be Attend, Attention, Project, Step …, got {contract!r}")
+        run(contract, report)
     given = {type(contract) for contract in contracts}
-    report.untested += [f"{what}: none was given" for kind, what in KINDS.items() if kind not in given]
+    missing = [what for kind, (_, what) in KINDS.items() if what and kind not in given]
+    report.untested += [f"{what}: none was given" for what in missing]
     return report
 
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -36,24 +36,28 @@ BEAM = 10
 """How many beginnings of a longer explanation are followed."""
 
 
+@dataclass(eq=False)
 class Evidence:
     """What a function returned for some trials, and how to compute what it should or might have."""
 
-    def __init__(
-        self,
-        observed: Sequence[np.ndarray],
-        trials: Sequence[Any],
-        simulate: Simulate,
-        spec: Spec,
-        dtype: str,
-    ) -> None:
-        self.observed, self.trials, self.run, self.spec, self.dtype = observed, trials, simulate, spec, dtype
-        self.refuted: dict[Any, float] = {}
-        """By faults and trial: how far a set that does not explain it was off."""
+    observed: Sequence[np.ndarray]
+    trials: Sequence[Any]
+    run: Simulate
+    spec: Spec
+    dtype: str
+    refuted: dict[Any, float] = field(init=False, default_factory=dict)
+    """By faults and trial: how far a set that does not explain it was off."""
 
     def simulate(self, spec: Spec, at: int) -> np.ndarray:
         """Compute one trial without rounding."""
         return self.run(self.trials[at], spec, exact, exact)
+
+    def tried(self, spec: Spec, at: int) -> np.ndarray | None:
+        """Do so where this way fits these shapes."""
+        try:
+            return self.simulate(spec, at)
+        except (ValueError, IndexError):
+            return None
 
     @cached_property
     def right(self) -> list[np.ndarray]:
@@ -101,16 +105,13 @@ class Evidence:
 
     def miss(self, spec: Spec, at: int) -> float:
         """How far one trial is off, in units of what rounding explains: above 1 it does not."""
-        try:
-            wanted = self.right[at] if spec is self.spec else self.simulate(spec, at)
-        except (ValueError, IndexError):  # this way does not fit these shapes
-            return float("inf")
+        wanted = self.right[at] if spec is self.spec else self.tried(spec, at)
         return self.gap(self.observed[at], wanted, at)
 
     @np.errstate(all="ignore")
-    def gap(self, got: np.ndarray, wanted: np.ndarray, at: int) -> float:
+    def gap(self, got: np.ndarray, wanted: np.ndarray | None, at: int) -> float:
         """Compare two arrays of one trial, in the same unit."""
-        if got.shape != wanted.shape:
+        if wanted is None or got.shape != wanted.shape:
             return float("inf")
         off = got - wanted
         if np.isnan(whole := float(np.vdot(off, off))):
@@ -119,10 +120,8 @@ class Evidence:
             off = np.where(np.isnan(off), 0.0, off)
             whole = float(np.vdot(off, off))
         rms, most = self.noise[at]
-        worst: float = max(
-            (whole / max(off.size, 1)) ** 0.5 / rms, float(np.abs(off).max(initial=0.0)) / most
-        )
-        return worst / self.room
+        mean, worst = float((whole / max(off.size, 1)) ** 0.5), float(np.abs(off).max(initial=0.0))
+        return max(mean / rms, worst / most) / self.room
 
     def off(self, spec: Spec, enough: float = float("inf")) -> float:
         """How far the worst trial is off; more than `enough` is not told exactly."""
@@ -145,10 +144,9 @@ class Evidence:
         """Give how far from the right one a spec is, in units of rounding, and how far the outputs are on the way."""
         apart = along = 0.0
         for at, (right, got) in enumerate(zip(self.right, self.observed, strict=True)):
-            try:
-                way = self.simulate(spec, at) - right
-            except (ValueError, IndexError):
+            if (made := self.tried(spec, at)) is None:
                 return float("inf"), 0.0
+            way = made - right
             if not np.isfinite(way).all() or not np.isfinite(got - right).all():
                 return float("inf"), float(self.miss(spec, at) <= 1)
             rms = self.noise[at][0]
@@ -161,15 +159,9 @@ Set = tuple[Fault, ...]
 
 
 def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 3) -> tuple[list[Set], int]:
-    """Find the smallest sets of faults that give the observed outputs, trial by trial.
+    """Find the smallest sets of faults, of at most so many, that give the observed outputs, trial by trial.
 
-    Args:
-        evidence: The outputs.
-        faults: What may be wrong.
-        most: Largest size of a set.
-
-    Returns:
-        Sets of one size, and how many trials they explain: all, or fewer where nothing explains all.
+    They come with the number of trials that they explain: all, or fewer where nothing explains all.
     """
     found: list[Set] = [()]
     if not any(map(np.any, evidence.observed)):  # zeros fit whatever lets no query see a key
@@ -232,12 +224,10 @@ def _usable(evidence: Evidence, begun: Set, faults: Sequence[Fault], at: int) ->
         if not _apart((*begun, fault)):
             continue
         for spec in variants(base, (fault,)):
-            try:
-                if all(evidence.gap(plain[i], evidence.simulate(spec, i), i) <= 1 for i in range(at)):
-                    if not np.array_equal(evidence.simulate(spec, at), plain[at], equal_nan=True):
-                        some.append(fault)
-                    break
-            except (ValueError, IndexError):  # this way does not fit these shapes
+            if all(evidence.gap(plain[i], evidence.tried(spec, i), i) <= 1 for i in range(at)):
+                made = evidence.tried(spec, at)
+                if made is not None and not np.array_equal(made, plain[at], equal_nan=True):
+                    some.append(fault)
                 break
     return some
 
@@ -251,19 +241,14 @@ def _longer(evidence: Evidence, begun: Set, faults: Sequence[Fault], size: int, 
         return
     near: list[Set] = [begun]
     for _ in range(size - 1):
-        longer = {
-            frozenset(map(id, chosen)): chosen
-            for some in near
-            for fault in faults
-            if _apart(chosen := (*some, fault))
-        }
-        near = sorted(longer.values(), key=lambda some: evidence.few.miss(applied(evidence.spec, some), at))[
-            :BEAM
-        ]
-    for some in near:
-        for fault in faults:
-            if _apart(chosen := (*some, fault)):
-                yield chosen
+        longer = {frozenset(map(id, chosen)): chosen for chosen in _with_one_more(near, faults)}
+        near = sorted(longer.values(), key=lambda some: evidence.few.miss(applied(evidence.spec, some), at))
+        near = near[:BEAM]
+    yield from _with_one_more(near, faults)
+
+
+def _with_one_more(sets: Sequence[Set], faults: Sequence[Fault]) -> Iterator[Set]:
+    return (chosen for some in sets for fault in faults if _apart(chosen := (*some, fault)))
 
 
 def _apart(chosen: Set) -> bool:
@@ -353,11 +338,9 @@ def measured(evidence: Evidence, *only: str) -> Iterator[Fault]:
     spec = evidence.spec
 
     def ask(what: str, declare: str, declared: Any) -> str:
-        return (
-            f"this looks like {what}: declare {declare} if it is meant"
-            if declared is None
-            else f"it has {what}"
-        )
+        if declared is not None:
+            return f"it has {what}"
+        return f"this looks like {what}: declare {declare} if it is meant"
 
     def bug(name: str, declared: Any) -> str:
         return UNDECLARED if declared is None else name
@@ -388,14 +371,13 @@ def measured(evidence: Evidence, *only: str) -> Iterator[Fault]:
             lambda x: replace(W, **{f"W_{role}": getattr(W, f"W_{role}") + x * delta[role] for role in "QKV"}),
             0.02, 50,
         )  # fmt: skip
-    for field, (name, says, make, low, high) in kinds.items():
-        if (not only or field in only) and (fault := fitted(evidence, name, says, field, make, low, high)):
+    for what, (name, says, make, low, high) in kinds.items():
+        if (not only or what in only) and (fault := fitted(evidence, name, says, what, make, low, high)):
             yield fault
     if not only and spec.weights is None and (found := sinks_of(evidence)) is not None:
         said = ", ".join(fmt(sink, 3) for sink in found)
-        yield Fault(
-            bug("sink", spec.sinks), ask(f"sinks of {said}", f"sinks=[{said}]", spec.sinks), {"sinks": found}
-        )
+        told = ask(f"sinks of {said}", f"sinks=[{said}]", spec.sinks)
+        yield Fault(bug("sink", spec.sinks), told, {"sinks": found})
 
 
 def sinks_of(evidence: Evidence) -> np.ndarray | None:
@@ -423,18 +405,11 @@ def sinks_of(evidence: Evidence) -> np.ndarray | None:
 def hidden(
     evidence: Evidence, faults: Sequence[Fault], twin: Evidence | None = None, twins: Sequence[Fault] = ()
 ) -> tuple[list[str], list[Set]]:
-    """Look for faults whose numbers fit outputs that fit the right ones.
+    """Look for faults whose numbers fit outputs that fit the right ones, as far as rounding tells.
 
-    Args:
-        evidence: Outputs that are right as far as rounding tells.
-        faults: What may be wrong.
-        twin: The same computation with other weights. What moves neither is no bug at all under the contract;
-            what moves only the twin is hidden by the weights.
-        twins: The same faults of the twin.
-
-    Returns:
-        Names of bugs that cannot be told from what is right, in the order of the faults; and the faults that
-        fit clearly better than what is right.
+    The `twin` is the same computation with other weights, `twins` are its faults. What moves neither is no bug at all
+    under the contract; what moves only the twin is hidden by the weights. Given are the names of bugs that cannot be
+    told from what is right, and the faults that fit clearly better than what is right.
     """
     other = {fault.says: fault for fault in twins}
     names: dict[str, None] = {}
@@ -502,15 +477,8 @@ def imprecise(
     """Find what explains the outputs but for lost precision: nothing, or one fault.
 
     A function that loses precision answers a nudge of its input in jumps; a function that is another one, such
-    as a cap on the scores, answers it smoothly.
-
-    Args:
-        evidence: The outputs.
-        faults: What may be wrong.
-        nudge: How an output moved when its input was nudged, and how it should have.
-
-    Returns:
-        The faults, or None where precision is not what was lost.
+    as a cap on the scores, answers it smoothly. `nudge` says how an output moved when its input was nudged, and how it
+    should have. Where precision is not what was lost, None is given.
     """
     if evidence.dtype in HALVES:
         return None
@@ -523,9 +491,6 @@ def imprecise(
 
 def _loose(evidence: Evidence, spec: Spec) -> bool:
     for at, got in enumerate(evidence.observed):
-        try:
-            if distance(got, evidence.simulate(spec, at)) > LOOSE:
-                return False
-        except (ValueError, IndexError):
+        if (made := evidence.tried(spec, at)) is None or distance(got, made) > LOOSE:
             return False
     return True

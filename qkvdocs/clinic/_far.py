@@ -69,9 +69,8 @@ def _judged(case: Case, trial: Any, output: np.ndarray, n: int) -> Iterator[Find
     evidence = Evidence([output], [trial], case.simulate, spec, subject.kind.dtype)
     half = subject.kind.dtype in HALVES
     if evidence.off(spec) > 1 and not (half and evidence.share() <= subject.limit):
-        sets, told = explain(
-            evidence, [*_faults(case, evidence, n), *case.faults[: None if n < 2**8 else 0]], 1
-        )
+        faults = [*_faults(case, evidence, n), *(case.faults if n < 2**8 else ())]
+        sets, told = explain(evidence, faults, 1)
         if not told and (fault := next(measured(evidence, "rotary"), None)):
             sets, told = [(fault,)], 1
         if told:

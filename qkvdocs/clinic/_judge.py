@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._declared import numbers
 from qkvdocs.clinic._explain import (
     Evidence,
-    Set,
     coarse,
     explain,
     findings,
@@ -50,9 +50,8 @@ def judge(case: Case, report: Report) -> None:
     if failures and len(failures) == len(case.trials) - len(case.optional):
         raise failures[0]
     subject = case.subject
-    if np.isfinite(outputs[0]).all() and (by := distance(case.call(ran[0]), outputs[0])) > max(
-        RANDOM, subject.limit
-    ):
+    by = distance(case.call(ran[0]), outputs[0]) if np.isfinite(outputs[0]).all() else 0.0
+    if by > max(RANDOM, subject.limit):
         report.findings.append(_random(case, ran[0], by))
         subject.conduct(report)
         return
@@ -64,9 +63,8 @@ def judge(case: Case, report: Report) -> None:
     else:
         # What shows least comes first: it is explained by few, and narrows down what explains the rest.
         order = sorted(range(len(ran)), key=lambda i: not any(ran[i] is other for other in case.optional))
-        evidence = Evidence(
-            [outputs[i] for i in order], [ran[i] for i in order], case.simulate, case.spec, subject.kind.dtype
-        )
+        given, made = [ran[i] for i in order], [outputs[i] for i in order]
+        evidence = Evidence(made, given, case.simulate, case.spec, subject.kind.dtype)
         if evidence.off(case.spec) > 1:
             found += diagnose(case, evidence, lambda known: case.behave(ran, outputs, known))
         else:
@@ -75,9 +73,10 @@ def judge(case: Case, report: Report) -> None:
                 said = f"softmax is kept in {subject.kind.dtype}: that fits {fmt(1 / share)} times as well as float32"
                 names += ["dtype-loss"]
                 found += [Finding("dtype-loss", subject.name, said)] if share < 0.5 else []
-            found += (
-                findings(subject, evidence, better) if better else () if found else coarse(subject, names)
-            )
+            if better:
+                found += findings(subject, evidence, better)
+            elif not found:
+                found += coarse(subject, names)
     if failures and not found:
         found.append(Finding(UNKNOWN, subject.name, str(failures[0])))
     if {finding.bug for finding in found} <= {TOO_COARSE}:
@@ -117,16 +116,14 @@ def diagnose(
     if told == whole:
         yield from findings(subject, evidence, sets)
         return
-    if case.nudge is not None:
-        nudge = case.nudge
-        chosen: Set | None = imprecise(evidence, case.faults, lambda spec: nudge(evidence, spec))
-        if chosen is not None:
-            if chosen:
-                yield from findings(subject, evidence, [chosen])
-            off = fmt(min(evidence.share(), LOOSE), 4)
-            said = f"the output agrees with a run in float64 only to {off} of its largest entry"
-            yield Finding("dtype-loss", subject.name, said)
-            return
+    chosen = imprecise(evidence, case.faults, partial(case.nudge, evidence)) if case.nudge else None
+    if chosen is not None:
+        if chosen:
+            yield from findings(subject, evidence, [chosen])
+        off = fmt(min(evidence.share(), LOOSE), 4)
+        said = f"the output agrees with a run in float64 only to {off} of its largest entry"
+        yield Finding("dtype-loss", subject.name, said)
+        return
     known = case.partly and told > len(case.optional) and bool(sets[0])
     behaviour = list(behave(known or told > len(case.optional)))
     if known:
@@ -144,11 +141,8 @@ def spec_of(contract: Any, n_heads: int, d_head: int, **more: Any) -> Spec:
     """Read what a contract declares."""
     bias = contract.score_bias
     if bias is not None and not callable(bias):
-        row = (
-            _known.slopes(n_heads)
-            if isinstance(bias, str)
-            else numbers("score_bias", bias, [n_heads], "be right")
-        )
+        named = isinstance(bias, str)
+        row = _known.slopes(n_heads) if named else numbers("score_bias", bias, [n_heads], "be right")
         bias = _known.alibi(row)
     sinks = None if contract.sinks is None else numbers("sinks", contract.sinks, [n_heads], "be right")
     scale = float(d_head**-0.5 if contract.scale is None else contract.scale)
@@ -164,14 +158,12 @@ def checked(bias: Callable[[int, int], Any], n_heads: int) -> Callable[[int, int
 
     def run(n: int, m: int) -> np.ndarray:
         try:
-            made = np.asarray(bias(n, m), np.float64)
-            made = np.broadcast_to(made, (n_heads, n, m))
+            return np.broadcast_to(np.asarray(bias(n, m), np.float64), (n_heads, n, m))
         except Exception as error:  # somebody's code may raise anything
             raise ContractError(
                 f"score_bias must give shape (n_heads, n, m) = {(n_heads, n, m)}, it raised "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return made
 
     run.alibi = getattr(bias, "alibi", False)  # type: ignore[attr-defined]
     return run

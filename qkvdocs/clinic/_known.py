@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from qkvdocs.clinic._contracts import Norm, Rotary
-from qkvdocs.clinic._layer import Fault, Spec, fuse, split
+from qkvdocs.clinic._layer import Fault, Spec, apart, fuse, split
 from qkvdocs.clinic._report import UNDECLARED
 from qkvdocs.core import QKVWeights
 
@@ -140,8 +140,12 @@ def sources() -> list[Fault]:
     return faults
 
 
-def turns(square: str) -> list[Fault]:
+def turns(W: QKVWeights) -> list[Fault]:
     """Square weights read as their transposes."""
+    weights = {role: getattr(W, f"W_{role}") for role in "QKVO"}
+    square = "".join(
+        role for role, weight in weights.items() if weight is not None and len({*weight.shape}) == 1
+    )
     says = {part: f"the weight of {_words(part)} is read transposed" for part in subsets(square)}
     return _ways("transposed-weight", "turned", says)
 
@@ -412,7 +416,7 @@ def alibi(row: np.ndarray) -> Any:
     """Give the bias that falls with distance, at a slope a head."""
 
     def bias(n: int, m: int) -> np.ndarray:
-        made: np.ndarray = -row[:, None, None] * np.abs(np.arange(m - n, m)[:, None] - np.arange(m))
+        made: np.ndarray = -row[:, None, None] * np.abs(apart(n, m))
         return made
 
     bias.alibi = True  # type: ignore[attr-defined]

@@ -24,27 +24,20 @@ def rare(spec: Spec) -> list[Fault]:
 
 
 def _scalings(spec: Spec) -> list[Fault]:
-    rotary = spec.rotary
-    if (
-        rotary is None
-        or rotary.rope_scaling is None
-        or (kind := scaling_kind(rotary.rope_scaling)) == "default"
-    ):
+    if (rotary := spec.rotary) is None or (told := rotary.rope_scaling) is None:
         return []
-    told = rotary.rope_scaling
+    if (kind := scaling_kind(told)) == "default":
+        return []
     ways: dict[str, Mapping[str, Any] | None] = {f"frequencies are not scaled as {kind} scales them": None}
     if kind in ("yarn", "longrope"):
         ways["turned entries are not multiplied by the factor"] = {**told, "attention_factor": 1.0}
     if kind == "yarn":
-        ways["the ramp is cut at whole planes, or is not"] = {
-            **told,
-            "truncate": not told.get("truncate", True),
-        }
+        turned = {**told, "truncate": not told.get("truncate", True)}
+        ways["the ramp is cut at whole planes, or is not"] = turned
     if kind == "longrope":
         ways["factors are those of long texts"] = {**told, "short_factor": told["long_factor"]}
     if kind in ("yarn", "llama3", "dynamic", "longrope") and told.get("factor"):
-        linear = {"rope_type": "linear", "factor": told["factor"]}
-        ways["all frequencies are divided by the factor"] = linear
+        ways["all frequencies are divided by the factor"] = {"rope_type": "linear", "factor": told["factor"]}
     return [
         Fault("rotary-style", says, {"rotary": replace(rotary, rope_scaling=other)})
         for says, other in ways.items()
@@ -88,22 +81,15 @@ def _latents(spec: Spec) -> list[Fault]:
         for name, value in (("1/√d_plain", plain), ("1/√(kv_rank + d_rotary)", rank + W.d_rotary))
         if value and not np.isclose(value**-0.5, spec.scale)
     ]  # fmt: skip
+    many, normed = W.n_heads > 1, W.kv_norm is not None
     ways = {
-        "queries by column": (
-            "head-split",
-            "heads of queries are taken from every n-th column",
-            W.n_heads > 1,
-        ),
+        "queries by column": ("head-split", "heads of queries are taken from every n-th column", many),
         "rotated part first": ("rotary-style", "queries are read as if the rotated part came first", True),
         "latent last": ("fused-order", "latent and rotated key are cut as if the latent came last", True),
-        "in thirds": (
-            "fused-order",
-            "keys and values, stored head by head, are cut in halves",
-            W.n_heads > 1,
-        ),
+        "in thirds": ("fused-order", "keys and values, stored head by head, are cut in halves", many),
         "swapped": ("fused-order", "each head's value is cut before its key", True),
-        "latent not normed": ("qk-norm", "the latent is not normed", W.kv_norm is not None),
-        "normed together": ("qk-norm", "latent and rotated key are normed as one row", W.kv_norm is not None),
+        "latent not normed": ("qk-norm", "the latent is not normed", normed),
+        "normed together": ("qk-norm", "latent and rotated key are normed as one row", normed),
         "queries not normed": ("qk-norm", "the short row of queries is not normed", W.q_norm is not None),
     }
     return faults + [Fault(bug, says, {"latent": way}) for way, (bug, says, there) in ways.items() if there]

@@ -160,9 +160,14 @@ class Rows:
 Arguments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 
 
+def apart(n: int, m: int) -> np.ndarray:
+    """Count how far each of n queries, the last of m keys, stands behind each key."""
+    return np.arange(m - n, m)[:, None] - np.arange(m)
+
+
 def visible(spec: Spec, n: int, m: int, given: np.ndarray | None = None) -> np.ndarray | None:
     """Say which of m keys each of n queries, the last of them, may see; None is all."""
-    far = np.arange(m - n, m)[:, None] - np.arange(m)
+    far = apart(n, m)
     corner = np.arange(n)[:, None] - np.arange(m)
     see = np.ones((n, m), bool) if given is None else given
     if spec.mask == "not itself":
@@ -278,11 +283,8 @@ def _masked(scores: np.ndarray, mask: Any, spec: Spec) -> Any:
 
 
 def _softmax(scores: np.ndarray, spec: Spec, soft: Rounding) -> np.ndarray:
-    axes: int | tuple[int, int] = (
-        {"keys": -1, "queries": -2, "heads": 1, "batch": 0}.get(spec.axis, -1)
-        if spec.axis != "table"
-        else (-2, -1)
-    )
+    named: dict[str, Any] = {"keys": -1, "queries": -2, "heads": 1, "batch": 0, "table": (-2, -1)}
+    axes = named[spec.axis]
     top = scores.max(axis=axes, keepdims=True)
     if spec.sinks is None:
         raised = soft(np.exp(soft(scores - top)))
@@ -321,9 +323,8 @@ def turned(
         if factor != 1:
             made[..., :width] *= factor
         return made
-    how["frequencies"] = rounding("float32")(
-        rotary.base ** (-np.arange(0, width, 2) / width) if turns is None else turns
-    )
+    turns = rotary.base ** (-np.arange(0, width, 2) / width) if turns is None else turns
+    how["frequencies"] = rounding("float32")(turns)
     # Angles are rounded too, and each product: a vector of ones and zeros tells cosines and sines.
     pairs = slice(0, width, 2), slice(1, width, 2)
     first, second = pairs if rotary.style == "pairs" else (slice(width // 2), slice(width // 2, width))
@@ -337,9 +338,7 @@ def turned(
     return made
 
 
-def normed(
-    rows: np.ndarray, role: str, norm: Norm, rnd: Rounding = exact, outside: bool = False
-) -> np.ndarray:
+def normed(rows: np.ndarray, role: str, norm: Norm, rnd: Rounding, outside: bool) -> np.ndarray:
     """Norm heads at (batch, heads, seq, d_head), each alone or all as one row; `V` has the gain of queries."""
     over = (1, 3) if norm.over == "all" else (3,)
     gain = norm.q if role in "qV" else norm.k
@@ -370,8 +369,9 @@ def project(
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Give queries, keys and values, heads cut."""
     if isinstance(weights, LatentWeights):
-        yield from latent(x, weights, spec, rnd)
+        yield from latent(x, weights, spec.latent, rnd)
         return
+    products = {} if products is None else products
     if spec.recut:
         changed: dict[str, Any] = {}
         stored_in, read_in, *also = spec.recut
@@ -395,22 +395,21 @@ def project(
             weight = permuted(weight, *step)
             bias = None if bias is None else permuted(bias[None], *step)[0]
         key = source, source in spec.turned, rows is memory, id(stored)
-        plain = products is not None and rnd is exact and not spec.recut and role not in spec.permuted
-        if plain and key in products:  # type: ignore[operator]
-            rows, _ = products[key]  # type: ignore[index]
+        plain = rnd is exact and not spec.recut and role not in spec.permuted
+        if plain and key in products:
+            rows, _ = products[key]
         else:
             rows = rnd(rows @ (weight.T if source in spec.turned else weight))
             if plain:
-                products[key] = rows, stored  # type: ignore[index]  # an id holds while its array does
+                products[key] = rows, stored  # an id holds while its array does
         rows = rows if bias is None or source in spec.lost else rnd(rows + rnd(bias))
         rows = rows if spec.clip is None else np.clip(rows, -spec.clip, spec.clip)
         part = cut(rows, heads, role.lower() in spec.viewed, role in spec.viewed)
         yield part[:, ::-1] if role in spec.reverse else part
 
 
-def latent(x: np.ndarray, W: LatentWeights, spec: Spec, rnd: Rounding = exact) -> Iterator[np.ndarray]:
+def latent(x: np.ndarray, W: LatentWeights, wrong: str, rnd: Rounding) -> Iterator[np.ndarray]:
     """Give queries, keys and values of latent attention, decompressed."""
-    wrong = spec.latent
 
     def norm(rows: np.ndarray, gain: np.ndarray | None, over: np.ndarray | None = None) -> np.ndarray:
         if gain is None:
@@ -459,12 +458,8 @@ def split(fused: np.ndarray, widths: Sequence[int], blocks: int) -> list[np.ndar
 
 def permuted(weight: np.ndarray, heads: int, back: bool) -> np.ndarray:
     """Reorder the columns of each head from halves to pairs, or back."""
-    shape = (
-        (weight.shape[0], heads, -1, 2)
-        if back
-        else (weight.shape[0], heads, 2, weight.shape[1] // heads // 2)
-    )
-    return weight.reshape(shape).swapaxes(-1, -2).reshape(weight.shape)
+    planes = (-1, 2) if back else (2, weight.shape[1] // heads // 2)
+    return weight.reshape(len(weight), heads, *planes).swapaxes(-1, -2).reshape(weight.shape)
 
 
 def cut(rows: np.ndarray, heads: int, viewed: bool = False, fast: bool = False) -> np.ndarray:
@@ -522,11 +517,9 @@ def _prepared(rows: Rows, spec: Spec, rnd: Rounding) -> tuple[np.ndarray, np.nda
         norm_all()
     for role in spec.turned_by if spec.rotary else "":
         shift = {"q": spec.shift_q, "k": spec.shift_k}.get(role, 0)
-        at = (
-            positions - (starts if role in spec.restart else 0) + shift * late
-            if rows.memory is None or role == "q"
-            else np.arange(parts[role].shape[2])
-        )
+        at = positions - (starts if role in spec.restart else 0) + shift * late
+        if rows.memory is not None and role != "q":
+            at = np.arange(parts[role].shape[2])
         at = spec.turns * at + (spec.turns - 1) * spec.rotary.offset  # type: ignore[union-attr]
         parts[role] = turned(parts[role], at, spec.rotary, rnd, spec.part)  # type: ignore[arg-type]
     if spec.norm and spec.norm.when == "after":
@@ -536,11 +529,8 @@ def _prepared(rows: Rows, spec: Spec, rnd: Rounding) -> tuple[np.ndarray, np.nda
 
 def starts_of(rows: Rows) -> np.ndarray:
     """Give for each row where its call began."""
-    return (
-        np.repeat(np.cumsum([0, *rows.calls[:-1]]), rows.calls)
-        if rows.calls
-        else np.zeros(rows.x.shape[1], int)
-    )
+    calls = rows.calls or (rows.x.shape[1],)
+    return np.repeat(np.cumsum([0, *calls[:-1]]), calls)
 
 
 def positions_of(rows: Rows) -> np.ndarray:
@@ -601,13 +591,9 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
         q, mask = q[:, :, rows.at], None if mask is None else mask[..., rows.at, :]
         bias = None if spec.bias is None else spec.bias(n, m)[:, rows.at]
     context = mix(q, k, v, mask, spec, rnd, soft, bias)
-    form = q.shape[0], q.shape[2], -1
-    if "o" in spec.viewed:
-        merged = context.reshape(form)
-    elif "O" in spec.viewed:
-        merged = context.transpose(0, 2, 3, 1).reshape(form)
-    else:
-        merged = context.swapaxes(1, 2).reshape(form)
+    if "o" not in spec.viewed:
+        context = context.transpose((0, 2, 3, 1) if "O" in spec.viewed else (0, 2, 1, 3))
+    merged = context.reshape(q.shape[0], q.shape[2], -1)
     if spec.gate is not None:
         weight, added = spec.gate
         seen = rows.x if rows.at is None else rows.x[:, rows.at]

@@ -117,28 +117,19 @@ def _asked(kind: str, findings: list[Finding]) -> Iterator[Finding]:
             yield finding
             continue
         said = f"{kind} is read as most models are, and then this is {finding.bug}: {finding.sentence}"
-        yield Finding(
-            UNDECLARED, finding.contract, f"{said}. If the model is right, write its contract by hand"
-        )
+        said += ". If the model is right, write its contract by hand"
+        yield Finding(UNDECLARED, finding.contract, said)
 
 
 def _kind(contract: Attention) -> tuple[Any, ...]:
-    return (
-        contract.causal,
-        contract.memory,
-        contract.window,
-        contract.chunk,
-        contract.rotary,
-        contract.norm is None,
-    )
+    it = contract
+    return it.causal, it.memory, it.window, it.chunk, it.rotary, it.norm is None
 
 
 def _plain(module: Any) -> Attention | None:
     """Read a module that says by its own fields what it is."""
     if hasattr(module, "in_proj_weight") and hasattr(module, "out_proj") and hasattr(module, "num_heads"):
-        fused, bias = to_numpy(module.in_proj_weight), module.in_proj_bias
-        biases = [None] * 3 if bias is None else np.split(to_numpy(bias), 3)
-        q, k, v = zip(np.split(fused, 3), biases, strict=True)
+        q, k, v = _thirds(to_numpy(module.in_proj_weight), module.in_proj_bias)
         weights = weights_from(q, k, v, module.out_proj, n_heads=module.num_heads)
         first = getattr(module, "batch_first", False)
 
@@ -153,16 +144,16 @@ def _plain(module: Any) -> Attention | None:
         fused = to_numpy(module.c_attn.weight)
         if fused.shape[0] != 3 * fused.shape[1]:  # GPT-2 of transformers stores the transpose
             return None
-        bias = getattr(module.c_attn, "bias", None)
-        biases = [None] * 3 if bias is None else np.split(to_numpy(bias), 3)
-        q, k, v = zip(np.split(fused, 3), biases, strict=True)
-        return Attention(
-            module,
-            weights_from(q, k, v, module.c_proj, n_heads=heads),
-            causal=True,
-            like=module.c_attn.weight,
-        )
+        q, k, v = _thirds(fused, getattr(module.c_attn, "bias", None))
+        weights = weights_from(q, k, v, module.c_proj, n_heads=heads)
+        return Attention(module, weights, causal=True, like=module.c_attn.weight)
     return None
+
+
+def _thirds(fused: np.ndarray, bias: Any) -> Iterator[Any]:
+    """Cut a weight and its bias, if it has one, into those of queries, keys and values."""
+    biases = [None] * 3 if bias is None else np.split(to_numpy(bias), 3)
+    return zip(np.split(fused, 3), biases, strict=True)
 
 
 def _by_atlas(model: Any, inputs: Inputs | None, report: Report, known: set[str]) -> dict[str, Attention]:
@@ -242,8 +233,8 @@ class Calls:
         if not turned and tuple(was.shape[:2]) != (
             batch,
             seq,
-        ):  # rows that no text made: nothing else may know them
-            self._check_free(handed, rows, was)
+        ):  # no text made them: nothing else may know them
+            self._check_free(handed, was)
         new = {rows: x.swapaxes(0, 1) if turned else x}
         for name, value in handed.items():
             if value is was:  # the same rows for queries, keys and values
@@ -260,13 +251,10 @@ class Calls:
 
     def _run(self, handed: dict[str, Any]) -> tuple[Any, Any]:
         """Give what the module returns, and what a norm at its end was given."""
-        norm = next(
-            (child for name in RESIDUAL if (child := getattr(self.module, name, None)) is not None), None
-        )
+        held = (getattr(self.module, name, None) for name in RESIDUAL)
+        norm = next((child for child in held if child is not None), None)
         caught: list[Any] = []
-        hook = (
-            None if norm is None else norm.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
-        )
+        hook = norm and norm.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
         try:
             result = _call(self.module, handed)
         finally:
@@ -274,7 +262,7 @@ class Calls:
                 hook.remove()
         return result[0] if isinstance(result, tuple | list) else result, caught[0] if caught else None
 
-    def _check_free(self, handed: dict[str, Any], rows: str, was: Any) -> None:
+    def _check_free(self, handed: dict[str, Any], was: Any) -> None:
         tied = [name for name, value in handed.items() if value is not was and hasattr(value, "shape")
                 and name not in MEMORIES and was.shape[1] in value.shape]  # fmt: skip
         if tied:
@@ -309,35 +297,27 @@ class Calls:
         config, like = self.model.config, next(iter(self.model.parameters()))
 
         def told(*names: str, usual: int = 0) -> int:
-            parts: list[Any] = [
-                config,
-                *(getattr(config, f"{part}_config", None) for part in ("vision", "text", "audio")),
-            ]
-            values = (getattr(part, name, None) for name in names for part in parts)
+            inner = [getattr(config, f"{part}_config", None) for part in ("vision", "text", "audio")]
+            values = (getattr(part, name, None) for name in names for part in (config, *inner))
             found = next((value for value in values if value), usual)
             return int(found[0] if isinstance(found, list | tuple) else found)
 
         def ids(length: int) -> Any:
-            size = told("vocab_size", usual=16)
-            numbers = torch.arange(batch * length).reshape(batch, length) % max(1, size - 3) + min(
-                3, size - 1
-            )
-            return numbers.to(like.device)
+            size, places = told("vocab_size", usual=16), torch.arange(batch * length, device=like.device)
+            return places.reshape(batch, length) % max(1, size - 3) + min(3, size - 1)
 
         def zeros(*shape: int) -> Any:
             return torch.zeros(batch, *shape, dtype=like.dtype, device=like.device)
 
         taken = getattr(self.model, "main_input_name", "input_ids")
-        side = told("image_size", usual=224)
+        two, side = getattr(config, "is_encoder_decoder", False), told("image_size", usual=224)
+        bins, most = told("num_mel_bins", usual=80), told("max_source_positions", usual=1500)
         made = {
             "pixel_values": lambda: zeros(told("num_channels", usual=3), side, side),
-            "input_features": lambda: zeros(
-                told("num_mel_bins", usual=80), 2 * told("max_source_positions", usual=1500)
-            ),
+            "input_features": lambda: zeros(bins, 2 * most),
             "input_values": lambda: zeros(1600),
-        }.get(taken, lambda: ids(other if getattr(config, "is_encoder_decoder", False) else seq))()
-        more = {"decoder_input_ids": ids(seq)} if getattr(config, "is_encoder_decoder", False) else {}
-        return {taken: made, **more}
+        }.get(taken, lambda: ids(other if two else seq))()
+        return {taken: made, **({"decoder_input_ids": ids(seq)} if two else {})}
 
 
 def _named(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from qkvdocs.clinic._arrays import HALVES, Kind, read, settle, to_numpy
 from qkvdocs.clinic._contracts import Project, Rotary
 from qkvdocs.clinic._declared import kv_heads
 from qkvdocs.clinic._explain import Evidence, coarse, explain, findings, hidden, measured
-from qkvdocs.clinic._layer import Fault, Rows, Spec, prepared, turned
+from qkvdocs.clinic._layer import Fault, Rows, Spec, fuse, prepared, turned
 from qkvdocs.clinic._precision import Rounding
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
 from qkvdocs.clinic._subject import RANDOM, Subject, below, distance, seen_by
@@ -126,7 +126,7 @@ def examine_project(contract: Project, report: Report) -> None:
     evidence = Evidence(
         [got[role] for role in "VKQ"], [(rows, role) for role in "VKQ"], _simulate, spec, kind.dtype
     )
-    subject = Subject("project", contract.function, kind, (), lambda result: result)
+    subject = Subject("project", contract.function, kind, ())
     faults = _faults(contract, spec)
     if evidence.off(spec) <= 1:
         names, better = hidden(evidence, faults) if kind.dtype in HALVES else ([], [])
@@ -153,11 +153,8 @@ def _faults(contract: Project, spec: Spec) -> list[Fault]:
     """List what the numbers of a projection may come from."""
     W = spec.weights
     assert isinstance(W, QKVWeights)  # noqa: S101  # it was made here
-    square = "".join(
-        role for role in "QKV" if getattr(W, f"W_{role}").shape[0] == getattr(W, f"W_{role}").shape[1]
-    )
     faults = [
-        *_known.sources(), *_known.turns(square), *_known.losses(contract.bias.upper()), *_known.views(),
+        *_known.sources(), *_known.turns(W), *_known.losses(contract.bias.upper()), *_known.views(),
         *_known.cuts(W), *_known.norms(spec.norm), *_known.reshapes(W, contract.fused, contract.blocks),
         *(_known.turnings(contract.rotary, W.n_heads, W.n_kv_heads, W.d_head) if contract.rotary else ()),
     ]  # fmt: skip
@@ -189,13 +186,11 @@ def stored(contract: Project, made: Layer, kind: Kind) -> SimpleNamespace:
             **{f"b_{role}": kind.make(made.b[role]) if role in made.b else None for role in WORDS},
         )  # fmt: skip
 
-    def fuse(parts: dict[str, np.ndarray]) -> np.ndarray:
-        cut = {role: part.reshape(*part.shape[:-1], contract.blocks, -1) for role, part in parts.items()}
-        joined = np.concatenate([cut[role] for role in contract.fused.upper()], axis=-1)
-        return joined.reshape(*joined.shape[:-2], -1)
+    def fused(parts: dict[str, np.ndarray]) -> np.ndarray:
+        return fuse([parts[role] for role in contract.fused.upper()], contract.blocks)
 
     return SimpleNamespace(
-        W_QKV=turn(fuse(made.W)), b_QKV=kind.make(fuse({**zeros, **made.b})) if made.b else None,
+        W_QKV=turn(fused(made.W)), b_QKV=kind.make(fused({**zeros, **made.b})) if made.b else None,
         n_heads=contract.n_heads, n_kv_heads=made.heads["K"], d_head=made.d_head,
     )  # fmt: skip
 
@@ -243,17 +238,15 @@ def _diagnose(
         if len(found) < MOST * rows.size or len(proofs) == known == 0:
             strange = f"{rows.size - len(found)} of {rows.size} numbers belong to no column"
             way_out = ". Run it in float32 to have it named" if kind.dtype in HALVES else ""
-            proofs.setdefault(
-                UNKNOWN, f"{WORDS[role]} are off by {fmt(off)} of their largest entry: {strange}{way_out}"
-            )
+            said = f"{WORDS[role]} are off by {fmt(off)} of their largest entry: {strange}{way_out}"
+            proofs.setdefault(UNKNOWN, said)
     if len(proofs) > 1:
         proofs.pop(UNKNOWN, None)
     also: tuple[str, ...] = ()
     if "roles" in proofs:
         proof = proofs.pop("roles")
-        permuted = (
-            all(len(roles) == 1 for roles in made_from.values()) and len(set.union(*made_from.values())) == 3
-        )
+        each = all(len(roles) == 1 for roles in made_from.values())
+        permuted = each and len(set.union(*made_from.values())) == 3
         bug = "fused-order" if contract.fused else "swapped-projection" if permuted else "shared-projection"
         also = ("swapped-projection",) if contract.fused and permuted else ()
         proofs[bug] = proof
@@ -301,10 +294,8 @@ def _proof(role: str, at: tuple[int, ...], source: Source, off: float) -> str:
     how = {"right": "", "small": ", from a small corner of the weight", "transposed": " of the transposed weight",
            "no bias": ", without its bias", "other bias": ", with another role's bias"}[source.way]  # fmt: skip
     here = f"head {head}, entry {entry} of token {token} of the {WORDS[role]}"
-    there = (
-        f"head {source.head}, entry {source.entry} of token {source.token} of the {WORDS[source.role]}{how}"
-    )
-    return f"{here} holds {there}; off by {fmt(off)} of the largest entry"
+    there = f"head {source.head}, entry {source.entry} of token {source.token} of the {WORDS[source.role]}"
+    return f"{here} holds {there}{how}; off by {fmt(off)} of the largest entry"
 
 
 class Table:

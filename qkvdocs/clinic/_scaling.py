@@ -11,15 +11,9 @@ from qkvdocs.clinic._declared import scaling_kind
 
 
 def frequencies(rotary: Rotary, width: int, seq: int) -> tuple[np.ndarray | None, float]:
-    """Give the turn of each plane for one position, and what turned entries are multiplied by.
+    """Give the turn of each plane for one position, None for the powers of the base, and a factor for what is turned.
 
-    Args:
-        rotary: The rotation.
-        width: How many entries of a head turn.
-        seq: Length of the text, which some kinds depend on.
-
-    Returns:
-        Frequencies, None for the powers of the base; and a factor.
+    So many entries of a head turn; some kinds depend on the length of the text.
 
     Source:
         Peng et al. 2023, "YaRN", section 3; Ding et al. 2024, "LongRoPE"; Grattafiori et al. 2024, "The Llama 3 Herd of

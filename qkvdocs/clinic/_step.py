@@ -1,7 +1,7 @@
 # step(x, cache): each step must give what a run without a cache gives.
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from qkvdocs.clinic._attention import (
     layer_spec,
     lengths_for,
     long_rows,
+    nudge,
     other_start,
     rows_for,
     twin_of,
@@ -24,7 +25,7 @@ from qkvdocs.clinic._attention import (
 )
 from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._contracts import Step
-from qkvdocs.clinic._explain import NUDGE, Evidence, explain, findings
+from qkvdocs.clinic._explain import Evidence, explain, findings
 from qkvdocs.clinic._judge import judge, unseen
 from qkvdocs.clinic._layer import Fault, Rows, Spec, layer
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
@@ -41,22 +42,16 @@ def schedules(seq: int) -> list[tuple[int, ...]]:
 def examine_step(contract: Step, report: Report) -> None:
     """Examine one layer with a cache."""
     x = rows_for(contract)[0].x
-    like = (
-        contract.function
-        if contract.like is None and hasattr(contract.function, "parameters")
-        else contract.like
-    )
-    subject = Subject(
-        "step", lambda rows: contract.function(rows, _start(contract)), like, [x[:, :1]], _output
-    )
+    like, function = contract.like, contract.function
+    if like is None and hasattr(function, "parameters"):
+        like = function
+    subject = Subject("step", lambda rows: function(rows, _start(contract)), like, [x[:, :1]], _output)
     (x,) = seen_by(subject.kind, (x,))
     seq = x.shape[1]
     plans = schedules(seq)
     trials = [Rows(x, calls) for calls in ((seq,), *plans)]
-    report.tried.append(
-        "step: the first call, then cached against uncached: "
-        + ", ".join(map(str, [*plans, *declared(contract)]))
-    )
+    against = ", ".join(map(str, [*plans, *declared(contract)]))
+    report.tried.append(f"step: the first call, then cached against uncached: {against}")
     lengths = lengths_for(contract)
     report.untested += unseen("step", contract, lengths[-1])
     wanted = _uncached(contract, subject, x, report)
@@ -67,12 +62,7 @@ def examine_step(contract: Step, report: Report) -> None:
         return output if rows.at is None else output[:, rows.at]
 
     def behave(ran: Sequence[Rows], outputs: Sequence[np.ndarray], known: bool) -> Iterator[Finding]:
-        yield from _behaviour(contract, subject, ran, outputs, wanted, spec, known)
-
-    def nudge(evidence: Evidence, wrong: Spec) -> tuple[np.ndarray, np.ndarray]:
-        at = evidence.widest
-        moved = replace(evidence.trials[at], x=evidence.trials[at].x * NUDGE)
-        return call(moved) - evidence.observed[at], layer(moved, wrong) - evidence.simulate(wrong, at)
+        return _behaviour(contract, subject, ran, outputs, wanted, spec, known)
 
     alone = Rows(x[:, :1], (1,))
     case = Case(
@@ -83,7 +73,7 @@ def examine_step(contract: Step, report: Report) -> None:
     if contract.weights is None or spec is None or wanted is not None:
         case.right = lambda rows: _at_once(contract, subject, rows, report)
     else:
-        case.spec, case.simulate, case.nudge = spec, layer, nudge
+        case.spec, case.simulate, case.nudge = spec, layer, partial(nudge, call)
         case.whole = whole_spec(contract, contract.weights)
         case.faults = [*faults_of(contract, spec), *later_faults(contract, spec)]
         case.features = features_of(contract, spec)
@@ -184,10 +174,8 @@ def _behaviour(
             yield from findings(subject, evidence, sets)
             return
     schedule, at, off = wrong
-    said = (
-        f"calls of {schedule} rows differ from one call from step {at} on, by {fmt(off)} of the largest entry"
-    )
-    yield Finding("cache-differs", subject.name, said)
+    said = f"calls of {schedule} rows differ from one call from step {at} on, by {fmt(off)}"
+    yield Finding("cache-differs", subject.name, f"{said} of the largest entry")
 
 
 def _first_wrong(

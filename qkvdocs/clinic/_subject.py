@@ -21,13 +21,9 @@ class Subject:
     """A function under examination, and what its calls left behind."""
 
     def __init__(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        like: Any,
-        trial: Sequence[Any],
-        pick: Callable[[Any], Any],
-    ) -> None:
+        self, name: str, function: Callable[..., Any], like: Any, trial: Sequence[Any],
+        pick: Callable[[Any], Any] = lambda result: result,
+    ) -> None:  # fmt: skip
         self.name, self.function, self.pick = name, function, pick
         self.damaged: dict[str, float] = {}
         self.returned = ""
@@ -47,10 +43,8 @@ class Subject:
         except ContractError:
             raise
         except Exception as error:  # somebody's code may raise anything
-            form = ", ".join(map(_form, names.split(), arguments))
-            raise ContractError(
-                f"{self.name} must take {form}, it raised {type(error).__name__}: {error}"
-            ) from error
+            form, kind = ", ".join(map(_form, names.split(), arguments)), type(error).__name__
+            raise ContractError(f"{self.name} must take {form}, it raised {kind}: {error}") from error
         output = read(self.name, result)
         for name, old, item in zip(names.split(), before, handed, strict=True):
             if old is not None and not np.array_equal(old, new := to_numpy(item)):
@@ -61,9 +55,8 @@ class Subject:
     def conduct(self, report: Report) -> None:
         """Report damage to the input and a dtype that changed."""
         for name, amount in self.damaged.items():
-            report.findings.append(Finding(
-                "in-place", self.name, f"the call changes its argument {name}, by up to {fmt(amount)}"
-            ))  # fmt: skip
+            said = f"the call changes its argument {name}, by up to {fmt(amount)}"
+            report.findings.append(Finding("in-place", self.name, said))
         wider = {"float32": ("float64",), "bfloat16": ("float64", "float32")}.get(
             self.returned, () if self.returned == "float64" else ("float64", "float32", "bfloat16", "float16")
         )

@@ -34,7 +34,9 @@ STEPWISE = frozenset({
 """`model_type`s with a causal module that is called an encoder."""
 
 
-PAIRS = frozenset({"codegen", "cohere", "cohere2", "glm", "glm4", "gptj", "helium", "llama4_text"})
+PAIRS = frozenset({
+    "codegen", "cohere", "cohere2", "ernie4_5", "ernie4_5_moe", "glm", "glm4", "gptj", "helium", "llama4_text",
+})  # fmt: skip
 """`model_type`s that turn neighbours, as the comparison with transformers found; all others with a rotation turn
 halves there."""
 TURNED = (

@@ -7,25 +7,31 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from qkvdocs import __main__
+
 FIXTURES = Path(__file__).with_name("fixtures")
 KINDS = {"<f4": "F32", "<f8": "F64", "<f2": "F16", "<u2": "BF16", "|i1": "I8", "|u1": "U8"}
 
 
-def header_of(tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Describe arrays laid one behind the other."""
-    at, header = 0, {}
+Make = Callable[..., Path]
+Command = Callable[..., str]
+
+
+def header_of(
+    tensors: dict[str, np.ndarray], kinds: dict[str, str] | None = None, at: int = 0
+) -> dict[str, Any]:
+    """Describe arrays laid one behind the other, of the dtypes that numpy has for them or of others."""
+    header = {}
     for name, array in tensors.items():
-        header[name] = {
-            "dtype": KINDS[array.dtype.str],
-            "shape": list(array.shape),
-            "data_offsets": [at, at + array.nbytes],
-        }
+        kind = kinds[name] if kinds else KINDS[array.dtype.str]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
         at += array.nbytes
     return header
 
@@ -34,6 +40,23 @@ def raw(header: object, data: bytes = b"", length: int | None = None) -> bytes:
     """Put a file together from any header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+def file_of(tensors: dict[str, np.ndarray], kinds: dict[str, str] | None = None) -> bytes:
+    """Put a file of arrays together."""
+    return raw(header_of(tensors, kinds), b"".join(array.tobytes() for array in tensors.values()))
+
+
+def folder(
+    path: Path, tensors: dict[str, np.ndarray], config: object = None, file: str = "model.safetensors",
+    named: str = "config.json",
+) -> Path:  # fmt: skip
+    """Write arrays, and what a config says of them, into a folder, a new one or not."""
+    path.mkdir(exist_ok=True)
+    (path / file).write_bytes(file_of(tensors))
+    if config is not None:
+        (path / named).write_text(config if isinstance(config, str) else json.dumps(config))
+    return path
 
 
 @contextmanager
@@ -52,18 +75,21 @@ def bounded(seconds: float = 10, peak: float | None = None) -> Iterator[None]:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Path]:
+def make(tmp_path: Path) -> Make:
     """Write a checkpoint of given arrays and config into a fresh folder."""
+    return partial(folder, tmp_path)
 
-    def write(tensors: dict[str, np.ndarray], config: object = None, name: str = "model.safetensors") -> Path:
-        arrays = {key: np.ascontiguousarray(array) for key, array in tensors.items()}
-        data = b"".join(array.tobytes() for array in arrays.values())
-        (tmp_path / name).write_bytes(raw(header_of(arrays), data))
-        if config is not None:
-            (tmp_path / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
-        return tmp_path
 
-    return write
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `qkvdocs wild` in this process, hold it to its exit code, and give what it says."""
+
+    def run(*words: object, code: int = 0) -> str:
+        assert __main__.main(["wild", *map(str, words)]) == code
+        told = capsys.readouterr()
+        return told.out + told.err
+
+    return run
 
 
 def random(*shape: int, seed: int = 0) -> np.ndarray:

@@ -2,20 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from qkvdocs import __main__, wild
+from qkvdocs import wild
 from qkvdocs.errors import CheckpointError, LayoutError
 from qkvdocs.wild._attentions import look
 from qkvdocs.wild._report import report
-from tests.wild.conftest import CONFIG, FIXTURES, llama, random
+from tests.wild.conftest import CONFIG, FIXTURES, Command, Make, llama, random
 
-Make = Callable[..., Path]
 TWO = {**CONFIG, "num_hidden_layers": 2}
 
 
@@ -32,28 +29,21 @@ def layers(*numbers: int, **without: str) -> dict[str, np.ndarray]:
     return held
 
 
-def run(folder: Path, *words: str) -> int:
-    """Run the command in this process."""
-    return __main__.main(["wild", str(folder), *words])
-
-
 @pytest.mark.parametrize("lost", ["q_proj", "k_proj", "v_proj", "o_proj", "k_proj v_proj", "q_proj o_proj"])
-def test_a_module_in_part_is_named(make: Make, capsys: pytest.CaptureFixture[str], lost: str) -> None:
+def test_a_module_in_part_is_named(make: Make, command: Command, lost: str) -> None:
     """With what it lacks and what it has; the other layer is read, and the exit code is 1."""
     folder = make(layers(0, 1, l1=lost), TWO)
     missing = ", ".join(f"{name}.weight" for name in lost.split())
     attentions = wild.read(folder)
     assert list(attentions) == ["model.layers.0.self_attn"]
-    with pytest.raises(
-        LayoutError, match=rf"layers.1.self_attn must have {missing} too, as LLaMA has, got .*cut short"
-    ):
+    refused = rf"layers.1.self_attn must have {missing} too, as LLaMA has, got .*cut short"
+    with pytest.raises(LayoutError, match=refused):
         attentions["model.layers.1.self_attn"]
-    assert run(folder) == 1
-    shown = capsys.readouterr().out
+    shown = command(folder, code=1)
     assert f"must have {missing} too" in shown
     assert "1 modules read, 1 refused; 32 cache bytes a token in the modules read" in shown
-    assert run(make(layers(0, 1), TWO)) == 0
-    assert "2 modules read, 0 refused; 64 cache bytes a token in all" in capsys.readouterr().out
+    told = command(make(layers(0, 1), TWO))
+    assert "2 modules read, 0 refused; 64 cache bytes a token in all" in told
 
 
 def test_what_a_config_lets_a_module_lack_is_read(make: Make) -> None:
@@ -68,16 +58,11 @@ def test_what_a_config_lets_a_module_lack_is_read(make: Make) -> None:
         assert lent.plan.lender == "model.layers.0.self_attn"
         assert lent.plan.cache_bytes == 0 < own.plan.cache_bytes
         assert np.array_equal(lent.W_K, own.W_K)
-        assert [piece.name[:20] for piece in lent.plan.pieces] == [
-            f"model.layers.{n}.self_" for n in (1, 0, 0, 1)
-        ]
+        assert [piece.name[13] for piece in lent.plan.pieces] == ["1", "0", "0", "1"]
     kinds = ["sliding_attention", "full_attention", "sliding_attention"]
     told = {**CONFIG, "num_hidden_layers": 3, "num_kv_shared_layers": 1, "layer_types": kinds}
-    assert (
-        wild.read(make(layers(0, 1, 2), told))
-        .plans["model.layers.2.self_attn"]
-        .lender.endswith("0.self_attn")
-    )
+    plan = wild.read(make(layers(0, 1, 2), told)).plans["model.layers.2.self_attn"]
+    assert plan.lender.endswith("0.self_attn")
     assert "cut short" in str(look(make(layers(0, 1, l1="v_proj"), TWO)).refused["model.layers.1.self_attn"])
 
 
@@ -93,32 +78,28 @@ def test_what_was_read_listed_and_refused_is_printed(make: Make) -> None:
     assert "decoder.0.encoder_attn: deformable attention" in shown
     assert "and 2 more" in shown
     assert "model.layers.1.self_attn: refused: model.layers.1.self_attn must have v_proj.weight too" in shown
-    with pytest.raises(
-        LayoutError, match=r"decoder.0.encoder_attn must have W_Q, W_K and W_V, got deformable attention"
-    ):
+    got = "got deformable attention"
+    with pytest.raises(LayoutError, match=rf"decoder.0.encoder_attn must have W_Q, W_K and W_V, {got}"):
         wild.read(make(points, TWO))
 
 
-def test_layers_are_counted_against_the_config(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_layers_are_counted_against_the_config(make: Make, command: Command) -> None:
     """A file cut after two of four layers, one with a hole, one whose layer lost all of its attention."""
-    assert run(make(layers(0, 1), {**TWO, "num_hidden_layers": 4})) == 1
-    assert (
-        "model.layers.{2, 3}: not in the file, though config.json gives 4 layers" in capsys.readouterr().out
-    )
-    assert run(make(layers(0, 2), CONFIG)) == 1
-    assert "model.layers.{1}: not in the file, though the others are numbered so" in capsys.readouterr().out
-    assert run(make(layers(0, 1, l1="q_proj k_proj v_proj o_proj"), TWO)) == 1
-    assert "model.layers.{1}: no attention that is known" in capsys.readouterr().out
-    assert run(make(layers(0, 1, 2), TWO)) == 0, "more than promised, such as layers that predict ahead"
-    assert run(make(layers(0), {**TWO, "num_hidden_layers": 10**12})) == 1
-    assert "and 999999999987 more}: not in the file" in capsys.readouterr().out
+    for tensors, count, told in (
+        (layers(0, 1), 4, "model.layers.{2, 3}: not in the file, though config.json gives 4 layers"),
+        (layers(0, 2), None, "model.layers.{1}: not in the file, though the others are numbered so"),
+        (layers(0, 1, l1="q_proj k_proj v_proj o_proj"), 2, "model.layers.{1}: no attention that is known"),
+        (layers(0), 10**12, "and 999999999987 more}: not in the file"),
+    ):
+        assert told in command(make(tensors, {**TWO, "num_hidden_layers": count}), code=1)
+    command(make(layers(0, 1, 2), TWO))  # more than promised, such as layers that predict ahead
 
 
-def test_a_pattern_asks_for_its_modules_alone(make: Make) -> None:
+def test_a_pattern_asks_for_its_modules_alone(make: Make, command: Command) -> None:
     """What was not asked for does not decide the exit code."""
     folder = make(layers(0, 1, l1="v_proj"), {**TWO, "num_hidden_layers": 3})
-    assert run(folder, "--module", "*.0.*") == 0
-    assert run(folder, "--module", "*.1.*") == 1
+    command(folder, "--module", "*.0.*")
+    command(folder, "--module", "*.1.*", code=1)
 
 
 @pytest.mark.parametrize(
@@ -131,33 +112,22 @@ def test_a_pattern_asks_for_its_modules_alone(make: Make) -> None:
         ("conv.in_proj.weight", "a short convolution"),
     ],
 )
-def test_what_stands_for_attention_is_mentioned(
-    make: Make, capsys: pytest.CaptureFixture[str], name: str, what: str
-) -> None:
+def test_what_stands_for_attention_is_mentioned(make: Make, command: Command, name: str, what: str) -> None:
     """Qwen3-Next, OLMo hybrid, Jamba, Nemotron-H, LFM: the layer is accounted for, and said to be what it is."""
     others = {f"model.layers.{n}.{name}": random(2, 2) for n in (0, 1)}
     if name.startswith("linear_attn.q"):  # the names of LLaMA, which they are not
         others |= {key.replace("self_attn", "linear_attn"): a for key, a in layers(0, 1).items()}
-    folder = make({**layers(2), **others}, {**TWO, "num_hidden_layers": 3})
-    assert run(folder) == 0
-    shown = capsys.readouterr().out
+    shown = command(make({**layers(2), **others}, {**TWO, "num_hidden_layers": 3}))
     assert f"model.layers.{{0, 1}}: {what}" in shown
     assert name in shown
     assert "1 modules read, 0 refused" in shown
 
 
-def test_a_layer_that_the_config_calls_otherwise_is_accounted_for(make: Make) -> None:
+def test_a_layer_that_the_config_calls_otherwise_is_accounted_for(make: Make, command: Command) -> None:
     """A layer of experts alone, where the list of kinds says so."""
-    kinds = ["moe", "attention"]
-    assert (
-        run(make({**layers(1), "model.layers.0.moe.weight": random(2)}, {**TWO, "layers_block_type": kinds}))
-        == 0
-    )
-    kinds = ["attention", "attention"]
-    assert (
-        run(make({**layers(1), "model.layers.0.moe.weight": random(2)}, {**TWO, "layers_block_type": kinds}))
-        == 1
-    )
+    tensors = {**layers(1), "model.layers.0.moe.weight": random(2)}
+    for code, kind in enumerate(("moe", "attention")):
+        command(make(tensors, {**TWO, "layers_block_type": [kind, "attention"]}), code=code)
 
 
 def cut(rank: int, ranks: int = 2) -> dict[str, np.ndarray]:
@@ -203,11 +173,7 @@ def module(path: str, config: dict[str, Any], make: Make) -> dict[str, Any]:
         ("shared.block.0.attn", {"model_type": "t5", "is_encoder_decoder": True}, "encoder"),
         ("decoder.layers.0.self_attn", {"model_type": "bart", "is_encoder_decoder": True}, "self"),
         ("decoder.layers.0.encoder_attn", {"model_type": "bart", "is_encoder_decoder": True}, "cross"),
-        (
-            "decoder.block.0.layer.1.EncDecAttention",
-            {"model_type": "t5", "is_encoder_decoder": True},
-            "cross",
-        ),
+        ("decoder.block.0.layer.1.EncDecAttention", {"model_type": "t5"}, "cross"),
         ("h.0.crossattention", {"model_type": "gpt2"}, "cross"),
     ],
 )
@@ -221,48 +187,45 @@ def test_a_cache_holds_what_its_kind_says(make: Make, path: str, config: dict[st
     }
 
 
-def test_whisper_and_bert(capsys: pytest.CaptureFixture[str]) -> None:
+def test_whisper_and_bert(command: Command) -> None:
     """Of Whisper's three modules one grows with the text; BERT keeps nothing."""
-    assert run(FIXTURES / "whisper") == 0
-    shown = capsys.readouterr().out
+    shown = command(FIXTURES / "whisper")
     assert "128 cache bytes a token in all, and 128 once a text for each of its rows" in shown
-    assert run(FIXTURES / "bert", "--layers") == 0
-    assert "cache    none: an encoder sees all positions at once" in capsys.readouterr().out
+    assert "cache    none: an encoder sees all positions at once" in command(FIXTURES / "bert", "--layers")
 
 
 HOSTILE = "a\x1b[2J\x9b1m\r\n0 refused\u202e\u2028\u200f\x00\x7f"
 
 
-def test_what_a_file_says_reaches_no_terminal_raw(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_file_says_reaches_no_terminal_raw(make: Make, command: Command) -> None:
     """Names of tensors, of files and of models: spelt out in text, escaped in JSON, in errors too."""
     at, file = f"{HOSTILE}.self_attn", f"{HOSTILE[2:-2]}.safetensors"
     good = {**llama(at=at), f"{at}.{HOSTILE}": random(2)}
     bad = {**good, f"{at}.q_proj.weight": random(6, 8)}
-    for tensors in (good, bad):
+    for code, tensors in enumerate((good, bad)):
         folder = make(tensors, {**CONFIG, HOSTILE: 1, "model_type": HOSTILE}, file)
         for words in ((), ("--json",), ("--values",)):
-            run(folder, *words)
-            told = capsys.readouterr()
-            assert all(c.isprintable() or c == "\n" for c in told.out + told.err), ascii(told)
-            assert "\n0 refused" not in told.out + told.err
+            told = command(folder, *words, code=code)
+            assert all(c.isprintable() or c == "\n" for c in told), ascii(told)
+            assert "\n0 refused" not in told
             if words == ("--json",):
-                found = json.loads(told.out)
+                found = json.loads(told)
                 assert found["model_type"] == HOSTILE
                 assert HOSTILE in (found["modules"] + found["refused"])[0]["module"]
     assert repr(look(folder)).isprintable() is False
     assert all(line.isprintable() for line in repr(look(folder)).split("\n"))
-    with pytest.raises(LayoutError) as told:
+    with pytest.raises(LayoutError) as refused:
         wild.read(folder)
-    assert str(told.value).isprintable()
+    assert str(refused.value).isprintable()
 
 
-def test_json_stays_json(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_stays_json(make: Make, command: Command) -> None:
     """NaN and infinity have no place in it, in matrices or in a config."""
     wrong = llama()
     wrong["layers.0.self_attn.q_proj.weight"][0, 0] = np.nan
     wrong["layers.0.self_attn.k_proj.weight"][:] = np.inf
-    assert run(make(wrong, {**CONFIG, "model_type": [1]}), "--json", "--values") == 0
-    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    told = command(make(wrong, {**CONFIG, "model_type": [1]}), "--json", "--values")
+    found = json.loads(told, parse_constant=pytest.fail)
     values = found["modules"][0]["values"]
     assert found["model_type"] is None
     assert values["W_Q"]["finite"] is False
@@ -282,10 +245,8 @@ def test_a_name_is_never_a_pattern(make: Make, at: str) -> None:
 
 def test_a_width_that_config_leaves_open_is_computed(make: Make) -> None:
     """`head_dim: null` says as little as no head_dim, also where an outer part has one."""
-    for config in (
-        {**CONFIG, "head_dim": None},
-        {"head_dim": 7, "text_config": {**CONFIG, "head_dim": None}},
-    ):
+    open_ = {**CONFIG, "head_dim": None}
+    for config in (open_, {"head_dim": 7, "text_config": open_}):
         [weights] = wild.read(make(llama(), config)).values()
         assert weights.d_head == 2
 
@@ -293,29 +254,20 @@ def test_a_width_that_config_leaves_open_is_computed(make: Make) -> None:
 @pytest.mark.parametrize(
     ("names", "match"),
     [
-        (
-            ("attn.kqv_all.weight", "attn.back.weight"),
-            r"0\.attn must have projections under names.*got kqv_all.weight, back",
-        ),
-        (
-            ("cross_attn.to_q.weight",),
-            r"0\.cross_attn must have projections under names that the atlas knows",
-        ),
-        (
-            ("attn1.to_q.lora_A.weight",),
-            r"0\.attn1\.to_q\.lora_A\.weight must be one projection, got an adapter",
-        ),
+        ("attn.kqv_all attn.back", r"0\.attn must have projections under names.*got kqv_all.weight, back"),
+        ("cross_attn.to_q", r"0\.cross_attn must have projections under names that the atlas knows"),
+        ("attn1.to_q.lora_A", r"0\.attn1\.to_q\.lora_A\.weight must be one projection, got an adapter"),
     ],
 )
 def test_attention_of_unknown_names_is_never_passed_over(
-    make: Make, names: tuple[str, ...], match: str
+    make: Make, command: Command, names: str, match: str
 ) -> None:
     """BLIP's vision, deformable attention, diffusers: beside modules that are read they were not mentioned."""
-    strange = {f"vision.blocks.0.{name}": random(2, 2) for name in names}
+    strange = {f"vision.blocks.0.{name}.weight": random(2, 2) for name in names.split()}
     folder = make({**layers(0, 1), **strange}, TWO)
     [error] = look(folder).refused.values()
     assert re.search(match, str(error))
-    assert run(folder) == 1
+    command(folder, code=1)
     with pytest.raises(LayoutError, match=match):
         wild.read(make(strange, TWO))
 
@@ -324,9 +276,9 @@ def test_attention_of_unknown_names_is_never_passed_over(
     "beside",
     ["self_attn.relative_attention_bias.weight", "attention_norm.weight", "self_attn.inner_attn.mlp.weight"],
 )
-def test_what_stands_beside_attention_is_none(make: Make, beside: str) -> None:
+def test_what_stands_beside_attention_is_none(make: Make, command: Command, beside: str) -> None:
     """Tables, norms, and parts of a module that is read."""
-    assert run(make({**layers(0, 1), f"model.layers.0.{beside}": random(2, 2)}, TWO)) == 0
+    command(make({**layers(0, 1), f"model.layers.0.{beside}": random(2, 2)}, TWO))
 
 
 def test_a_config_nests_a_few_parts(make: Make) -> None:

@@ -9,24 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qkvdocs import __main__, wild
+from qkvdocs import wild
 from qkvdocs.errors import CheckpointError
-from tests.wild.conftest import CONFIG, header_of, llama, random, raw
+from tests.wild.conftest import CONFIG, Command, folder, llama, random
 
 D, RANK = 8, 2
 Arrays = dict[str, np.ndarray]
-
-
-def folder(
-    path: Path, arrays: Arrays, config: dict[str, Any], name: str = "config.json", file: str = "model"
-) -> Path:
-    """Write arrays and a config."""
-    path.mkdir()
-    (path / f"{file}.safetensors").write_bytes(
-        raw(header_of(arrays), b"".join(np.ascontiguousarray(a).tobytes() for a in arrays.values()))
-    )
-    (path / name).write_text(json.dumps(config))
-    return path
 
 
 def lora(targets: dict[str, int], prefix: str = "base_model.model.", names: str = "lora_A lora_B") -> Arrays:
@@ -41,7 +29,7 @@ def lora(targets: dict[str, int], prefix: str = "base_model.model.", names: str 
 def adapter(path: Path, arrays: Arrays, **config: Any) -> Path:
     """Write an adapter as PEFT does."""
     told = {"peft_type": "LORA", "r": RANK, "lora_alpha": 4, **config}
-    return folder(path, arrays, told, "adapter_config.json", "adapter_model")
+    return folder(path, arrays, told, "adapter_model.safetensors", "adapter_config.json")
 
 
 AT = "layers.0.self_attn"
@@ -63,11 +51,8 @@ def test_merged_weights(tmp_path: Path, names: str, prefix: str) -> None:
     one, plain = wild.read(base, adapter=adapter(tmp_path / "a", arrays))[AT], wild.read(base)[AT]
     first, second = names.split()
     for role in "qkvo":
-        target, ours, theirs = (
-            f"{prefix}{AT}.{role}_proj",
-            getattr(one, f"W_{role.upper()}"),
-            getattr(plain, f"W_{role.upper()}"),
-        )
+        target = f"{prefix}{AT}.{role}_proj"
+        ours, theirs = (getattr(weights, f"W_{role.upper()}") for weights in (one, plain))
         if f"{target}.{first}.weight" in arrays:
             theirs = theirs + (2 * arrays[f"{target}.{second}.weight"] @ arrays[f"{target}.{first}.weight"]).T
         assert np.allclose(ours, theirs, atol=1e-6), role
@@ -91,9 +76,8 @@ def test_the_scale_is_what_peft_makes_of_its_config(
     arrays = lora({"unet.down.attn1.to_q": 8}, "", "lora_down lora_up")
     bare = wild.Checkpoint(folder(tmp_path / "b", arrays, {}))
     assert bare.adapters["unet.down.attn1.to_q"].scale == 1
-    with_alpha = wild.Checkpoint(
-        folder(tmp_path / "c", {**arrays, "unet.down.attn1.to_q.alpha": np.full((), 3, "<f4")}, {})
-    )
+    arrays["unet.down.attn1.to_q.alpha"] = np.full((), 3, "<f4")
+    with_alpha = wild.Checkpoint(folder(tmp_path / "c", arrays, {}))
     assert with_alpha.adapters["unet.down.attn1.to_q"].scale == 1.5
 
 
@@ -119,24 +103,18 @@ def test_a_fused_matrix_and_one_that_lies_the_other_way(tmp_path: Path) -> None:
         wild.read(base, adapter=adapter(tmp_path / "b", arrays))
 
 
-def test_the_command_tells_what_it_adds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_tells_what_it_adds(tmp_path: Path, command: Command) -> None:
     """Layers alike in one line; what is no attention is said to be none; then with its base."""
-    targets = {
-        f"layers.{n}.self_attn.{name}": out for n in (0, 1) for name, out in (("q_proj", 8), ("v_proj", 4))
-    }
-    path = adapter(tmp_path / "a", lora({**targets, "layers.0.mlp.up_proj": 8}))
-    assert __main__.main(["wild", str(path)]) == 0
-    shown = capsys.readouterr().out
+    both = {**TARGETS, **{target.replace("0", "1"): out for target, out in TARGETS.items()}}
+    path = adapter(tmp_path / "a", lora({**both, "layers.0.mlp.up_proj": 8}))
+    shown = command(path)
     assert "layers.0.self_attn.q_proj … layers.1.self_attn.q_proj (2 alike)" in shown
     assert "LoRA adds 2 · B A to W_Q: rank 2, 8 × 8 (out, in)" in shown
     assert "to a matrix that is no W_Q, W_K, W_V" in shown
     assert "an adapter of 5 matrices; with its base: qkvdocs wild BASE --adapter THIS" in shown
-    assert __main__.main(["wild", str(path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["adapters"][0]["roles"] == "q"
+    assert json.loads(command(path, "--json"))["adapters"][0]["roles"] == "q"
     base = folder(tmp_path / "base", llama(), CONFIG)
-    small = adapter(tmp_path / "b", lora(TARGETS))
-    assert __main__.main(["wild", str(base), "--adapter", str(small)]) == 0
-    assert "F32 + LoRA" in capsys.readouterr().out
+    assert "F32 + LoRA" in command(base, "--adapter", adapter(tmp_path / "b", lora(TARGETS)))
 
 
 BROKEN = {

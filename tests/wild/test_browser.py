@@ -7,16 +7,16 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from qkvdocs.wild import Opened
 from tests.wild import test_adapters, test_cases, test_gguf, test_header, test_npz, test_quantised, test_torch
-from tests.wild.conftest import CONFIG, FIXTURES, header_of, llama, random, raw
+from tests.wild.conftest import CONFIG, FIXTURES, Make, file_of, header_of, llama, random, raw
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, Request
@@ -25,7 +25,6 @@ from qkvdocs.engine.runtime import place
 from tests.browser.conftest import serve
 
 DOCS = Path(__file__).parents[2] / "docs" / "wild"
-Make = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +123,10 @@ def corpus(folder: Path) -> list[Path]:
     for told, _ in test_torch.HOSTILE.values():
         test_torch.archive(fresh() / "a.pt", told, {"0": bytes(8)})
     for content, _ in test_npz.HOSTILE.values():
-        with __import__("zipfile").ZipFile(fresh() / "a.npz", "w") as file:
+        with zipfile.ZipFile(fresh() / "a.npz", "w") as file:
             file.writestr("a.npy", content)
-    for name, (tensors, config, *_) in test_cases.CASES.items():
-        kind = "open_clip_config.json" if name == "open_clip" else "config.json"
-        test_cases.put(fresh(), tensors, config, name=kind)
+    for tensors, config, *_ in test_cases.CASES.values():
+        test_cases.put(fresh(), tensors, config)
     for make, config, _ in test_quantised.FORMATS.values():
         stored, _ = test_quantised.module(
             make, {"q_proj": test_quantised.D, "k_proj": 16, "v_proj": 16, "o_proj": 32}
@@ -185,7 +183,7 @@ def test_a_folder_of_shards_is_chosen(page: Page, tmp_path: Path) -> None:
     for n, module in enumerate(at):
         name = f"model-0000{n + 1}-of-00002.safetensors"
         arrays = {key: random(*array.shape, seed=n) for key, array in llama(at=module).items()}
-        (tmp_path / name).write_bytes(raw(header_of(arrays), b"".join(a.tobytes() for a in arrays.values())))
+        (tmp_path / name).write_bytes(file_of(arrays))
         weight_map |= dict.fromkeys(arrays, name)
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
@@ -233,11 +231,9 @@ def test_a_file_larger_than_four_gigabytes(page: Page, tmp_path: Path) -> None:
     """Sparse, bfloat16, the module behind the fourth gigabyte: only its rows are read. Then the file changes."""
     gap = 5_000_000_000
     small = {name: (array.view("<u4") >> 16).astype("<u2") for name, array in llama().items()}
-    header: dict[str, Any] = {"before": {"dtype": "U8", "shape": [gap], "data_offsets": [0, gap]}}
-    for name, entry in header_of(small).items():
-        header[name] = {**entry, "data_offsets": [gap + at for at in entry["data_offsets"]]}
     path = tmp_path / "model.safetensors"
-    text = raw(header)
+    before = {"dtype": "U8", "shape": [gap], "data_offsets": [0, gap]}
+    text = raw({"before": before, **header_of(small, at=gap)})
     with path.open("wb") as file:
         file.write(text)
         file.seek(len(text) + gap)

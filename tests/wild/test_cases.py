@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qkvdocs import __main__, wild
+from qkvdocs import wild
 from qkvdocs.wild._cache import SIZES
-from tests.wild.conftest import header_of, random, raw
+from tests.wild.conftest import Command, folder, random
 from tests.wild.test_quantised import D, Stored, fp8, gptq, module, write
 
 N, KV, HD, L = 4, 2, 8, 2
@@ -42,21 +42,11 @@ def fused(pattern: str, tensors: Tensors) -> Tensors:
     return {pattern.format(n) + name: shape for n in range(L) for name, shape in tensors.items()}
 
 
-def put(
-    folder: Path,
-    tensors: Tensors,
-    config: Any = None,
-    file: str = "model.safetensors",
-    name: str = "config.json",
-) -> Path:
+def put(path: Path, tensors: Tensors, config: Any) -> Path:
     """Write noise of some shapes."""
     arrays = {key: random(*shape, seed=n) for n, (key, shape) in enumerate(tensors.items())}
-    (folder / file).write_bytes(
-        raw(header_of(arrays), b"".join(array.tobytes() for array in arrays.values()))
-    )
-    if config is not None:
-        (folder / name).write_text(json.dumps(config))
-    return folder
+    named = "open_clip_config.json" if "model_cfg" in config else "config.json"
+    return folder(path, arrays, config, named=named)
 
 
 QKV = (N + 2 * KV) * HD
@@ -83,6 +73,7 @@ CASES: dict[str, tuple[Tensors, Any, list[str], int, list[str]]] = {
     "LLaMA": (layers(), LLAMA, [], 0, ["2 layers · 4 query heads on 2 key heads × 8 · separate matrices · no bias · F32"]),
     "with a rotation": (layers(), {**LLAMA, "rope_theta": 1e4}, [], 0, ["separate matrices · rotary halves · no bias"]),
     "that turns pairs": (layers(), {**LLAMA, "model_type": "glm4", "rope_theta": 1e4}, [], 0, ["rotary pairs"]),
+    "of Ernie, which turns pairs": (layers(), {**LLAMA, "model_type": "ernie4_5", "rope_theta": 1e4}, [], 0, ["rotary pairs"]),
     "timm": (fused("blocks.{}.attn.", MHA), TIMM, ["--n-heads", "4"], 0, ["2 layers · 4 heads × 8 · fused qkv × 1 · bias on q k v o"]),
     "timm without heads": (fused("blocks.{}.attn.", MHA), TIMM, [], 1, ["n_heads must be known", "give n_heads and n_kv_heads"]),
     "timm BEiT": (
@@ -186,12 +177,10 @@ CASES: dict[str, tuple[Tensors, Any, list[str], int, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_command_answers(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_answers(tmp_path: Path, name: str, command: Command) -> None:
     """Its exit code, and what it says."""
     tensors, config, words, code, told = CASES[name]
-    kind = "open_clip_config.json" if name == "open_clip" else "config.json"
-    assert __main__.main(["wild", str(put(tmp_path, tensors, config, name=kind)), *words]) == code
-    shown = capsys.readouterr().out
+    shown = command(put(tmp_path, tensors, config), *words, code=code)
     for text in told:
         assert text in shown, shown
 
@@ -209,9 +198,7 @@ STARTS: dict[str, Tensors] = {
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_a_layout_to_start_from_works_for_that_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_a_layout_to_start_from_works_for_that_file(tmp_path: Path, command: Command, name: str) -> None:
     """It is taken out of the refusal, written to a file, and given back: nothing is refused, no bias is lost."""
     names = STARTS[name]
     grouped = any(
@@ -220,13 +207,9 @@ def test_a_layout_to_start_from_works_for_that_file(
     heads = 2 if grouped and (3 * D, D) not in names.values() and (D, 3 * D) not in names.values() else 4
     config = {**LLAMA, "model_type": "x", "num_hidden_layers": 1, "num_key_value_heads": heads}
     put(tmp_path, {f"layers.0.attn.{part}": shape for part, shape in names.items()}, config)
-    assert __main__.main(["wild", str(tmp_path), "--json"]) == 1
-    [refused] = json.loads(capsys.readouterr().out)["refused"]
+    [refused] = json.loads(command(tmp_path, "--json", code=1))["refused"]
     (tmp_path / "mine.toml").write_text(refused["layout"])
-    assert __main__.main(["wild", str(tmp_path), "--layout", str(tmp_path / "mine.toml"), "--json"]) == 0, (
-        refused
-    )
-    [module] = json.loads(capsys.readouterr().out)["modules"]
+    [module] = json.loads(command(tmp_path, "--layout", tmp_path / "mine.toml", "--json"))["modules"]
     assert module["biases"] == ("qv" if "q_bias" in names else "")
 
 
@@ -235,43 +218,34 @@ def test_a_layout_to_start_from_works_for_that_file(
     ["", "[", "tensors = 1", 'tensors = {"a" = 1}\nout = ["b"]', 'tensors = {"a.{}" = "qkv"}\nout = ["b"]\nmore = 1', 'tensors = {"a.{}" = "qq"}\nout = ["b"]',
      'tensors = {"a.{}" = "qkv"}\nout = ["b"]\naxes = true', "\udcff"],
 )  # fmt: skip
-def test_a_wrong_layout_is_named(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_layout_is_named(tmp_path: Path, text: str, command: Command) -> None:
     """One line, exit code 1."""
     (tmp_path / "mine.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     put(tmp_path, layers(), LLAMA)
-    assert __main__.main(["wild", str(tmp_path), "--layout", str(tmp_path / "mine.toml")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    assert command(tmp_path, "--layout", tmp_path / "mine.toml", code=1).count("\n") == 1
 
 
-def test_the_cache_by_kind_of_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cache_by_kind_of_layer(tmp_path: Path, command: Command) -> None:
     """Sliding layers keep their window, full ones all; batch and dtype multiply."""
     config = {**LLAMA, "sliding_window": 100, "layer_types": ["sliding_attention", "full_attention"]}
-    folder = str(put(tmp_path, layers(), config))
+    words = (put(tmp_path, layers(), config), "--json", "--tokens")
     for dtype, size in SIZES.items():
-        assert (
-            __main__.main(["wild", folder, "--tokens", "1000", "--batch", "3", "--dtype", dtype, "--json"])
-            == 0
-        )
-        found = json.loads(capsys.readouterr().out)["cache"]
+        found = json.loads(command(*words, "1000", "--batch", "3", "--dtype", dtype))["cache"]
         each = 2 * KV * HD * size * 3
-        assert [(row["kind"], row["tokens"], row["bytes"]) for row in found] == [
-            ("sliding", 100, 100 * each),
-            ("full", 1000, 1000 * each),
-        ]
+        told = [(row["kind"], row["tokens"], row["bytes"]) for row in found]
+        assert told == [("sliding", 100, 100 * each), ("full", 1000, 1000 * each)]
     for change, kinds in (
         ({"layer_types": None}, ["sliding"]), ({"layer_types": None, "use_sliding_window": False}, ["full"]),
         ({"layer_types": None, "sliding_window_pattern": 2}, ["sliding", "full"]), ({"sliding_window": None}, ["full"]),
         ({"layer_types": None, "use_sliding_window": True, "max_window_layers": 1}, ["full", "sliding"]),
     ):  # fmt: skip
         put(tmp_path, layers(), {**config, **change})
-        assert __main__.main(["wild", folder, "--tokens", "1000", "--json"]) == 0
-        assert [row["kind"] for row in json.loads(capsys.readouterr().out)["cache"]] == kinds
+        assert [row["kind"] for row in json.loads(command(*words, "1000"))["cache"]] == kinds
     for wrong in ("0", "-1", "x", "9" * 40):
-        assert __main__.main(["wild", folder, "--tokens", wrong]) == 2
-        assert "must be a whole number from 1" in capsys.readouterr().err
+        assert "must be a whole number from 1" in command(*words, wrong, code=2)
 
 
-def test_what_ranks_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_ranks_hold(tmp_path: Path, command: Command) -> None:
     """Whole heads; key heads are copied where there are too few, and a fused tensor must be gathered role by role."""
     plan = wild.read(put(tmp_path, layers(), LLAMA)).plans["model.layers.0.self_attn"]
     weights = wild.read(tmp_path)["model.layers.0.self_attn"]
@@ -284,19 +258,13 @@ def test_what_ranks_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         for shard in held:  # each query head stands with its own key head
             q, k = (shard.columns[name][0] // HD for name in ("W_Q", "W_K"))
             assert q // (N // KV) == k
-    assert __main__.main(["wild", str(tmp_path), "--shards", "4"]) == 0
-    shown = capsys.readouterr().out
+    shown = command(tmp_path, "--shards", "4")
     assert "rank 1: W_Q outputs 8 to 15, W_K outputs 0 to 7, W_V outputs 0 to 7, W_O rows 8 to 15" in shown
     assert "each key and value head stands on 2 ranks" in shown
-    assert __main__.main(["wild", str(tmp_path), "--shards", "3"]) == 1
-    assert "must be a multiple of ranks=3, got 4" in capsys.readouterr().err
-    put(
-        tmp_path,
-        fused("model.layers.{}.self_attn.", {"qkv_proj.weight": (QKV, D), "o_proj.weight": (D, D)}),
-        {**LLAMA, "model_type": "phi3"},
-    )
-    assert __main__.main(["wild", str(tmp_path), "--shards", "2"]) == 0
-    assert "are cut q k v × 2, not as the model is" in capsys.readouterr().out
+    assert "must be a multiple of ranks=3, got 4" in command(tmp_path, "--shards", "3", code=1)
+    phi3 = fused("model.layers.{}.self_attn.", {"qkv_proj.weight": (QKV, D), "o_proj.weight": (D, D)})
+    put(tmp_path, phi3, {**LLAMA, "model_type": "phi3"})
+    assert "are cut q k v × 2, not as the model is" in command(tmp_path, "--shards", "2")
     stored = wild.read(tmp_path)["model.layers.0.self_attn"]
     ranks = [np.concatenate([getattr(stored, name)[:, slice(*shard.columns[name])] for name in ("W_Q", "W_K", "W_V")], 1)
              for shard in wild.shards(stored.plan, 2)]  # fmt: skip
@@ -304,7 +272,7 @@ def test_what_ranks_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert np.array_equal(again["k"], stored.W_K)
 
 
-def test_quantised_in_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quantised_in_part(tmp_path: Path, command: Command) -> None:
     """One layer packed by GPTQ, one in F8, one plain: three lines."""
     stored: Stored = {}
     rows = {"q_proj": D, "k_proj": 16, "v_proj": 16, "o_proj": D}
@@ -312,7 +280,6 @@ def test_quantised_in_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         part, _ = module(make, rows)
         stored |= {name.replace("layers.0", f"layers.{number}"): entry for name, entry in part.items()}
     stored |= {f"layers.2.self_attn.{name}.weight": ("F32", random(count, D)) for name, count in rows.items()}
-    assert __main__.main(["wild", str(write(tmp_path, stored, {**LLAMA, "num_hidden_layers": 3}))]) == 0
-    shown = capsys.readouterr().out
+    shown = command(write(tmp_path, stored, {**LLAMA, "num_hidden_layers": 3}))
     for label in ("no bias · GPTQ 4 bits", "no bias · F8_E4M3 with scales", "no bias · F32"):
         assert f"1 layer · 4 query heads on 2 key heads × 8 · separate matrices · {label}" in shown

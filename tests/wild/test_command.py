@@ -6,28 +6,19 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from qkvdocs import __main__, wild
+from qkvdocs import wild
 from qkvdocs.wild import _command, _report
-from tests.wild.conftest import CONFIG, FIXTURES, llama, raw
-
-Make = Callable[..., Path]
+from tests.wild.conftest import CONFIG, FIXTURES, Command, Make, llama, raw
 
 
-def run(*words: str) -> int:
-    """Run the command in this process."""
-    return __main__.main(["wild", *words])
-
-
-def test_text(capsys: pytest.CaptureFixture[str], make: Make) -> None:
+def test_text(command: Command, make: Make) -> None:
     """Layers that differ in nothing but their number share a paragraph."""
     folder = make({**llama(at="layers.0.self_attn"), **llama(at="layers.1.self_attn")}, CONFIG)
-    assert run(str(folder), "--layers") == 0
-    text = capsys.readouterr().out
+    text = command(folder, "--layers")
     for line in (
         "2 layers · 4 query heads on 2 key heads × 2 · separate matrices · no bias · F32",
         "layers.0.self_attn … layers.1.self_attn (2 alike)",
@@ -42,11 +33,9 @@ def test_text(capsys: pytest.CaptureFixture[str], make: Make) -> None:
         assert line in text
 
 
-def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json(command: Command) -> None:
     """The same values, and the same numbers as the weights themselves."""
-    assert run(str(FIXTURES / "gpt2"), "--json", "--values") == 0
-    found = json.loads(capsys.readouterr().out)
-    [module] = found["modules"]
+    [module] = json.loads(command(FIXTURES / "gpt2", "--json", "--values"))["modules"]
     weights = wild.read(FIXTURES / "gpt2")["h.0.attn"]
     assert module["layout"] == "GPT-2"
     assert module["biases"] == "qkvo"
@@ -56,22 +45,20 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert module["values"]["W_Q"] == {"largest": float(abs(weights.W_Q).max()), "finite": True}
 
 
-def test_pattern(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pattern(command: Command) -> None:
     """Only the modules that are asked for."""
-    assert run(str(FIXTURES / "whisper"), "--json", "--module", "encoder.*") == 0
-    assert [m["module"] for m in json.loads(capsys.readouterr().out)["modules"]] == [
-        "encoder.layers.0.self_attn"
-    ]
-    assert run(str(FIXTURES / "whisper"), "--module", "nothing") == 1
+    found = json.loads(command(FIXTURES / "whisper", "--json", "--module", "encoder.*"))
+    assert [module["module"] for module in found["modules"]] == ["encoder.layers.0.self_attn"]
+    command(FIXTURES / "whisper", "--module", "nothing", code=1)
 
 
-def test_refused_modules_are_listed(capsys: pytest.CaptureFixture[str], make: Make) -> None:
+def test_refused_modules_are_listed(command: Command, make: Make) -> None:
     """With the reason; a file in which nothing can be read gives exit code 1."""
-    assert run(str(make(llama(), {"model_type": "llama"}))) == 1
-    text = capsys.readouterr().out
+    folder = make(llama(), {"model_type": "llama"})
+    text = command(folder, code=1)
     assert "layers.0.self_attn: refused" in text
     assert "n_heads must be known" in text
-    assert run(str(make(llama(), {"model_type": "llama"})), "--n-heads", "4", "--n-kv-heads", "2") == 0
+    command(folder, "--n-heads", "4", "--n-kv-heads", "2")
 
 
 @pytest.mark.parametrize(
@@ -97,24 +84,22 @@ def test_bad_files_give_one_line_and_exit_code_1(tmp_path: Path, content: bytes)
     assert done.stderr.count("\n") == 1
 
 
-def test_wrong_calls_give_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_calls_give_exit_code_2(command: Command) -> None:
     """As every other command does."""
-    assert run() == 2
-    assert run("a", "--n-heads", "four") == 2
-    assert run("--help") == 0
-    assert "usage: qkvdocs wild" in capsys.readouterr().out
+    command(code=2)
+    command("a", "--n-heads", "four", code=2)
+    assert "usage: qkvdocs wild" in command("--help")
 
 
 def test_progress_shows_on_a_terminal_when_it_takes_long(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line, taken away at the end; nothing where stderr is a file."""
-    assert run(str(FIXTURES / "gpt2"), "--values") == 0
-    assert capsys.readouterr().err == ""
+    plain = command(FIXTURES / "gpt2", "--values")
+    assert "\r" not in plain
     monkeypatch.setattr(_command, "PATIENCE", -1.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert run(str(FIXTURES / "gpt2"), "--values") == 0
-    shown = capsys.readouterr().err
+    shown = command(FIXTURES / "gpt2", "--values").removeprefix(plain)
     assert "0 of 1: model.safetensors" in shown
     assert "0 of 1: h.0.attn" in shown
     assert shown.endswith("\r\x1b[K")
@@ -149,24 +134,23 @@ def keys(value: object) -> set[str]:
     return names.union(*map(keys, value.values()))
 
 
-def test_every_fact_of_the_json_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_fact_of_the_json_is_documented(command: Command) -> None:
     """On the page, each by its name."""
     page = (Path(__file__).parents[2] / "docs" / "wild" / "command.md").read_text("utf-8")
     documented = set(re.findall(r"`(\w+)`", page.partition("{#json}")[2]))
-    whisper = str(FIXTURES / "whisper")
+    whisper = FIXTURES / "whisper"
     for words in (["--tokens", "9", "--shards", "1", "--values"], ["--against", whisper]):
-        assert run(whisper, "--json", *words) == 0
-        assert keys(json.loads(capsys.readouterr().out)) <= documented
+        assert keys(json.loads(command(whisper, "--json", *words))) <= documented
 
 
-def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 130, as shells expect."""
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_command, "Checkpoint", interrupt)
-    assert run("anything") == 130
+    command("anything", code=130)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qkvdocs import __main__, wild
+from qkvdocs import wild
 from qkvdocs.errors import QKVError
-from tests.wild.conftest import CONFIG, FIXTURES, header_of, random, raw
+from tests.wild.conftest import CONFIG, FIXTURES, Command, folder, random
 
 FILES = Path(__file__).with_name("files")
 D, HEADS, KV, D_HEAD = 32, 4, 2, 8
@@ -25,27 +25,14 @@ def parts() -> Parts:
     return {role: random(count, D, seed=n) for n, (role, count) in enumerate(rows.items())}
 
 
-def store(folder: Path, held: Parts, layers: int = 1, config: dict[str, object] = SETTINGS) -> Path:
+def store(path: Path, held: Parts, layers: int = 1, config: dict[str, object] = SETTINGS) -> Path:
     """Write them as a LLaMA of some layers."""
-    folder.mkdir()
     tensors = {
-        f"layers.{n}.self_attn.{role}_proj.weight": part
+        f"layers.{n}.self_attn.{role[0]}_proj.{'bias' if 'bias' in role else 'weight'}": part
         for n in range(layers)
         for role, part in held.items()
-        if len(role) == 1
     }
-    tensors |= {
-        f"layers.{n}.self_attn.{role[0]}_proj.bias": part
-        for n in range(layers)
-        for role, part in held.items()
-        if len(role) > 1
-    }
-    tensors = {name: np.ascontiguousarray(part) for name, part in tensors.items()}
-    (folder / "model.safetensors").write_bytes(
-        raw(header_of(tensors), b"".join(part.tobytes() for part in tensors.values()))
-    )
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
+    return folder(path, tensors, config)
 
 
 def pairs(rows: np.ndarray, heads: int) -> np.ndarray:
@@ -97,7 +84,7 @@ CASES: dict[str, tuple[Callable[[Parts], Parts], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_mistake_has_its_name(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_mistake_has_its_name(tmp_path: Path, name: str, command: Command) -> None:
     """All else is equal; the exit code is 1 unless everything is."""
     change, expected = CASES[name]
     own = {**parts(), "q bias": random(32)} if name == "a bias in pairs" else parts()
@@ -105,25 +92,19 @@ def test_each_mistake_has_its_name(tmp_path: Path, name: str, capsys: pytest.Cap
     [pair] = wild.differences(wild.read(ours), wild.read(theirs))
     assert {key for key, told in pair.found.items() if told != "equal"} == set(expected)
     assert all(pair.found[key].startswith(told) for key, told in expected.items()), pair.found
-    assert __main__.main(["wild", str(ours), "--against", str(theirs)]) == bool(expected)
-    text = capsys.readouterr().out
+    text = command(ours, "--against", theirs, code=int(bool(expected)))
     assert f"{int(not expected)} of 1 modules equal to the bit" in text
     assert all(told in text for told in expected.values())
-    theirs_in_numpy = dict(wild.Checkpoint(theirs))
-    np.savez(tmp_path / "b.npz", **theirs_in_numpy)  # another format says the same
+    np.savez(tmp_path / "b.npz", **dict(wild.Checkpoint(theirs)))  # another format says the same
     (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
     [again] = wild.differences(wild.read(ours), wild.read(tmp_path / "b.npz"))
     assert again.found == pair.found
 
 
-def test_formats_may_differ(capsys: pytest.CaptureFixture[str]) -> None:
+def test_formats_may_differ(command: Command) -> None:
     """A file of llama.cpp, of torch and of Hugging Face: one layer, to the bit."""
-    for name in ("llama.gguf", "llama.pt"):
-        words = ["wild", str(FIXTURES / "llama"), "--against", str(FILES / name)]
-        if name == "llama.pt":
-            words += ["--n-heads", "4", "--n-kv-heads", "2"]
-        assert __main__.main([*words, "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)
+    for name, heads in (("llama.gguf", []), ("llama.pt", ["--n-heads", "4", "--n-kv-heads", "2"])):
+        found = json.loads(command(FIXTURES / "llama", "--against", FILES / name, *heads, "--json"))
         assert found["equal"]
         assert {*found["modules"][0]["found"].values()} == {"equal"}
 
@@ -147,13 +128,11 @@ def test_a_shape_that_differs_is_told(tmp_path: Path) -> None:
     assert pair.found["W_K"] == "another shape: 32 × 16, and 32 × 32"
 
 
-def test_the_other_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_other_must_be_there(tmp_path: Path, command: Command) -> None:
     """Else one line and exit code 1; what is refused in one is no equality."""
     ours = store(tmp_path / "a", parts())
-    assert __main__.main(["wild", str(ours), "--against", str(tmp_path / "no")]) == 1
-    assert "nothing there" in capsys.readouterr().err
+    assert "nothing there" in command(ours, "--against", tmp_path / "no", code=1)
     held = {role: part for role, part in parts().items() if role != "v"}
-    assert __main__.main(["wild", str(ours), "--against", str(store(tmp_path / "b", held))]) == 1
-    assert "refused" in capsys.readouterr().out
+    assert "refused" in command(ours, "--against", store(tmp_path / "b", held), code=1)
     with pytest.raises(QKVError):
         wild.read(tmp_path / "b")

@@ -1,6 +1,5 @@
 """bfloat16 bit by bit, and what is refused as quantised."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,7 @@ import pytest
 from qkvdocs import wild
 from qkvdocs.errors import DTypeError, LayoutError
 from qkvdocs.wild._attentions import look
-from tests.wild.conftest import CONFIG, llama, random, raw
-
-Make = Callable[..., Path]
+from tests.wild.conftest import CONFIG, Make, llama, random, raw
 
 
 def test_bfloat16_is_exact_for_all_patterns(make: Make) -> None:
@@ -67,9 +64,7 @@ def test_what_the_format_lacks_is_not_saved(tmp_path: Path) -> None:
 
 def test_half_precision_is_widened(make: Make) -> None:
     """As all of the core does."""
-    weights = wild.read(make({name: a.astype("<f2") for name, a in llama().items()}, CONFIG))[
-        "layers.0.self_attn"
-    ]
+    [weights] = wild.read(make({name: a.astype("<f2") for name, a in llama().items()}, CONFIG)).values()
     assert weights.W_Q.dtype == np.float32
 
 
@@ -84,18 +79,16 @@ def test_quantised_weights_are_refused(tmp_path: Path, dtype: str) -> None:
     (tmp_path / "model.safetensors").write_bytes(raw(header, bytes(at)))
     refused = look(tmp_path, n_heads=4, n_kv_heads=2).refused["layers.0.self_attn"]
     assert isinstance(refused, DTypeError)
-    assert f"q_proj.weight must be stored as F64, F32, F16, BF16, got {dtype}: a quantised weight" in str(
-        refused
-    )
+    assert "q_proj.weight must be stored as F64, F32, F16, BF16, got" in str(refused)
+    assert f"got {dtype}: a quantised weight" in str(refused)
 
 
 @pytest.mark.parametrize("scale", ["weight_scale", "weight_scale_inv", "SCB", "scales"])
 def test_a_scale_beside_a_weight_gives_it_away(make: Make, scale: str) -> None:
     """Even where the weight itself looks like a float."""
     attentions = look(make({**llama(), f"layers.0.self_attn.k_proj.{scale}": random(1)}, CONFIG))
-    with pytest.raises(
-        DTypeError, match=rf"k_proj.weight must be a plain weight, got one with .*{scale} beside it"
-    ):
+    told = rf"k_proj.weight must be a plain weight, got one with .*{scale} beside it"
+    with pytest.raises(DTypeError, match=told):
         attentions["layers.0.self_attn"]
 
 

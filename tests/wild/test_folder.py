@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,20 +11,17 @@ import pytest
 from qkvdocs import wild
 from qkvdocs.errors import CheckpointError, LayoutError
 from qkvdocs.wild._sources import LocalFile
-from tests.wild.conftest import CONFIG, header_of, llama, random, raw
+from tests.wild.conftest import CONFIG, Make, file_of, llama, random, raw
 
 INDEX = "model.safetensors.index.json"
-Make = Callable[..., Path]
 
 
 def shards(folder: Path, weight_map: object = None) -> Path:
     """Write a checkpoint of two shards."""
-    tensors = {**llama(at="layers.0.self_attn"), **llama(at="layers.1.self_attn")}
     found = {}
     for number in (0, 1):
-        name = f"model-0000{number + 1}-of-00002.safetensors"
-        part = {key: array for key, array in tensors.items() if f"layers.{number}" in key}
-        (folder / name).write_bytes(raw(header_of(part), b"".join(a.tobytes() for a in part.values())))
+        name, part = f"model-0000{number + 1}-of-00002.safetensors", llama(at=f"layers.{number}.self_attn")
+        (folder / name).write_bytes(file_of(part))
         found |= dict.fromkeys(part, name)
     (folder / INDEX).write_text(json.dumps({"weight_map": found if weight_map is None else weight_map}))
     (folder / "config.json").write_text(json.dumps(CONFIG))
@@ -51,9 +47,7 @@ def test_the_index_decides(tmp_path: Path) -> None:
 
 def test_the_consolidated_file_alone_is_read(make: Make) -> None:
     """With Meta's names, and the head counts of params.json."""
-    module = {
-        key.replace("_proj", "").replace(".self_attn.", ".attention.w"): a for key, a in llama().items()
-    }
+    module = {k.replace("_proj", "").replace(".self_attn.", ".attention.w"): a for k, a in llama().items()}
     folder = make(module, None, "consolidated.safetensors")
     (folder / "params.json").write_text(json.dumps({"dim": 8, "n_heads": 4, "n_kv_heads": 2}))
     assert wild.read(folder)["layers.0.attention"].layout.family == "LLaMA, Meta's names"
@@ -75,9 +69,8 @@ def test_an_index_that_points_outside_is_refused(tmp_path: Path, name: str) -> N
     folder = tmp_path / "in"
     folder.mkdir()
     (tmp_path / "secret.safetensors").write_bytes(raw({}))
-    with pytest.raises(
-        CheckpointError, match=r"a file of the index must be a plain name inside the folder|must be"
-    ):
+    told = r"a file of the index must be a plain name inside the folder|must be"
+    with pytest.raises(CheckpointError, match=told):
         wild.Checkpoint(shards(folder, {"a": name}))
 
 
@@ -87,9 +80,8 @@ def test_a_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "secret.safetensors").write_bytes(raw({}))
     (folder / "model.safetensors").symlink_to(tmp_path / "secret.safetensors")
-    with pytest.raises(
-        CheckpointError, match=r"model.safetensors must stay inside the folder .* Name the file itself"
-    ):
+    told = r"model.safetensors must stay inside the folder .* Name the file itself"
+    with pytest.raises(CheckpointError, match=told):
         wild.Checkpoint(folder)
     assert len(wild.Checkpoint(folder / "model.safetensors")) == 0
 
@@ -181,9 +173,8 @@ def test_what_is_called_otherwise_is_known_by_its_content(tmp_path: Path, start:
 def test_a_bare_pickle_is_named(tmp_path: Path, start: bytes) -> None:
     """What torch.save wrote long ago, or pickle itself, with the command that makes an archive of it."""
     (tmp_path / "pytorch_model.bin").write_bytes(start)
-    with pytest.raises(
-        CheckpointError, match=r"a bare pickle, which can run code .*weights_only=True\), 'model.pt'"
-    ):
+    told = r"a bare pickle, which can run code .*weights_only=True\), 'model.pt'"
+    with pytest.raises(CheckpointError, match=told):
         wild.read(tmp_path)
     (tmp_path / "pytorch_model.bin").unlink()
     with pytest.raises(CheckpointError, match=r"must hold a checkpoint, got none"):
@@ -278,9 +269,8 @@ def test_a_file_that_changes_is_refused(make: Make) -> None:
 
 def test_a_file_without_attention_is_refused(make: Make) -> None:
     """With some of the names that it holds."""
-    with pytest.raises(
-        LayoutError, match=r"must hold an attention module that the atlas knows, got 1 tensors: conv"
-    ):
+    told = r"must hold an attention module that the atlas knows, got 1 tensors: conv"
+    with pytest.raises(LayoutError, match=told):
         wild.read(make({"conv.weight": random(2, 2)}, {}))
 
 

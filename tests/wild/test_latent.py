@@ -3,20 +3,18 @@
 # ruff: noqa: E501  # one case a line
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from qkvdocs import __main__, wild
+from qkvdocs import wild
 from qkvdocs.errors import LayoutError
 from qkvdocs.wild import Latent
 from qkvdocs.wild._attentions import look
-from tests.wild.conftest import header_of, random, raw
+from tests.wild.conftest import Command, Make, folder, random
 
-Make = Callable[..., Path]
 D, HEADS, PLAIN, TURNED, VALUE, RANK, Q_RANK = 16, 2, 3, 4, 5, 6, 7
 CONFIG = {
     "model_type": "deepseek_v3", "hidden_size": D, "num_attention_heads": HEADS, "num_hidden_layers": 1,
@@ -46,9 +44,8 @@ def by_hand(tensors: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     short_q = norm(x @ get["q_a_proj.weight"].T, "q_a_layernorm")
     q = (short_q @ get["q_b_proj.weight"].T).reshape(len(x), HEADS, PLAIN + TURNED)
     down = x @ get["kv_a_proj_with_mqa.weight"].T
-    kv = (norm(down[:, :RANK], "kv_a_layernorm") @ get["kv_b_proj.weight"].T).reshape(
-        len(x), HEADS, PLAIN + VALUE
-    )
+    kv = norm(down[:, :RANK], "kv_a_layernorm") @ get["kv_b_proj.weight"].T
+    kv = kv.reshape(len(x), HEADS, PLAIN + VALUE)
     out = np.zeros((len(x), D))
     for head in range(HEADS):
         scores = q[:, head, :PLAIN] @ kv[:, head, :PLAIN].T + q[:, head, PLAIN:] @ down[:, RANK:].T
@@ -91,9 +88,7 @@ def test_both_forms_compute_what_the_stored_matrices_do(make: Make) -> None:
 
 def test_llama_cpp_keeps_the_two_halves_apart(make: Make) -> None:
     """Keys turned, (heads, rank, plain), and values, (heads, values, rank): the parts are the same to the bit."""
-    whole = {
-        name: array.copy() for name, array in wild.read(make(stored(), CONFIG)).latent[AT].arrays.items()
-    }
+    whole = {name: part.copy() for name, part in wild.read(make(stored(), CONFIG)).latent[AT].arrays.items()}
     names = {
         "q_a_proj": "attn_q_a", "q_a_layernorm": "attn_q_a_norm", "q_b_proj": "attn_q_b", "o_proj": "attn_output",
         "kv_a_proj_with_mqa": "attn_kv_a_mqa", "kv_a_layernorm": "attn_kv_a_norm",
@@ -142,9 +137,8 @@ def test_contradictions_are_refused(make: Make, case: str) -> None:
 def test_parts_have_no_single_matrix(make: Make) -> None:
     """To ask for one says where the parts are; a bias of keys cannot be absorbed."""
     attentions = look(make(stored(kv_b_proj__bias=(HEADS * (PLAIN + VALUE),)), CONFIG))
-    with pytest.raises(
-        LayoutError, match=rf"{AT} must have one W_Q, W_K and W_V, got latent attention.*\.latent"
-    ):
+    told = rf"{AT} must have one W_Q, W_K and W_V, got latent attention.*\.latent"
+    with pytest.raises(LayoutError, match=told):
         attentions[AT]
     with pytest.raises(LayoutError, match="biases must have no UQ, UK or UV to be absorbed, got UK, UV"):
         attentions.latent[AT].absorb()
@@ -152,28 +146,18 @@ def test_parts_have_no_single_matrix(make: Make) -> None:
     assert "latent attention, in parts" in repr(attentions)
 
 
-def test_the_command_tells_of_parts(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_tells_of_parts(make: Make, tmp_path: Path, command: Command) -> None:
     """In text and JSON, with values, ranks, a cache, and against another file."""
-    folder = str(make(stored(), {**CONFIG, "rope_interleave": True}))
-
-    def run(*words: str) -> str:
-        assert __main__.main(["wild", folder, *words]) == 0
-        return capsys.readouterr().out
-
-    assert "1 latent attention layer · 2 heads × 7 · in parts · rotary pairs · no bias · F32" in run()
-    shown = run("--tokens", "10", "--dtype", "float32", "--shards", "2")
+    path = make(stored(), {**CONFIG, "rope_interleave": True})
+    assert "1 latent attention layer · 2 heads × 7 · in parts · rotary pairs · no bias · F32" in command(path)
+    shown = command(path, "--tokens", "10", "--dtype", "float32", "--shards", "2")
     assert f"cache: 1 latent layer, each keeps 10 tokens: {10 * 4 * (RANK + TURNED)} bytes" in shown
     assert "rank 1: heads 1 to 1 of W_UQ, W_QR, W_UK, W_UV and rows of W_O" in shown
-    [module] = json.loads(run("--json", "--values"))["modules"]
+    [module] = json.loads(command(path, "--json", "--values"))["modules"]
     assert module["kind"] == "latent"
     assert module["values"].keys() == {*module["shapes"], "g_Q", "g_KV"}
-    assert "1 of 1 modules equal to the bit" in run("--against", folder)
+    assert "1 of 1 modules equal to the bit" in command(path, "--against", path)
     other = stored()
     other[f"{AT}.kv_b_proj.weight"] = other[f"{AT}.kv_b_proj.weight"] + 1
-    (elsewhere := tmp_path / "elsewhere").mkdir()
-    elsewhere.joinpath("model.safetensors").write_bytes(
-        raw(header_of(other), b"".join(array.tobytes() for array in other.values()))
-    )
-    elsewhere.joinpath("config.json").write_text(json.dumps(CONFIG))
-    assert __main__.main(["wild", folder, "--against", str(elsewhere)]) == 1
-    assert "W_UK, W_UV: different (largest error 1)" in capsys.readouterr().out
+    shown = command(path, "--against", folder(tmp_path / "elsewhere", other, CONFIG), code=1)
+    assert "W_UK, W_UV: different (largest error 1)" in shown

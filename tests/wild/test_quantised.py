@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qkvdocs import __main__, wild
+from qkvdocs import wild
 from qkvdocs.errors import CheckpointError, DTypeError, LayoutError, QKVError
 from tests.sample import times
-from tests.wild.conftest import random, raw
+from tests.wild.conftest import Command, file_of, random
 
 D, OUT, GROUP = 32, 16, 8
 RNG = np.random.default_rng(0)
@@ -58,11 +58,8 @@ def gptq(rows: int, bits: int = 4, shuffled: bool = False, one: int = 1) -> tupl
 def awq(rows: int) -> tuple[Stored, np.ndarray]:
     """Pack as AutoAWQ does: outputs go along the words, eight at a time in an order of its own."""
     values, zeros = whole(0, 16, D, rows), whole(0, 16, D // GROUP, rows)
-    scales, group, order = (
-        random(D // GROUP, rows).astype("f2"),
-        np.arange(D) // GROUP,
-        (0, 2, 4, 6, 1, 3, 5, 7),
-    )
+    scales, group = random(D // GROUP, rows).astype("f2"), np.arange(D) // GROUP
+    order = (0, 2, 4, 6, 1, 3, 5, 7)
     stored = {
         "qweight": ("I32", packed(values, 4, order)), "qzeros": ("I32", packed(zeros, 4, order)), "scales": ("F16", scales)
     }  # fmt: skip
@@ -108,11 +105,8 @@ def compressed(rows: int) -> tuple[Stored, np.ndarray]:
 
 def mlx(rows: int, bits: int = 4) -> tuple[Stored, np.ndarray]:
     """Pack as MLX does: a scale and a bias a group."""
-    values, scales, biases = (
-        whole(0, 2**bits, rows, D),
-        random(rows, D // GROUP),
-        random(rows, D // GROUP, seed=1),
-    )
+    values = whole(0, 2**bits, rows, D)
+    scales, biases = (random(rows, D // GROUP, seed=seed) for seed in (0, 1))
     stored = {"weight": ("U32", packed(values, bits)), "scales": ("F32", scales), "biases": ("F32", biases)}
     return stored, values * np.repeat(scales, GROUP, 1) + np.repeat(biases, GROUP, 1)
 
@@ -135,25 +129,18 @@ def four(rows: int, form: str) -> tuple[Stored, np.ndarray]:
     values = np.vectorize(lambda code: (-1) ** (code >> 3) * (code % 8 / 2 if code % 8 < 4 else 2.0 ** (code % 8 // 2 - 1) * (1 + code % 2 / 2)))(codes)  # fmt: skip
     stored = (codes[:, ::2] | codes[:, 1::2] << 4).astype("u1")
     if form == "mx":
-        scale = 2.0 ** (powers.astype(int) - 127)
-        return {"weight_packed": ("U8", stored), "weight_scale": ("U8", powers)}, values * scale.repeat(
-            size, 1
-        )
+        scale = (2.0 ** (powers.astype(int) - 127)).repeat(size, 1)
+        return {"weight_packed": ("U8", stored), "weight_scale": ("U8", powers)}, values * scale
     patterns = whole(0, 120, rows, D // size, kind="u1")
     scale, one = np.vectorize(eight)(patterns).repeat(size, 1), np.array([3.0], "f4")
+    scaled = {"weight_scale": ("F8_E4M3", patterns)}
     if form == "modelopt":
-        parts = {
-            "weight": ("U8", stored),
-            "weight_scale": ("F8_E4M3", patterns),
-            "weight_scale_2": ("F32", one),
-        }
-        return parts, values * scale * 3
-    parts = {
+        return {"weight": ("U8", stored), **scaled, "weight_scale_2": ("F32", one)}, values * scale * 3
+    return {
         "weight_packed": ("U8", stored),
-        "weight_scale": ("F8_E4M3", patterns),
+        **scaled,
         "weight_global_scale": ("F32", one),
-    }
-    return parts, values * scale / 3
+    }, values * scale / 3
 
 
 def eight(pattern: int) -> float:
@@ -174,9 +161,8 @@ def fp8(rows: int, form: str) -> tuple[Stored, np.ndarray]:
     scale = np.abs(random(*shape)) if shape else np.float32(0.25)
     full = np.repeat(np.repeat(np.reshape(scale, shape or (1, 1)), wide[0], 0), wide[1], 1)[:rows, :D]
     key = "weight_scale_inv" if form == "block" else "weight_scale"
-    return {"weight": ("F8_E4M3", patterns), key: ("F32", np.asarray(scale))}, np.vectorize(eight)(
-        patterns
-    ) * full
+    stored = {"weight": ("F8_E4M3", patterns), key: ("F32", np.asarray(scale))}
+    return stored, np.vectorize(eight)(patterns) * full
 
 
 FORMATS: dict[str, tuple[Callable[[int], tuple[Stored, np.ndarray]], dict[str, Any], str]] = {
@@ -203,15 +189,9 @@ FORMATS: dict[str, tuple[Callable[[int], tuple[Stored, np.ndarray]], dict[str, A
 
 def write(folder: Path, stored: Stored, config: dict[str, Any]) -> Path:
     """Write a file of given dtypes."""
-    header, data = {}, b""
-    for name, (kind, array) in stored.items():
-        header[name] = {
-            "dtype": kind,
-            "shape": list(array.shape),
-            "data_offsets": [len(data), len(data) + array.nbytes],
-        }
-        data += np.ascontiguousarray(array).tobytes()
-    (folder / "model.safetensors").write_bytes(raw(header, data))
+    arrays = {name: array for name, (_, array) in stored.items()}
+    kinds = {name: kind for name, (kind, _) in stored.items()}
+    (folder / "model.safetensors").write_bytes(file_of(arrays, kinds))
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -228,27 +208,25 @@ def module(
 
 
 CONFIG = {"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": D}
+LAYER = {"q_proj": D, "k_proj": OUT, "v_proj": OUT, "o_proj": D}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_packed_layer_is_read(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_packed_layer_is_read(tmp_path: Path, name: str, command: Command) -> None:
     """Its roles, shapes and values; the report says how it is stored."""
     make, more, label = FORMATS[name]
-    stored, weights = module(make, {"q_proj": D, "k_proj": OUT, "v_proj": OUT, "o_proj": D})
+    stored, weights = module(make, LAYER)
     folder = write(tmp_path, stored, {**CONFIG, **more})
     found = wild.read(folder)["layers.0.self_attn"]
     for role in "qkvo":
-        assert np.allclose(
-            getattr(found, f"W_{role.upper()}"), weights[f"{role}_proj"].T, rtol=1e-5, atol=1e-6
-        ), role
+        ours, theirs = getattr(found, f"W_{role.upper()}"), weights[f"{role}_proj"].T
+        assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-6), role
     assert found.plan.pieces[0].dtype.startswith(label)
     assert not found.plan.others
-    assert __main__.main(["wild", str(folder)]) == 0
-    shown = capsys.readouterr().out
+    shown = command(folder)
     assert label in shown
-    assert "64 cache bytes a token" in shown, (
-        "two bytes a number: what a cache keeps is not quantised with the weights"
-    )
+    # Two bytes a number: what a cache keeps is not quantised with the weights.
+    assert "64 cache bytes a token" in shown
 
 
 @pytest.mark.parametrize("name", ["gptq", "awq", "bitsandbytes nf4", "fp8, one a row", "compressed-tensors"])
@@ -277,9 +255,8 @@ def test_a_layer_may_be_packed_in_part(tmp_path: Path) -> None:
 def test_a_packed_conv1d_lies_as_a_linear_does(tmp_path: Path) -> None:
     """GPT-2 stores (in, out); whoever packs it makes a Linear of it first."""
     stored, weights = module(gptq, {"c_attn": 3 * D, "c_proj": D})
-    found = wild.read(write(tmp_path, stored, {**CONFIG, "model_type": "gpt2", "num_key_value_heads": 4}))[
-        "layers.0.self_attn"
-    ]
+    config = {**CONFIG, "model_type": "gpt2", "num_key_value_heads": 4}
+    found = wild.read(write(tmp_path, stored, config))["layers.0.self_attn"]
     assert np.allclose(found.W_K, weights["c_attn"].T[:, D : 2 * D], atol=1e-6)
     assert np.allclose(found.W_O, weights["c_proj"].T, atol=1e-6)
 
@@ -325,7 +302,7 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, name: str) -> None:
     """By its name, and nothing is looked up where it is not."""
     kind, change, match = BROKEN[name]
     make, more, _ = FORMATS[kind]
-    stored, _ = module(make, {"q_proj": D, "k_proj": OUT, "v_proj": OUT, "o_proj": D})
+    stored, _ = module(make, LAYER)
     for part, entry in change.items():
         if entry is None:
             del stored[f"layers.0.self_attn.q_proj.{part}"]
@@ -337,13 +314,10 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_what_is_not_read_says_so(tmp_path: Path) -> None:
     """A scale for twenty-four, which nobody packs so: named, never guessed."""
+    packed, scale = ("U8", whole(0, 9, D, 24, kind="u1")), ("F8_E4M3", whole(0, 9, D, 2, kind="u1"))
     stored: Stored = {}
-    for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-        at = f"layers.0.self_attn.{name}"
-        stored |= {
-            f"{at}.weight_packed": ("U8", whole(0, 9, D, 24, kind="u1")),
-            f"{at}.weight_scale": ("F8_E4M3", whole(0, 9, D, 2, kind="u1")),
-        }
+    for at in (f"layers.0.self_attn.{name}" for name in LAYER):
+        stored |= {f"{at}.weight_packed": packed, f"{at}.weight_scale": scale}
     with pytest.raises(LayoutError, match="quantised by compressed-tensors"):
         wild.read(write(tmp_path, stored, CONFIG))
 
@@ -359,23 +333,15 @@ def test_what_others_pack_is_named(tmp_path: Path, part: str, by: str) -> None:
         wild.read(write(tmp_path, stored, CONFIG))
 
 
-DTYPES = ("F32", "F16", "I32", "U32", "I64", "I8", "U8", "F8_E4M3", "BF16")
 SIZES = {
-    "F32": "<f4",
-    "F16": "<f2",
-    "I32": "<i4",
-    "U32": "<u4",
-    "I64": "<i8",
-    "I8": "i1",
-    "U8": "u1",
-    "F8_E4M3": "u1",
+    "F32": "<f4", "F16": "<f2", "I32": "<i4", "U32": "<u4", "I64": "<i8", "I8": "i1", "U8": "u1", "F8_E4M3": "u1",
     "BF16": "<u2",
-}
+}  # fmt: skip
 
 
 @settings(max_examples=times(400), deadline=None)
 @given(
-    name=st.sampled_from(sorted(FORMATS)), part=st.integers(0, 9), kind=st.sampled_from(DTYPES),
+    name=st.sampled_from(sorted(FORMATS)), part=st.integers(0, 9), kind=st.sampled_from(sorted(SIZES)),
     shape=st.lists(st.sampled_from([0, 1, 2, 4, 8, 16, 32, 64]), max_size=3), fill=st.integers(0, 255), gone=st.booleans(),
 )  # fmt: skip
 def test_any_part_may_be_of_another_kind(
@@ -389,16 +355,14 @@ def test_any_part_may_be_of_another_kind(
 ) -> None:
     """A part that is missing, of another dtype, another shape, other numbers: values, or an error of ours."""
     make, more, _ = FORMATS[name]
-    stored, _ = module(make, {"q_proj": D, "k_proj": OUT, "v_proj": OUT, "o_proj": D})
+    stored, _ = module(make, LAYER)
     keys = [key for key in stored if "q_proj" in key]
     key = keys[part % len(keys)]
     if gone:
         del stored[key]
     else:
-        stored[key] = (
-            kind,
-            np.full((*shape, np.dtype(SIZES[kind]).itemsize), fill, "u1").view(SIZES[kind])[..., 0],
-        )
+        array = np.full((*shape, np.dtype(SIZES[kind]).itemsize), fill, "u1")
+        stored[key] = kind, array.view(SIZES[kind])[..., 0]
     try:
         folder = write(tmp_path_factory.getbasetemp(), stored, {**CONFIG, **more})
         with np.errstate(all="ignore"):

@@ -1,7 +1,6 @@
 """Only the bytes that are asked for are read."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,7 @@ import pytest
 
 from qkvdocs import wild
 from qkvdocs.wild._sources import LocalFile
-from tests.wild.conftest import CONFIG, bounded, llama, random
-
-Make = Callable[..., Path]
+from tests.wild.conftest import CONFIG, Make, bounded, header_of, llama, random, raw
 
 
 @pytest.fixture
@@ -51,20 +48,16 @@ def test_a_checkpoint_larger_than_memory_opens_in_milliseconds(tmp_path: Path) -
     """Four terabytes, sparse: a module in the middle is read as fast as from a small file."""
     gap = 2 * 10**12
     small = llama()
-    header: dict[str, object] = {"before": {"dtype": "U8", "shape": [gap], "data_offsets": [0, gap]}}
-    at = gap
-    for name, array in small.items():
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
-        at += array.nbytes
-    header["after"] = {"dtype": "U8", "shape": [gap], "data_offsets": [at, at + gap]}
-    text = json.dumps(header).encode()
+    at = gap + sum(array.nbytes for array in small.values())
+    before, after = ({"dtype": "U8", "shape": [gap], "data_offsets": [n, n + gap]} for n in (0, at))
+    text = raw({"before": before, **header_of(small, at=gap), "after": after})
     path = tmp_path / "model.safetensors"
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(text)
         try:
-            file.seek(8 + len(text) + gap)
+            file.seek(len(text) + gap)
             file.write(b"".join(array.tobytes() for array in small.values()))
-            file.truncate(8 + len(text) + at + gap)
+            file.truncate(len(text) + at + gap)
         except OSError:
             pytest.skip("this file system has no files so large")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
