@@ -48,9 +48,8 @@ def verdict(case: Case, report: Report, bugs: frozenset[str]) -> str:
     wrong = note is not None and note.count > 0
     if not names:
         return "named" if wrong and not fitting else "unexplained"
-    if any(
-        not finding.names & fitting for finding in report.findings if finding.bug not in (UNKNOWN, UNDECLARED)
-    ):
+    accused = [finding for finding in report.findings if finding.bug not in (UNKNOWN, UNDECLARED)]
+    if not all(finding.names & fitting for finding in accused):
         return "misnamed"
     return "named" if bugs <= names or len(names & fitting) >= max(1, len(bugs)) else "named in part"
 

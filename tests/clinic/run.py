@@ -1,6 +1,5 @@
 """From a case to what the probes say of it."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -108,14 +107,5 @@ def answer(case: Case) -> Report:
 def score(case: Case, report: Report) -> tuple[int, int, int]:
     """Count right names, wrong names and missed bugs; one answer for several bugs is right if one of them is it."""
     hits = sum(bool(finding.names & case.bugs) for finding in report.findings)
-    named = (
-        frozenset[str]().union(*(finding.names for finding in report.findings))
-        if report.findings
-        else frozenset()
-    )
+    named = frozenset[str]().union(*(finding.names for finding in report.findings))
     return hits, len(report.findings) - hits, len(case.bugs - named)
-
-
-def totals(cases: Iterable[Case]) -> dict[str, tuple[int, int, int]]:
-    """Score each case."""
-    return {case.name: score(case, answer(case)) for case in cases}

@@ -98,19 +98,13 @@ def pairs(case):
         for n, m in ((11, 11), (4, 11)):
             q, k = rng.standard_normal((2, n_heads, n, 8)), rng.standard_normal((2, n_kv, m, 8))
             v = rng.standard_normal((2, n_kv, m, d.get("d_value", 8)))
-            masks = (
-                [None] if d.get("causal") else [None, np.tri(n, m, m - n, dtype=bool) & (rng.random(m) < 0.8)]
-            )
+            masks = [None]
+            if not d.get("causal"):
+                masks.append(np.tri(n, m, m - n, dtype=bool) & (rng.random(m) < 0.8))
             for mask in masks:
-                if d.get("causal"):
 
-                    def seen(b, i, j, n=n, m=m):
-                        return visible(d, m - n + i, j)
-
-                else:
-
-                    def seen(b, i, j, mask=mask):
-                        return mask is None or mask[i, j]
+                def seen(b, i, j, n=n, m=m, mask=mask):
+                    return visible(d, m - n + i, j) if d.get("causal") else mask is None or mask[i, j]
 
                 want = attend(q.copy(), k, v, seen, d)
                 if "in-place" in case.bugs:

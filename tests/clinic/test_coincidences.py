@@ -105,9 +105,8 @@ def test_attention_that_is_none_gets_no_name(sizes: tuple[int, int, int], dtype:
     n_heads, n_kv_heads, d_head = sizes
     for what, (function, earned) in tenth(ATTEND.items()):
         like = np.zeros(1, dtype)
-        report = examine(
-            Attend(lambda *a, f=function: f(*a).astype(a[0].dtype), n_heads, n_kv_heads, d_head, like=like)
-        )
+        same = lambda *a, f=function: f(*a).astype(a[0].dtype)  # noqa: E731
+        report = examine(Attend(same, n_heads, n_kv_heads, d_head, like=like))
         assert not report.healthy, what
         assert {finding.bug for finding in report.findings} <= NO_NAME | earned, f"{what}: {report}"
 
@@ -153,13 +152,13 @@ PROJECT: dict[str, tuple[Callable[..., Any], set[str]]] = {
 }  # fmt: skip
 
 
-PAIR = (
+PAIR = {
     "another base",
     "a nearer base",
     "half of each head",
     "all but two of each head",
     "heads of values reversed",
-)
+}
 
 
 @name("sizes", [(4, 8), (1, 2), (2, 4), (8, 16), (16, 32)], ids=str)
@@ -245,10 +244,8 @@ def test_a_bug_that_hides_in_half_precision_is_not_healthy() -> None:
     lost = weights(4, 4, 8, bias=False)
     for kept in (W, lost):
         half = Attention(lambda x, kept=kept: encode(x, kept), W, like=np.zeros(1, np.float16))
-        with pytest.raises(
-            AssertionError,
-            match=r"\ntoo coarse to judge \(attention\): in float16 .* below what rounding alone",
-        ):
+        told = r"\ntoo coarse to judge \(attention\): in float16 .* below what rounding alone"
+        with pytest.raises(AssertionError, match=told):
             assert_healthy(half)
         report = examine(half)
         assert not report.healthy

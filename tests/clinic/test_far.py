@@ -46,9 +46,8 @@ def test_a_cache_that_forgets_is_measured(kept: int) -> None:
     def step(x: np.ndarray, cache: Any) -> Any:
         q, k, v = (cut(a, 4) for a in roles(x, W))
         if cache is not None:
-            k, v = (
-                np.concatenate([old[:, :, -kept:], new], 2) for old, new in zip(cache, (k, v), strict=True)
-            )
+            pairs = zip(cache, (k, v), strict=True)
+            k, v = (np.concatenate([old[:, :, -kept:], new], 2) for old, new in pairs)
         return out(paste(sdpa(q, k, v, tril(q.shape[2], k.shape[2]))), W), (k, v)
 
     (finding,) = examine(Step(step, W)).findings

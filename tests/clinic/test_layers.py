@@ -46,9 +46,7 @@ def latent(x: np.ndarray, *, absorbed: bool, wrong: str = "") -> np.ndarray:
     W, width = LATENT, PLAIN + TURNED
     for b, text in enumerate(x):
         rows = [row @ W.W_DKV if wrong == "not normed" else root(row @ W.W_DKV) * W.kv_norm for row in text]
-        shared = [
-            row @ W.W_KR if wrong == "not turned" else spin(row @ W.W_KR, at) for at, row in enumerate(text)
-        ]
+        shared = [spin(row @ W.W_KR, 0 if wrong == "not turned" else at) for at, row in enumerate(text)]
         for at, row in enumerate(text):
             queries = (root(row @ W.W_DQ) * W.q_norm) @ W.W_UQ
             heads = []
@@ -63,10 +61,10 @@ def latent(x: np.ndarray, *, absorbed: bool, wrong: str = "") -> np.ndarray:
                     met = [plain @ (rows[j] @ W_K) + turned @ shared[j] for j in range(at + 1)]
                 weights = np.exp(np.array(met) / (PLAIN if wrong == "scale" else width) ** 0.5)
                 weights /= weights.sum()
-                mixed = sum(weights[j] * rows[j] for j in range(at + 1))
-                heads.append(
-                    mixed @ W_V if absorbed else sum(weights[j] * (rows[j] @ W_V) for j in range(at + 1))
-                )
+                if absorbed:
+                    heads.append(sum(weights[j] * rows[j] for j in range(at + 1)) @ W_V)
+                else:
+                    heads.append(sum(weights[j] * (rows[j] @ W_V) for j in range(at + 1)))
             out[b, at] = np.concatenate(heads) @ W.W_O
     return out
 
@@ -87,17 +85,15 @@ def test_latent_attention_in_both_its_forms(absorbed: bool) -> None:
 
 def test_latent_weights_must_fit() -> None:
     """With the name of the one that does not."""
-    with pytest.raises(
-        ContractError, match=r"^W_UV must have shape \(kv_rank, …\) = \(10, 20\), got \(9, 20\)"
-    ):
+    told = r"^W_UV must have shape \(kv_rank, …\) = \(10, 20\), got \(9, 20\)"
+    with pytest.raises(ContractError, match=told):
         LatentWeights(**{**vars(LATENT), "W_UV": LATENT.W_UV[:9]})
     with pytest.raises(ContractError, match=r"^norm must be None where weights are latent"):
         latent_report(lambda x: x, norm=Norm())
 
 
-W = QKVWeights(
-    **{f"W_{role}": draw(D, D) for role in "QKVO"}, **{f"b_{role}": draw(D) for role in "QKVO"}, n_heads=H
-)
+DRAWN = {f"W_{role}": draw(D, D) for role in "QKVO"} | {f"b_{role}": draw(D) for role in "QKVO"}
+W = QKVWeights(**DRAWN, n_heads=H)
 GATE, GATE_BIAS = draw(D, D), draw(D)
 FAR = draw(H, 15, D // H)
 GAINS = {name: 1 + draw(D // H) / 3 for name in ("q", "k", "q_bias", "k_bias")}
@@ -154,9 +150,11 @@ def layer(
                     keys = np.array([(k - k.mean()) / np.sqrt(k.var() + 1e-6) for k in keys])
                     keys = keys * GAINS["k"] + GAINS["k_bias"]
                 if scaled:
-                    q, keys = stretched(q, at, scaled, len(text), keep_factor), np.array(
-                        [stretched(k, j, scaled, len(text), keep_factor) for j, k in enumerate(keys)]
-                    )  # fmt: skip
+                    how = scaled, len(text), keep_factor
+                    q, keys = (
+                        stretched(q, at, *how),
+                        np.array([stretched(k, j, *how) for j, k in enumerate(keys)]),
+                    )
                 met = np.array([q @ keys[j] for j in range(at + 1)]) * d**-0.5
                 if relative:
                     met += [q @ FAR[h, at - j] for j in range(at + 1)]
@@ -174,11 +172,8 @@ def stretched(row: np.ndarray, position: int, kind: str, seq: int, keep_factor: 
     made = row.copy()
     for plane in range(3):
         turn, factor = turn_of(kind, plane, seq)
-        z = (
-            complex(row[plane], row[plane + 3])
-            * np.exp(complex(0, position * turn))
-            * (factor if keep_factor else 1)
-        )
+        z = complex(row[plane], row[plane + 3]) * np.exp(complex(0, position * turn))
+        z *= factor if keep_factor else 1
         made[plane], made[plane + 3] = z.real, z.imag
     return made
 
@@ -211,9 +206,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
 def test_a_feature_is_simulated_exactly_and_missed(name: str) -> None:
     """Right as loops compute it; and where it is left out, never healthy."""
     how, declared, wrongly, bug = CASES[name]
-    assert (report := examine(Attention(lambda x: layer(x, **how), W, causal=True, **declared))).healthy, (
-        report
-    )
+    report = examine(Attention(lambda x: layer(x, **how), W, causal=True, **declared))
+    assert report.healthy, report
     report = examine(Attention(lambda x: layer(x, **wrongly), W, causal=True, **declared))
     found = {one for finding in report.findings for one in finding.names}
     assert bug in found, report
@@ -221,35 +215,24 @@ def test_a_feature_is_simulated_exactly_and_missed(name: str) -> None:
 
 def test_values_wider_than_keys() -> None:
     """Grouped heads too; scaled by their width, or their heads tiled, it is named."""
-    W = QKVWeights(
-        W_Q=draw(D, 4 * 6),
-        W_K=draw(D, 2 * 6),
-        W_V=draw(D, 2 * 9),
-        W_O=draw(4 * 9, D),
-        n_heads=4,
-        n_kv_heads=2,
-    )
+    widths = {"W_Q": (D, 4 * 6), "W_K": (D, 2 * 6), "W_V": (D, 2 * 9), "W_O": (4 * 9, D)}
+    W = QKVWeights(**{name: draw(*shape) for name, shape in widths.items()}, n_heads=4, n_kv_heads=2)
 
     def run(x: np.ndarray, width: int = 6, tiled: bool = False) -> np.ndarray:
         q, k, v = x @ W.W_Q, x @ W.W_K, x @ W.W_V
         out = []
         for h in range(4):
             own = h % 2 if tiled else h // 2
-            q_h, k_h, v_h = (
-                q[..., 6 * h : 6 * h + 6],
-                k[..., 6 * own : 6 * own + 6],
-                v[..., 9 * own : 9 * own + 9],
-            )
+            q_h, k_h = q[..., 6 * h : 6 * h + 6], k[..., 6 * own : 6 * own + 6]
             raised = np.exp(np.einsum("bid,bjd->bij", q_h, k_h) / width**0.5)
-            out.append(raised / raised.sum(-1, keepdims=True) @ v_h)
+            out.append(raised / raised.sum(-1, keepdims=True) @ v[..., 9 * own : 9 * own + 9])
         made: np.ndarray = np.concatenate(out, -1) @ W.W_O
         return made
 
+    wrong = {"scale": lambda x: run(x, 9), "kv-head-order": lambda x: run(x, tiled=True)}
     assert examine(Attention(run, W)).healthy
-    assert {one.bug for one in examine(Attention(lambda x: run(x, 9), W)).findings} == {"scale"}
-    assert {one.bug for one in examine(Attention(lambda x: run(x, tiled=True), W)).findings} == {
-        "kv-head-order"
-    }
+    for bug, function in wrong.items():
+        assert {one.bug for one in examine(Attention(function, W)).findings} == {bug}
 
 
 def test_a_gate_and_latents_with_a_cache() -> None:
@@ -276,7 +259,6 @@ def test_a_scaling_that_lacks_a_number_is_refused() -> None:
         Rotary(rope_scaling={"rope_type": "llama3", "factor": 8.0})
     with pytest.raises(ContractError, match=r"^rope_scaling\['rope_type'\] must be 'default' or"):
         Rotary(rope_scaling={"rope_type": "axial"})
-    with pytest.raises(
-        ContractError, match=r"^gate must have shape \(d_model, n_heads \* d_value\) = \(24, 24\)"
-    ):
+    told = r"^gate must have shape \(d_model, n_heads \* d_value\) = \(24, 24\)"
+    with pytest.raises(ContractError, match=told):
         Attention(layer, W, gate=GATE[:9])

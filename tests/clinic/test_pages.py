@@ -48,10 +48,8 @@ def test_the_practice_page_gathers_every_question() -> None:
     pages = [*(ROOT / "docs/lessons").glob("*.md"), *(ROOT / "docs/concepts").glob("*.md")]
     asked = 0
     for text in (path.read_text("utf-8") for path in pages):
-        parts = {
-            found[1]: found[0]
-            for found in re.findall(r"^(## [^\n]*\{#(\w+).*?)(?=^## |\Z)", text, re.M | re.S)
-        }
+        sections = re.findall(r"^(## [^\n]*\{#(\w+).*?)(?=^## |\Z)", text, re.M | re.S)
+        parts = {name: section for section, name in sections}
         asked += len(re.findall(r"^\?\?\? question", parts.get("recall", ""), re.M))
         asked += len(re.findall(r"^### ", parts.get("interview", ""), re.M))
         asked += "apply" in parts

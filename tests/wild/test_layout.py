@@ -4,9 +4,7 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +15,8 @@ from qkvdocs.errors import CheckpointError, DTypeError, LayoutError, QKVError, S
 from qkvdocs.wild import ATLAS, Layout, Projections, _attentions
 from qkvdocs.wild._attentions import look
 from qkvdocs.wild._report import report
-from tests.wild.conftest import CONFIG, FIXTURES, llama, random
+from tests.wild.conftest import CONFIG, FIXTURES, Make, llama, random
 
-Make = Callable[..., Path]
-ROWS = [pytest.param(row, id=row.family) for row in ATLAS]
 PLAIN = next(row for row in ATLAS if row.family == "q_proj, k_proj, v_proj")
 
 
@@ -32,33 +28,26 @@ def layer(
     shapes = {f"W_{r}": (8, w) for r, w in widths.items()} | {"W_O": (n_heads * d_head, 8)}
     arrays = {name: random(*shape, seed=at) for at, (name, shape) in enumerate(shapes.items())}
     arrays |= {f"b_{r.upper()}": random(widths[r.upper()], seed=9 + at) for at, r in enumerate(bias)}
-    if gate:
-        plan = wild.read(FIXTURES / "llama").plans["layers.0.self_attn"]
-        return Projections(
-            plan=plan,
-            W_G=random(8, n_heads * d_head, seed=20),
-            n_heads=n_heads,
-            n_kv_heads=n_kv_heads,
-            **arrays,
-        )
-    return QKVWeights(n_heads=n_heads, n_kv_heads=n_kv_heads, **arrays)
+    arrays |= {"n_heads": n_heads, "n_kv_heads": n_kv_heads}
+    if not gate:
+        return QKVWeights(**arrays)
+    plan = wild.read(FIXTURES / "llama").plans["layers.0.self_attn"]
+    return Projections(plan=plan, W_G=random(8, n_heads * d_head, seed=20), **arrays)
+
+
+def stored_at(weights: QKVWeights, row: Layout) -> dict[str, np.ndarray]:
+    """Store a layer in a layout, under the name of a module."""
+    return {f"at.{name}": array for name, array in wild.fuse(weights, row).items()}
 
 
 def store(make: Make, weights: QKVWeights, row: Layout, **config: object) -> Projections:
     """Write a layer in a layout and read it again."""
-    stored = {f"at.{name}": array for name, array in wild.fuse(weights, row).items()}
-    kind = row.models[0] if row.models else "unheard-of"
-    heads = {
-        "num_attention_heads": weights.n_heads,
-        "num_key_value_heads": weights.n_kv_heads,
-        "hidden_size": 8,
-    }
-    multi_query = weights.n_kv_heads == 1
-    grouped = {
-        "multi_query": multi_query,
-        "new_decoder_architecture": not multi_query and weights.n_kv_heads < weights.n_heads,
-    }
-    return wild.read(make(stored, {"model_type": kind, **heads, **grouped, **config}))["at"]
+    told = {
+        "model_type": row.models[0] if row.models else "unheard-of", "hidden_size": 8,
+        "num_attention_heads": weights.n_heads, "num_key_value_heads": weights.n_kv_heads,
+        "multi_query": weights.n_kv_heads == 1, "new_decoder_architecture": 1 < weights.n_kv_heads < weights.n_heads,
+    }  # fmt: skip
+    return wild.read(make(stored_at(weights, row), {**told, **config}))["at"]
 
 
 def assert_same(left: QKVWeights, right: QKVWeights) -> None:
@@ -71,7 +60,7 @@ def assert_same(left: QKVWeights, right: QKVWeights) -> None:
             assert np.array_equal(a, b), name
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", ATLAS, ids=lambda row: row.family)
 def test_every_row_is_stored_and_read_back(make: Make, row: Layout) -> None:
     """To the bit, under the row's own name."""
     weights = layer(bias=row.bias, gate=row.gated)
@@ -81,7 +70,7 @@ def test_every_row_is_stored_and_read_back(make: Make, row: Layout) -> None:
     assert_same(weights, back)
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=row.family) for row in ATLAS if row.grouped])
+@pytest.mark.parametrize("row", [row for row in ATLAS if row.grouped], ids=lambda row: row.family)
 @pytest.mark.parametrize("n_kv_heads", [1, 2])
 def test_grouped_rows_hold_grouped_heads(make: Make, row: Layout, n_kv_heads: int) -> None:
     """Fewer key heads than query heads, down to one."""
@@ -120,22 +109,18 @@ def test_every_row_is_left_and_reached() -> None:
 
 def test_no_two_rows_claim_the_same_file() -> None:
     """One row a name and model type; unrestricted rows differ in their names."""
-    claims = [
-        (name, model) for row in ATLAS for name in row.tensors for model in (row.models or ("",)) if row.fused
-    ]
-    fused = [claim for claim in claims if claims.count(claim) > 1]
-    assert not [claim for claim in fused if claim[0] not in ("k_proj.{}", "v_proj.{}")]
+    rows = [row for row in ATLAS if row.fused]
+    claims = [(name, model) for row in rows for name in row.tensors for model in (row.models or ("",))]
+    twice = {name for name, model in claims if claims.count((name, model)) > 1}
+    assert twice <= {"k_proj.{}", "v_proj.{}"}
     assert len({row.family for row in ATLAS}) == len(ATLAS)
 
 
 def test_the_atlas_is_data() -> None:
     """It survives JSON, so that any program can read the rows."""
     rows = json.loads(json.dumps([asdict(row) for row in ATLAS]))
-    as_tuples = ("out", "columns", "models")
-    assert (
-        tuple(Layout(**{k: tuple(v) if k in as_tuples else v for k, v in row.items()}) for row in rows)
-        == ATLAS
-    )
+    again = (Layout(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows)
+    assert tuple(again) == ATLAS
 
 
 @pytest.mark.parametrize(
@@ -171,16 +156,10 @@ def test_a_bias_of_zeros_is_no_loss() -> None:
 
 def test_a_layout_of_ones_own(make: Make) -> None:
     """Declared, it is used alone."""
-    mine = Layout(
-        family="mine",
-        tensors={"to_kvq.{}": "kvq"},
-        out=("to_out.{}",),
-        blocks="n_kv_heads",
-        columns=("to_kvq.{}",),
-    )
+    form = {"tensors": {"to_kvq.{}": "kvq"}, "columns": ("to_kvq.{}",), "blocks": "n_kv_heads"}
+    mine = Layout(family="mine", out=("to_out.{}",), **form)
     weights = layer(n_kv_heads=2)
-    stored = {f"at.{name}": array for name, array in wild.fuse(weights, mine).items()}
-    folder = make({**stored, **llama()})
+    folder = make({**stored_at(weights, mine), **llama()})
     attentions = wild.read(folder, layout=mine, n_heads=4, n_kv_heads=2)
     assert list(attentions) == ["at"]
     assert_same(weights, attentions["at"])
@@ -206,19 +185,21 @@ def test_a_contradictory_layout_is_refused(changes: dict[str, object], match: st
         Layout(**{"family": "mine", "tensors": {"a.{}": "qkv"}, "out": ("o.{}",), **changes})
 
 
+OUT = {
+    "c_attn": "c_proj",
+    "query_key_value": "dense",
+    "qkv_proj": "o_proj",
+    "Wqkv": "out_proj",
+    "qkv": "proj",
+}
+
+
 def fused(name: str, rows: int) -> dict[str, np.ndarray]:
     """Give a module with one fused matrix."""
-    out = {
-        "c_attn": "c_proj",
-        "query_key_value": "dense",
-        "qkv_proj": "o_proj",
-        "Wqkv": "out_proj",
-        "qkv": "proj",
-    }[name]
-    return {f"at.{name}.weight": random(rows, 8), f"at.{out}.weight": random(8, 8)}
+    return {f"at.{name}.weight": random(rows, 8), f"at.{OUT[name]}.weight": random(8, 8)}
 
 
-@pytest.mark.parametrize("name", ["c_attn", "query_key_value", "qkv_proj", "Wqkv", "qkv"])
+@pytest.mark.parametrize("name", OUT)
 @pytest.mark.parametrize("config", [{}, {"model_type": "unheard-of"}])
 def test_an_ambiguous_name_of_an_unknown_model_is_refused(
     make: Make, name: str, config: dict[str, object]
@@ -226,22 +207,19 @@ def test_an_ambiguous_name_of_an_unknown_model_is_refused(
     """Many reuse names of GPT-NeoX and GPT-2 with another order: the message says how to go on."""
     attentions = look(make(fused(name, 24), {**config, "num_attention_heads": 4}))
     got = config.get("model_type", "no config.json that names one")
-    with pytest.raises(
-        LayoutError,
-        match=rf"the order inside at.{name}.weight must be known from the model_type, one of .*, got {got}. If it is cut as .* declare that: read\(",
-    ):
+    rule = f"the order inside at.{name}.weight must be known from the model_type, one of .*, got {got}"
+    with pytest.raises(LayoutError, match=rf"{rule}. If it is cut as .* declare that: read\("):
         attentions["at"]
     assert "at" not in attentions
 
 
 @pytest.mark.parametrize(
-    "row", [pytest.param(row, id=row.family) for row in ATLAS if row.fused and row.models]
+    "row", [row for row in ATLAS if row.fused and row.models], ids=lambda row: row.family
 )
 def test_the_suggested_layout_reads_the_file(make: Make, row: Layout) -> None:
     """Word for word: a bare file, refused, gives what it takes to read it."""
     weights = layer(bias=row.bias, gate=row.gated)
-    stored = {f"at.{name}": array for name, array in wild.fuse(weights, row).items()}
-    folder = make(stored, {"model_type": "unheard-of"})
+    folder = make(stored_at(weights, row), {"model_type": "unheard-of"})
     alone = tuple(other for other in ATLAS if other.family == row.family)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_attentions, "ATLAS", alone)  # otherwise a row of the same names may come first
@@ -262,10 +240,8 @@ def test_the_suggested_layout_reads_the_file(make: Make, row: Layout) -> None:
 def test_nothing_read_is_never_silent(make: Make) -> None:
     """A bare GPT-2 file raises its reason, and says of how many modules it is true."""
     module = {f"h.{n}.attn.{name}": a for n in (0, 1) for name, a in wild.fuse(layer(), ATLAS[0]).items()}
-    with pytest.raises(
-        LayoutError,
-        match=r"h\.0\.attn\.c_attn\.weight must be known.*columns=\('c_attn\.\{\}', 'c_proj\.\{\}'\).*\(2 modules are refused, the first is h\.0\.attn\)",
-    ):
+    told = r"h\.0\.attn\.c_attn\.weight must be known.*columns=\('c_attn\.\{\}', 'c_proj\.\{\}'\).*"
+    with pytest.raises(LayoutError, match=rf"{told}\(2 modules are refused, the first is h\.0\.attn\)"):
         wild.read(make(module))
     shown = repr(look(make(module)))
     assert "0 modules read, 2 refused" in shown
@@ -273,10 +249,7 @@ def test_nothing_read_is_never_silent(make: Make) -> None:
 
 
 REFUSED = {
-    "W_Q against W_K": (
-        {"num_key_value_heads": 1},
-        r"q_proj.weight must have the width n_heads \* width of K / n_kv_heads = 4 \* 4 / 1 = 16, got 8",
-    ),
+    "W_Q against W_K": ({"num_key_value_heads": 1}, r"q_proj.weight must have the width n_heads \* width of K / n_kv_heads = 4 \* 4 / 1 = 16, got 8"),
     "n_heads no divisor": ({"num_attention_heads": 3, "num_key_value_heads": 3}, r"q_proj.weight must have a width that is a multiple of n_heads=3, got 8"),
     "n_heads no multiple": ({"num_attention_heads": 4, "num_key_value_heads": 3}, r"must be a multiple of n_kv_heads=3, got 4"),
     "zero": ({"num_attention_heads": 0}, r"num_attention_heads in config.json must be an integer of at least 1, got 0"),
@@ -323,10 +296,8 @@ def test_impossible_shapes_are_refused(make: Make, case: str) -> None:
 def test_a_fused_width_that_no_head_divides(make: Make) -> None:
     """The rule is written out: query heads and twice the key heads."""
     attentions = look(make(fused("qkv_proj", 20), {**CONFIG, "model_type": "phi3"}))
-    with pytest.raises(
-        LayoutError,
-        match=r"at.qkv_proj.weight must be a multiple of n_heads \+ n_kv_heads \+ n_kv_heads = 8, got 20",
-    ):
+    told = r"at.qkv_proj.weight must be a multiple of n_heads \+ n_kv_heads \+ n_kv_heads = 8, got 20"
+    with pytest.raises(LayoutError, match=told):
         attentions["at"]
 
 
@@ -341,19 +312,13 @@ def test_head_counts_can_be_given(make: Make) -> None:
 
 def test_composite_models_take_the_part_that_the_path_names(make: Make) -> None:
     """A vision tower with other head counts than the text: the wrong part would cut heads of the wrong width."""
-    text, vision = (
-        llama(at="model.layers.0.self_attn"),
-        llama(d_model=12, n_heads=2, n_kv_heads=1, at="visual.layers.0.self_attn"),
-    )
-    parts = {
-        "text_config": CONFIG,
-        "vision_config": {"model_type": "v", "num_heads": 2, "num_kv_heads": 1, "hidden_size": 12},
-    }
-    attentions = wild.read(make({**text, **vision}, {"model_type": "both", **parts}))
-    assert {path: weights.n_heads for path, weights in attentions.items()} == {
-        "model.layers.0.self_attn": 4, "visual.layers.0.self_attn": 2,
-    }  # fmt: skip
-    attentions = wild.read(make({**text, **vision}, {"model_type": "both", "text_config": CONFIG}))
+    tensors = llama(at="model.layers.0.self_attn")
+    tensors |= llama(d_model=12, n_heads=2, n_kv_heads=1, at="visual.layers.0.self_attn")
+    vision = {"model_type": "v", "num_heads": 2, "num_kv_heads": 1, "hidden_size": 12}
+    attentions = wild.read(make(tensors, {"text_config": CONFIG, "vision_config": vision}))
+    counts = {path: weights.n_heads for path, weights in attentions.items()}
+    assert counts == {"model.layers.0.self_attn": 4, "visual.layers.0.self_attn": 2}
+    attentions = wild.read(make(tensors, {"model_type": "both", "text_config": CONFIG}))
     assert "config.json gives = 8, got 12" in str(attentions.refused["visual.layers.0.self_attn"])
 
 

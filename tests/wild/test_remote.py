@@ -20,11 +20,10 @@ from qkvdocs import wild
 from qkvdocs.errors import CheckpointError
 from qkvdocs.wild import _remote
 from tests.wild import test_torch
-from tests.wild.conftest import CONFIG, FIXTURES, llama, package, random
+from tests.wild.conftest import CONFIG, FIXTURES, Make, llama, package, random
 
 fsspec = pytest.importorskip("fsspec")
 INDEX = "model.safetensors.index.json"
-Make = Callable[..., Path]
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -140,9 +139,10 @@ def test_one_module_without_the_rest(make: Make, serve: Callable[..., str]) -> N
         assert np.array_equal(getattr(weights, name), getattr(local, name))
 
 
-def test_a_file_by_its_address(serve: Callable[..., str]) -> None:
-    """With the config beside it."""
-    address = serve(FIXTURES / "gpt2") + "/model.safetensors"
+@pytest.mark.parametrize("query", ["", "?download=true"])
+def test_a_file_by_its_address(serve: Callable[..., str], query: str) -> None:
+    """With the config beside it; also with a query, as sites give them for downloads."""
+    address = f"{serve(FIXTURES / 'gpt2')}/model.safetensors{query}"
     assert wild.read(address)["h.0.attn"].layout.family == "GPT-2"
 
 
@@ -222,10 +222,8 @@ def test_an_index_that_points_outside_is_refused(make: Make, serve: Callable[...
 def test_a_name_of_an_index_is_no_address(make: Make, serve: Callable[..., str]) -> None:
     """What a server would decode is sent as the characters that it is."""
     folder = make(llama(), CONFIG, "%2e%2e%2fm?x#y.safetensors")
-    header = wild.Checkpoint(folder / "%2e%2e%2fm?x#y.safetensors")
-    (folder / INDEX).write_text(
-        json.dumps({"weight_map": dict.fromkeys(header, "%2e%2e%2fm?x#y.safetensors")})
-    )
+    weight_map = dict.fromkeys(llama(), "%2e%2e%2fm?x#y.safetensors")
+    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
     with pytest.raises(CheckpointError, match="no such file"):  # this server decodes nothing
         wild.read(serve(folder))
 
@@ -249,43 +247,31 @@ def test_a_file_address_is_a_path(make: Make, tmp_path_factory: pytest.TempPathF
         wild.read("simplecache::memory://m")
 
 
-def test_a_file_in_memory_that_changes_is_refused(make: Make) -> None:
-    """Schemes of fsspec too: the second file is not read by the first one's header."""
+def test_other_file_systems_of_fsspec(make: Make) -> None:
+    """Memory stands for s3 and gs, which are untried: they go through the same three calls.
+
+    A file that changes is refused there, too: the second is not read by the first one's header.
+    """
     memory = fsspec.filesystem("memory")
     folder = make(llama(), CONFIG)
     for name in ("model.safetensors", "config.json"):
         memory.pipe_file(f"/changing/{name}", (folder / name).read_bytes())
     attentions = wild.read("memory://changing")
+    assert attentions["layers.0.self_attn"].n_kv_heads == 2
     memory.pipe_file("/changing/model.safetensors", (folder / "model.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match="must stay as it was when it was opened"):
         attentions["layers.0.self_attn"]
-
-
-def test_an_address_with_a_query(serve: Callable[..., str]) -> None:
-    """As sites give them for downloads."""
-    address = serve(FIXTURES / "gpt2") + "/model.safetensors?download=true"
-    assert wild.read(address)["h.0.attn"].layout.family == "GPT-2"
 
 
 def test_nothing_there(serve: Callable[..., str], tmp_path: Path) -> None:
     """A folder without a checkpoint, a file that is missing, a scheme that nobody knows."""
     with pytest.raises(CheckpointError, match=r"must hold a checkpoint, got none"):
         wild.read(serve(tmp_path))
-    with pytest.raises(
-        CheckpointError, match=r"model.safetensors must be a file that can be read, got: no such file"
-    ):
+    told = r"model.safetensors must be a file that can be read, got: no such file"
+    with pytest.raises(CheckpointError, match=told):
         wild.read(serve(tmp_path) + "/model.safetensors")
     with pytest.raises(CheckpointError, match="must be an address that fsspec opens"):
         wild.read("gopher://x/model.safetensors")
-
-
-def test_other_file_systems_of_fsspec(make: Make) -> None:
-    """Memory stands for s3 and gs, which are untried: they go through the same three calls."""
-    memory = fsspec.filesystem("memory")
-    folder = make(llama(), CONFIG)
-    for name in ("model.safetensors", "config.json"):
-        memory.pipe_file(f"/m/{name}", (folder / name).read_bytes())
-    assert wild.read("memory://m")["layers.0.self_attn"].n_kv_heads == 2
 
 
 def test_the_message_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
