@@ -286,11 +286,9 @@ def later(spec: Spec) -> list[Fault]:
     """What is lost from the second call on."""
     w = spec.window
     sizes = (0, 1, 2, 3) if w is None else [kept for kept in (0, 1, w - 2, 2, 3) if 0 <= kept < w - 1]
-    faults = [
-        Fault("cache-differs" if w is None else "window", f"the cache keeps {what}", {"ring": kept})
-        for kept in sizes
-        for what in (f"{kept} of the earlier keys" if kept else "the last call alone",)
-    ]
+    kept_of = {kept: f"{kept} of the earlier keys" if kept else "the last call alone" for kept in sizes}
+    bug = "cache-differs" if w is None else "window"
+    faults = [Fault(bug, f"the cache keeps {kept_of[kept]}", {"ring": kept}) for kept in sizes]
     lost: list[tuple[str, str, dict[str, Any]]] = []
     if w is not None:
         lost.append(("window", "forget the window", {"window": None}))

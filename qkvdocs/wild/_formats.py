@@ -2,6 +2,7 @@
 # they are never opened.
 
 import re
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from qkvdocs.errors import CheckpointError
@@ -80,21 +81,20 @@ FOLDERS = {
 
 def refuse_suffix(name: str) -> None:
     """Refuse by name what need not even be opened."""
-    for suffix, what in SUFFIXES.items():
-        if name.lower().endswith(suffix):
-            raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {what}")
+    _refuse(name, (what for suffix, what in SUFFIXES.items() if name.lower().endswith(suffix)))
 
 
 def refuse_start(name: str, start: bytes) -> None:
     """Refuse a file that begins like another format."""
     if start[257:262] == b"ustar":
         start = b"tar"
-    looks = next((what for look, what in LOOKS.items() if look.match(start) and start[8:9] != b"{"), "")
-    if looks:
-        raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {looks}")
-    for begin, what in STARTS.items():
-        if start.startswith(begin):
-            raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {what}")
+    _refuse(name, (what for look, what in LOOKS.items() if look.match(start) and start[8:9] != b"{"))
+    _refuse(name, (what for begin, what in STARTS.items() if start.startswith(begin)))
+
+
+def _refuse(name: str, found: Iterator[str]) -> None:
+    if what := next(found, ""):
+        raise CheckpointError(f"{name} must be one of {', '.join(READ)}, got {what}")
 
 
 def what_is_there(names: list[str], below: list[str]) -> str:

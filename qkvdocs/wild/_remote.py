@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 from urllib import request
 from urllib.error import HTTPError
@@ -88,20 +89,18 @@ def _web(address: str, start: int, stop: int, known: State | None) -> tuple[byte
 def _opener(opened: list[http.client.HTTPConnection]) -> request.OpenerDirector:
     """Open http and https alone, not file: and ftp:, to which a server could send us on; note each connection."""
 
+    def connect(
+        by: type[http.client.HTTPConnection], *args: Any, **kwargs: Any
+    ) -> http.client.HTTPConnection:
+        opened.append(by(*args, **kwargs))
+        return opened[-1]
+
     class Web(request.AbstractHTTPHandler):
-        def connect(self, *args: Any, **kwargs: Any) -> http.client.HTTPConnection:
-            opened.append(http.client.HTTPConnection(*args, **kwargs))
-            return opened[-1]
-
-        def connect_safely(self, *args: Any, **kwargs: Any) -> http.client.HTTPConnection:
-            opened.append(http.client.HTTPSConnection(*args, **kwargs))
-            return opened[-1]
-
         def http_open(self, asked: request.Request) -> http.client.HTTPResponse:
-            return self.do_open(self.connect, asked)
+            return self.do_open(partial(connect, http.client.HTTPConnection), asked)
 
         def https_open(self, asked: request.Request) -> http.client.HTTPResponse:
-            return self.do_open(self.connect_safely, asked)
+            return self.do_open(partial(connect, http.client.HTTPSConnection), asked)
 
         http_request = https_request = request.AbstractHTTPHandler.do_request_
 

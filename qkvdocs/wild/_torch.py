@@ -142,15 +142,14 @@ def _tensor(file: str, name: str, value: Any, root: str, members: Mapping[str, M
         case Made(given=(Stored(told=told), int(offset), tuple(shape), tuple(strides), *rest)) if (
             value.name in REBUILT
         ):
-            return _place(file, name, told, (offset, shape, strides), rest, root, members)
+            return _place(f"{name} in {file}", told, (offset, shape, strides), rest, root, members)
     made = value.name if isinstance(value, Made) else getattr(value, "text", "a storage")
     why = f"a tensor that torch itself rebuilds, got one of {made[:80]}, which is not run"
     return Unread("?", (), 0, 0, why)
 
 
 def _place(
-    file: str,
-    name: str,
+    named: str,
     told: Any,
     where: tuple[Any, Any, Any],
     rest: list[Any],
@@ -162,27 +161,23 @@ def _place(
         case ("storage", Name(text=kind), str(key), _, int(_)):
             dtype = STORAGES.get(kind.rpartition(".")[2], kind)
         case _:
-            raise CheckpointError(
-                f"{name} in {file} must lie in a storage of the archive, got {type(told).__name__}"
-            )
+            raise CheckpointError(f"{named} must lie in a storage of the archive, got {type(told).__name__}")
     typed = next((value.text.rpartition(".")[2] for value in rest if isinstance(value, Name)), "")
     dtype = DTYPES.get(typed, typed) if typed else dtype
     member = members.get(f"{root}data/{key}")
     if member is None or member.method != STORED:
-        raise CheckpointError(
-            f"{name} in {file} must lie in data/{key[:60]}, stored as it is, got no such member"
-        )
+        raise CheckpointError(f"{named} must lie in data/{key[:60]}, stored as it is, got no such member")
     if dtype not in BITS:
         return Unread(dtype[:40], shape, 0, 0, f"of a dtype that is known, got {dtype[:40]}")
     numbers = (offset, *shape, *strides)
     if len(shape) != len(strides) or len(shape) > 32 or any(type(n) is not int or n < 0 for n in numbers):
-        raise CheckpointError(f"{name} in {file} must have as many steps as sizes, all whole and from 0")
+        raise CheckpointError(f"{named} must have as many steps as sizes, all whole and from 0")
     item, entries, last = BITS[dtype] // 8, prod(shape), offset
     if entries:
         last += sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) + 1
     if last * item > member.size or entries * item > member.size:
         raise CheckpointError(
-            f"{name} in {file} must lie in its storage of {member.size} bytes, got {entries} entries of {item} bytes "
+            f"{named} must lie in its storage of {member.size} bytes, got {entries} entries of {item} bytes "
             f"up to {last * item}"
         )
     return Strided(dtype, shape, offset * item, last * item, strides, member)

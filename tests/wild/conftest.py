@@ -6,7 +6,7 @@ import os
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qkvdocs import __main__
+from qkvdocs import __main__, wild
+from qkvdocs.errors import QKVError
 
 FIXTURES = Path(__file__).with_name("fixtures")
 KINDS = {"<f4": "F32", "<f8": "F64", "<f2": "F16", "<u2": "BF16", "|i1": "I8", "|u1": "U8"}
@@ -57,6 +58,21 @@ def folder(
     if config is not None:
         (path / named).write_text(config if isinstance(config, str) else json.dumps(config))
     return path
+
+
+def damaged(content: bytes, changes: list[tuple[float, int]], cut: int) -> bytes:
+    """Change bytes, at places or at parts of the whole length, and cut the end off."""
+    made = bytearray(content)
+    for at, value in changes:
+        made[at if isinstance(at, int) else int(at * (len(made) - 1))] = value
+    return bytes(made[: len(made) - cut])
+
+
+def read_all(path: Path, **heads: int) -> None:
+    """Read all that a file offers: arrays, or an error of ours."""
+    with suppress(QKVError):
+        for weights in wild.read(path, **heads).values():
+            assert weights.W_Q.size > 0
 
 
 @contextmanager

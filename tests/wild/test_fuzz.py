@@ -5,14 +5,13 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qkvdocs import wild
 from qkvdocs.errors import QKVError
 from tests.sample import times
-from tests.wild.conftest import CONFIG, FIXTURES, file_of, llama, raw
+from tests.wild.conftest import CONFIG, FIXTURES, damaged, file_of, llama, raw, read_all
 
 GOOD = (FIXTURES / "llama" / "model.safetensors").read_bytes()
 KEYS = ["model_type", "num_attention_heads", "num_key_value_heads", "hidden_size", "head_dim", "n_head"]
@@ -31,13 +30,7 @@ def attempt(model: bytes, config: str | None = None) -> None:
         Path(folder, "model.safetensors").write_bytes(model)
         if config is not None:
             Path(folder, "config.json").write_text(config, "utf-8")
-        try:
-            attentions = wild.read(folder)
-            for path in attentions:
-                weights = attentions[path]
-                assert np.asarray(weights.W_Q).size > 0
-        except QKVError:
-            pass
+        read_all(Path(folder))
 
 
 @settings(max_examples=times(300), deadline=None)
@@ -61,10 +54,7 @@ def test_any_json_as_header(header: object, data: bytes) -> None:
 )
 def test_a_good_file_with_wrong_bytes(changes: list[tuple[int, int]], cut: int) -> None:
     """Bytes of the header flipped, the end cut off."""
-    content = bytearray(GOOD)
-    for at, value in changes:
-        content[at] = value
-    attempt(bytes(content[: len(content) - cut]), json.dumps(CONFIG))
+    attempt(damaged(GOOD, changes, cut), json.dumps(CONFIG))
 
 
 @settings(max_examples=times(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -16,7 +16,7 @@ from qkvdocs.core import attend, rotate, split_heads
 from qkvdocs.errors import CheckpointError, DTypeError, QKVError
 from qkvdocs.wild import _gguf
 from tests.sample import times
-from tests.wild.conftest import Command, bounded, llama, package, random
+from tests.wild.conftest import Command, bounded, damaged, llama, package, random, read_all
 
 gguf = package("gguf")
 AT = "blk.0"
@@ -337,16 +337,9 @@ def test_a_good_file_with_wrong_bytes(
     good: bytes, tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], cut: int
 ) -> None:
     """Arrays, or an error of ours."""
-    content = bytearray(good)
-    for at, value in changes:
-        content[at] = value
     path = tmp_path_factory.getbasetemp() / "fuzzed.gguf"
-    path.write_bytes(bytes(content[: len(content) - cut]))
-    try:
-        for weights in wild.read(path).values():
-            assert np.asarray(weights.W_Q).size > 0
-    except QKVError:
-        pass
+    path.write_bytes(damaged(good, changes, cut))
+    read_all(path)
 
 
 def test_what_the_atlas_knows_in_other_formats_is_not_touched(tmp_path: Path) -> None:

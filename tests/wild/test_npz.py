@@ -5,7 +5,6 @@
 import contextlib
 import io
 import json
-import time
 import zipfile
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkvdocs import wild
-from qkvdocs.errors import CheckpointError, QKVError
+from qkvdocs.errors import CheckpointError
 from tests.sample import times
-from tests.wild.conftest import CONFIG, bounded, llama, random
+from tests.wild.conftest import CONFIG, bounded, damaged, llama, random, read_all
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -79,10 +78,8 @@ def test_hostile_arrays_are_refused(tmp_path: Path, name: str, how: int) -> None
     content, match = HOSTILE[name]
     with zipfile.ZipFile(tmp_path / "a.npz", "w", how) as file:
         file.writestr("a.npy", content)
-    start = time.process_time()
-    with pytest.raises(CheckpointError, match=match):
+    with bounded(0.5), pytest.raises(CheckpointError, match=match):
         wild.Checkpoint(tmp_path / "a.npz")
-    assert time.process_time() - start < 0.5
 
 
 def test_a_bomb_is_unpacked_no_further_than_it_says(tmp_path: Path) -> None:
@@ -112,13 +109,6 @@ def test_a_good_file_with_wrong_bytes(
     """Arrays, or an error of ours."""
     out = io.BytesIO()
     (np.savez_compressed if deflated else np.savez)(out, **llama())
-    content = bytearray(out.getvalue())
-    for at, value in changes:
-        content[int(at * (len(content) - 1))] = value
     path = tmp_path_factory.getbasetemp() / "fuzzed.npz"
-    path.write_bytes(bytes(content[: len(content) - cut]))
-    try:
-        for weights in wild.read(path, n_heads=4, n_kv_heads=2).values():
-            assert np.asarray(weights.W_Q).size > 0
-    except QKVError:
-        pass
+    path.write_bytes(damaged(out.getvalue(), changes, cut))
+    read_all(path, n_heads=4, n_kv_heads=2)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from qkvdocs import wild
 from qkvdocs.errors import CheckpointError, DTypeError, LayoutError, QKVError
 from tests.sample import times
-from tests.wild.conftest import CONFIG, bounded, llama, random
+from tests.wild.conftest import CONFIG, bounded, damaged, llama, random, read_all
 
 KINDS = {
     "<f4": "FloatStorage",
@@ -418,15 +418,9 @@ def test_a_good_file_with_wrong_bytes(
 ) -> None:
     """Arrays, or an error of ours."""
     base = tmp_path_factory.getbasetemp()
-    content = bytearray(save(base / "good.pt", llama()).read_bytes())
-    for at, value in changes:
-        content[int(at * (len(content) - 1))] = value
-    (base / "fuzzed.pt").write_bytes(bytes(content[: len(content) - cut]))
-    try:
-        for weights in wild.read(base / "fuzzed.pt", n_heads=4, n_kv_heads=2).values():
-            assert np.asarray(weights.W_Q).size > 0
-    except QKVError:
-        pass
+    content = save(base / "good.pt", llama()).read_bytes()
+    (base / "fuzzed.pt").write_bytes(damaged(content, changes, cut))
+    read_all(base / "fuzzed.pt", n_heads=4, n_kv_heads=2)
 
 
 STEPS = st.sampled_from(b"()]}0N.2KMJQRbocdtuaesl\x81\x85\x86\x87\x88h\x94q\x93\x8f\x90\x91").map(
