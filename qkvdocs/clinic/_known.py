@@ -42,9 +42,8 @@ def scales(
     for name, value in values.items():
         if round(value, 12) not in seen:
             seen.add(round(value, 12))
-            says = (
-                f"the scores are multiplied by {name} and are {value / scale:.4g} times what they should be"
-            )
+            times = f"{value / scale:.4g} times what they should be"
+            says = f"the scores are multiplied by {name} and are {times}"
             faults.append(Fault("scale", says, {"scale": value}))
     return faults
 
@@ -160,23 +159,20 @@ def reshapes(W: QKVWeights, fused: str = "", blocks: int = 1) -> list[Fault]:
     order = fused.upper() or "QKV"
     parts = [getattr(W, f"W_{role}") for role in order]
     for stored, way in ways.items():
-        made = {"fused weight": split(way(fuse(parts, blocks)), [part.shape[1] for part in parts], blocks)}
+        cut = split(way(fuse(parts, blocks)), [part.shape[1] for part in parts], blocks)
+        made = {f"the fused weight, stored {stored}, is": cut}
         if not fused:
-            made["weights"] = [way(part) for part in parts]
+            made[f"the weights, stored {stored}, are"] = [way(part) for part in parts]
         for what, some in made.items():
             wrong = {f"W_{role}": part for role, part in zip(order, some, strict=True)}
-            said = (
-                f"the {what}, stored {stored}, {'is' if what[0] == 'f' else 'are'} reshaped, not transposed"
-            )
-            faults.append(Fault("transposed-weight", said, wrong))
+            faults.append(Fault("transposed-weight", f"{what} reshaped, not transposed", wrong))
     return faults
 
 
 def losses(biased: str) -> list[Fault]:
     """Biases left out."""
-    return _ways(
-        "key-bias", "lost", {part: f"the bias of {_words(part)} is left out" for part in subsets(biased)}
-    )
+    says = {part: f"the bias of {_words(part)} is left out" for part in subsets(biased)}
+    return _ways("key-bias", "lost", says)
 
 
 def views() -> list[Fault]:

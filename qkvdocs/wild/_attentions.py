@@ -10,7 +10,7 @@ from qkvdocs.core import QKVWeights
 from qkvdocs.errors import LayoutError, QKVError, printable
 from qkvdocs.wild._adapters import merge
 from qkvdocs.wild._atlas import ADDED, ATLAS
-from qkvdocs.wild._checkpoint import Checkpoint, Progress
+from qkvdocs.wild._checkpoint import Checkpoint, Progress, facts_or_none
 from qkvdocs.wild._config import Facts
 from qkvdocs.wild._find import Listed, find_modules
 from qkvdocs.wild._latent import LatentPlan, Latents, plan_latent
@@ -133,10 +133,8 @@ class Attentions(Modules[Projections]):
         arrays: dict[str, np.ndarray] = {}
         for piece in plan.pieces:
             stored = self.checkpoint[piece.name]
-            if (
-                mask := f"{piece.name}_mask"
-            ) in self.checkpoint:  # of DINOv3's keys, whose bias it takes away
-                kept = self.checkpoint[mask]
+            if (mask := f"{piece.name}_mask") in self.checkpoint:
+                kept = self.checkpoint[mask]  # DINOv3's keys have a bias that is masked away
                 stored = np.where(kept == 0, 0, stored * kept).astype(stored.dtype)
             if piece.letter == "W":
                 stored = stored.reshape(len(stored), -1)
@@ -267,12 +265,9 @@ def _facts(checkpoint: Checkpoint, path: str, n_heads: int | None, n_kv_heads: i
     if n_heads is None:
         known = checkpoint.facts(path)
         return known if n_kv_heads is None else replace(known, n_kv_heads=n_kv_heads)
-    given = Facts(n_heads, n_heads if n_kv_heads is None else n_kv_heads, None, None)
-    try:
-        known = checkpoint.facts(path)
-    except QKVError:
-        return given
-    return replace(known, n_heads=given.n_heads, n_kv_heads=given.n_kv_heads, d_model=None, d_head=None)
+    few = n_heads if n_kv_heads is None else n_kv_heads
+    known = facts_or_none(checkpoint, path) or Facts(None, None, None, None)
+    return replace(known, n_heads=n_heads, n_kv_heads=few, d_model=None, d_head=None)
 
 
 def _natural(path: str) -> list[tuple[int, str]]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from qkvdocs.errors import CheckpointError
+from qkvdocs.errors import CheckpointError, QKVError
 from qkvdocs.wild._adapters import Adapter, find_adapters
 from qkvdocs.wild._config import Config, Facts
 from qkvdocs.wild._folder import find_files
@@ -171,3 +171,11 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def file(self, name: str) -> str:
         """Say in which file a tensor stands."""
         return self._places[name][0].name
+
+
+def facts_or_none(checkpoint: Checkpoint, path: str) -> Facts | None:
+    """Say the facts of a module, or nothing where config.json refuses: it tells why when the module is planned."""
+    try:
+        return checkpoint.facts(path)
+    except QKVError:
+        return None

@@ -115,12 +115,10 @@ def run(arguments: list[str], progress: "Progress") -> tuple[int, Attentions | N
         progress.clear()
         return 130, None
     progress.clear()
-    text = (
-        json.dumps(found, indent=1, allow_nan=False)
-        if wanted.json
-        else "\n".join(lines(found, whole=wanted.layers))
-    )
-    write(text)
+    if wanted.json:
+        write(json.dumps(found, indent=1, allow_nan=False))
+    else:
+        write("\n".join(lines(found, whole=wanted.layers)))
     whole = all(layers["accounted_for"] for layers in found["other_layers"])
     return 0 if found["modules"] and not found["refused"] and whole else 1, attentions
 

@@ -20,13 +20,8 @@ bfloat16 keeps eight bits; four bits a weight err by about a tenth, and matrices
 SAMPLE = 4
 """Rows that are looked at before a whole matrix is."""
 EQUAL, MISSING, ZEROS = "equal", "missing", "zeros"
-PAIRS, HEADS, CUT, TRANSPOSED = (
-    "rows permuted pairs ↔ halves",
-    "heads in another order",
-    "fused cut in another order",
-    "transposed",
-)
-EXCHANGED = "K and V exchanged"
+PAIRS, HEADS = "rows permuted pairs ↔ halves", "heads in another order"
+CUT, TRANSPOSED, EXCHANGED = "fused cut in another order", "transposed", "K and V exchanged"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from qkvdocs.wild._atlas import (
     STATEFUL,
     LatentNames,
 )
-from qkvdocs.wild._checkpoint import Checkpoint, endings
+from qkvdocs.wild._checkpoint import Checkpoint, endings, facts_or_none
 from qkvdocs.wild._config import kind_of_layer, short
 from qkvdocs.wild._layers import few, place, roles_in
 from qkvdocs.wild._layout import USUAL, Layout
@@ -129,10 +129,8 @@ def _other_kind(checkpoint: Checkpoint, path: str, *, known: bool) -> str:
 
 
 def _values(checkpoint: Checkpoint, path: str) -> Mapping[str, Any]:
-    try:
-        return checkpoint.facts(path).values
-    except QKVError:
-        return checkpoint.config
+    known = facts_or_none(checkpoint, path)
+    return known.values if known else checkpoint.config
 
 
 def _endings(names: Iterable[str]) -> Endings:
@@ -164,11 +162,10 @@ def _holds(layout: Layout, checkpoint: Checkpoint, path: str) -> bool:
 
 
 def _model_types(checkpoint: Checkpoint, path: str) -> tuple[str, ...]:
-    try:
-        return checkpoint.facts(path).model_types
-    except QKVError:  # told again, with its reason, when the module is planned
-        kind = checkpoint.config.get("model_type")
-        return (kind,) if isinstance(kind, str) else ()
+    if known := facts_or_none(checkpoint, path):
+        return known.model_types
+    kind = checkpoint.config.get("model_type")
+    return (kind,) if isinstance(kind, str) else ()
 
 
 def _fits(checkpoint: Checkpoint, path: str, layout: Layout) -> bool:

@@ -220,7 +220,6 @@ def _stranger(name: str) -> bool:
         "scheduler.*",
         "rng_state*",
         "openvino*",
-        "*.distcp",
     )
     return any(fnmatchcase(name, pattern) for pattern in (*beside, *FOLDERS))
 

@@ -5,9 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from qkvdocs.errors import QKVError
 from qkvdocs.wild._atlas import MIXERS
-from qkvdocs.wild._checkpoint import Checkpoint
+from qkvdocs.wild._checkpoint import Checkpoint, facts_or_none
 from qkvdocs.wild._config import Facts, kind_of_layer
 
 SHOWN = 12
@@ -57,12 +56,12 @@ def count_layers(checkpoint: Checkpoint, paths: Iterable[str]) -> list[Layers]:
         if (at := place(name)) and at[0] in attentive:
             held[at[0]][at[1]].append(at[2])
     found: list[Layers] = []
-    whole = _main_stacks(
-        checkpoint, {stem: path for stem, path in first.items() if not nests.get(stem)}, held
-    )
+    flat = {stem: path for stem, path in first.items() if not nests.get(stem)}
+    whole = _main_stacks(checkpoint, flat, held)
     for stem in first:
         nested = nests.get(stem, False)
-        found += _others(stem, attentive[stem], held[stem], _facts(checkpoint, first[stem]), nested)
+        known = facts_or_none(checkpoint, first[stem])
+        found += _others(stem, attentive[stem], held[stem], known, nested)
         found += _missing(stem, held[stem], whole.get(stem))
     return found
 
@@ -73,20 +72,13 @@ def _nested(stem: str, path: str) -> bool:
     return not stem.endswith("block") and any(part.isdecimal() for part in below.split(".", 12))
 
 
-def _facts(checkpoint: Checkpoint, path: str) -> Facts | None:
-    try:
-        return checkpoint.facts(path)
-    except QKVError:
-        return None
-
-
 def _main_stacks(
     checkpoint: Checkpoint, first: Mapping[str, str], held: Mapping[str, Mapping[int, list[str]]]
 ) -> dict[str, int]:
     """Say how many layers each stack must have: of all stacks that one count may mean, the longest."""
     longest: dict[tuple[str, bool], tuple[int, str, int]] = {}
     for stem, path in first.items():
-        if (known := _facts(checkpoint, path)) and known.n_layers is not None:
+        if (known := facts_or_none(checkpoint, path)) and known.n_layers is not None:
             side = known.part, "decoder" in path.lower()
             longest[side] = max(longest.get(side, (0, "", 0)), (len(held[stem]), stem, known.n_layers))
     return {stem: count for _, stem, count in longest.values()}
@@ -159,8 +151,7 @@ def roles_in(names: Iterable[str]) -> dict[str, str]:
     listed = [name for name in names if "norm" not in name.lower() and "conv" not in name.lower()]
     if fused := next((name for name in listed if FUSED.search(name)), None):
         return {"qkv": fused}
+    found = {role: next(filter(word.search, listed), "") for role, word in ROLE.items()}
     if pair := next((name for name in listed if PAIR.search(name)), None):
-        return {role: name for role in ("q",) if (name := next(filter(ROLE[role].search, listed), None))} | {
-            "kv": pair
-        }
-    return {role: name for role, word in ROLE.items() if (name := next(filter(word.search, listed), None))}
+        found = {"q": found["q"], "kv": pair}
+    return {role: name for role, name in found.items() if name}

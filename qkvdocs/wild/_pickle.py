@@ -171,10 +171,8 @@ class _Machine:
             case "REDUCE" | "NEWOBJ":
                 given, by = self.pop(), self.pop()
                 # An ordered dict is told as a call without arguments, whose items follow.
-                ordered = (
-                    isinstance(by, Name) and by.text == "collections.OrderedDict" and given in ((), ([],))
-                )
-                if ordered and name == "REDUCE":
+                ordered = isinstance(by, Name) and by.text == "collections.OrderedDict"
+                if name == "REDUCE" and ordered and given in ((), ([],)):
                     push(self.hold({}))
                 else:
                     self.push_call(by, given)

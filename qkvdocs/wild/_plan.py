@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, TypeVar
 
-from qkvdocs.errors import DTypeError, LayoutError, QKVError
-from qkvdocs.wild._checkpoint import Checkpoint
+from qkvdocs.errors import DTypeError, LayoutError
+from qkvdocs.wild._checkpoint import Checkpoint, facts_or_none
 from qkvdocs.wild._config import Facts, kind_of_layer
 from qkvdocs.wild._dtypes import FLOATS
 from qkvdocs.wild._kinds import Kind, kind_of, rotary_of
@@ -181,9 +181,7 @@ def _lender(path: str, known: Facts) -> str:
 def borrows(checkpoint: Checkpoint, path: str, layout: Layout, missing: list[str]) -> bool:
     """Say whether config.json lets a module do without what it lacks: its values are its keys, or both are lent."""
     roles = "".join(layout.tensors.get(name.replace("weight", "{}"), "o") for name in missing)
-    try:
-        known = checkpoint.facts(path)
-    except QKVError:
+    if (known := facts_or_none(checkpoint, path)) is None:
         return False
     if roles == "v":
         return known.values.get("attention_k_eq_v") is True

@@ -169,12 +169,10 @@ def _awq(it: Held) -> Unpacked | None:
 
 def _bnb_four(it: Held) -> Unpacked | None:
     state = next((key for key in it.parts if key.startswith("weight.quant_state")), "")
-    if (
-        not state
-        or it.kinds.get("weight") != "U8"
-        or "weight.absmax" not in it.parts
-        or it.shapes.get("weight.quant_map") != (16,)
-    ):
+    absmax, outer = it.shapes.get("weight.absmax"), it.shapes.get("weight.nested_absmax")
+    if not state or it.kinds.get("weight") != "U8" or absmax is None:
+        return None
+    if it.shapes.get("weight.quant_map") != (16,):
         return None
     source, tensor = it.parts[state]
     if prod(tensor.shape) > LARGEST_STATE:
@@ -186,31 +184,22 @@ def _bnb_four(it: Held) -> Unpacked | None:
         says = json.loads(text)
         shape, block = tuple(says["shape"]), says["blocksize"]
         offset, nested = says.get("nested_offset", 0.0), says.get("nested_blocksize", 1)
-        sizes = (*shape, block, nested)
-        if (
-            len(shape) != 2
-            or any(type(n) is not int or n < 1 for n in sizes)
-            or type(offset) not in (int, float)
-        ):
+        whole = all(type(n) is int and n > 0 for n in (*shape, block, nested))
+        if len(shape) != 2 or not whole or type(offset) not in (int, float):
             raise ValueError("another form")
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(
             f"{it.stem}.{state} must say shape and blocksize, as bitsandbytes writes it, got another form"
         ) from None
     blocks = -(-prod(shape) // block)
-    if 2 * prod(it.shapes["weight"]) != prod(shape) + prod(shape) % 2 or it.shapes["weight.absmax"] != (
-        blocks,
-    ):
+    if 2 * prod(it.shapes["weight"]) != prod(shape) + prod(shape) % 2 or absmax != (blocks,):
         raise CheckpointError(
             f"{it.stem}.weight must have half a byte for each of {shape}, got {it.shapes['weight']}"
         )
-    twice = "weight.nested_absmax" in it.parts
+    twice = outer is not None
     if twice != (it.kinds["weight.absmax"] == "U8") or it.kinds["weight.quant_map"] == "U8":
         return None
-    if twice and (
-        it.shapes.get("weight.nested_quant_map") != (256,)
-        or it.shapes["weight.nested_absmax"] != (-(-blocks // nested),)
-    ):
+    if twice and (it.shapes.get("weight.nested_quant_map"), outer) != ((256,), (-(-blocks // nested),)):
         return None
 
     def unpack(arrays: Arrays) -> np.ndarray:
