@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qkvdocs.clinic._contracts import AdapterTargets, CacheBytes, HeadWidth
+from qkvdocs.clinic._declared import raised
 from qkvdocs.clinic._report import Finding, Report
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
@@ -163,9 +164,7 @@ def _number(contract: CacheBytes | HeadWidth, report: Report, config: Config, *r
     try:
         result: Any = contract.function(handed, *rest)
     except Exception as error:
-        raise ContractError(
-            f"{contract.name} must take {dict(config)}, it raised {type(error).__name__}: {error}"
-        ) from error
+        raise raised(f"{contract.name} must take {dict(config)}", error) from error
     try:
         number = float(result)
     except (TypeError, ValueError, OverflowError) as error:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Real
 from typing import Any
@@ -24,6 +25,11 @@ def refuse(name: str, rule: str, value: Any, way_out: str = "") -> ContractError
     shown = repr(value)
     shown = shown if len(shown) < 80 and "\n" not in shown else f"a {type(value).__name__}"
     return ContractError(f"{name} must {rule}, got {shown}{way_out}")
+
+
+def raised(rule: str, error: Exception) -> ContractError:
+    """Word what somebody's code raised."""
+    return ContractError(f"{rule}, it raised {type(error).__name__}: {error}")
 
 
 def check_callables(contract: Any, *names: str) -> None:
@@ -115,9 +121,9 @@ def scaling_kind(told: Mapping[str, Any]) -> str:
 
 
 def check_number(name: str, value: Any, rule: str, *, least: float = -math.inf) -> None:
-    """Refuse all but finite numbers above a least one."""
+    """Refuse all but finite numbers above a least one; a whole number that no float holds is none."""
     real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or not value > least:
+    if not real or not abs(value) <= sys.float_info.max or not value > least:
         raise refuse(name, rule, value)
 
 

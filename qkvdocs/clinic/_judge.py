@@ -10,7 +10,7 @@ import numpy as np
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._arrays import HALVES
 from qkvdocs.clinic._case import Case
-from qkvdocs.clinic._declared import numbers
+from qkvdocs.clinic._declared import numbers, raised
 from qkvdocs.clinic._explain import (
     Evidence,
     coarse,
@@ -160,10 +160,8 @@ def checked(bias: Callable[[int, int], Any], n_heads: int) -> Callable[[int, int
         try:
             return np.broadcast_to(np.asarray(bias(n, m), np.float64), (n_heads, n, m))
         except Exception as error:  # somebody's code may raise anything
-            raise ContractError(
-                f"score_bias must give shape (n_heads, n, m) = {(n_heads, n, m)}, it raised "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            shape = f"(n_heads, n, m) = {(n_heads, n, m)}"
+            raise raised(f"score_bias must give shape {shape}", error) from error
 
     run.alibi = getattr(bias, "alibi", False)  # type: ignore[attr-defined]
     return run

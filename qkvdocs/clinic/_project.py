@@ -11,12 +11,12 @@ import numpy as np
 from qkvdocs.clinic import _known
 from qkvdocs.clinic._arrays import HALVES, Kind, read, settle, to_numpy
 from qkvdocs.clinic._contracts import Project, Rotary
-from qkvdocs.clinic._declared import kv_heads
+from qkvdocs.clinic._declared import kv_heads, raised
 from qkvdocs.clinic._explain import Evidence, coarse, explain, findings, hidden, measured
 from qkvdocs.clinic._layer import Fault, Rows, Spec, fuse, prepared, turned
 from qkvdocs.clinic._precision import Rounding
 from qkvdocs.clinic._report import UNKNOWN, Finding, Report
-from qkvdocs.clinic._subject import RANDOM, Subject, below, distance, seen_by
+from qkvdocs.clinic._subject import RANDOM, Subject, below, damage, distance, in_place, seen_by
 from qkvdocs.core import QKVWeights
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
@@ -76,7 +76,7 @@ def examine_project(contract: Project, report: Report) -> None:
         for name, old in before.items():
             new = to_numpy(rows if name == "x" else getattr(weights, name))
             if not np.array_equal(old, new):
-                damaged[name] = float(np.abs(old - new).max()) if old.shape == new.shape else float("inf")
+                damaged[name] = damage(old, new)
         if not hasattr(result, "__iter__"):
             raise ContractError(f"project must return (Q, K, V), got {type(result).__name__}")
         if len(parts := list(result)) != 3:
@@ -94,20 +94,14 @@ def examine_project(contract: Project, report: Report) -> None:
     except ContractError:
         raise
     except Exception as error:
-        raise ContractError(
-            f"project must return (Q, K, V) for x of shape {x.shape}, it raised {type(error).__name__}: {error}"
-        ) from error
+        raise raised(f"project must return (Q, K, V) for x of shape {x.shape}", error) from error
     for role, again in zip("QKV", call(kind), strict=True):
         if distance(again, got[role]) > max(RANDOM, kind.limit):
-            raise ContractError(
-                f"project must give the same {role} for the same input, got another. Turn dropout off"
-            )
+            same = f"project must give the same {role} for the same input"
+            raise ContractError(f"{same}, got another. Turn dropout off")
     report.tried.append(f"project: {TRIED}")
     report.untested += below("project", kind)
-    report.findings += [
-        Finding("in-place", "project", f"the call changes its argument {name}, by up to {fmt(amount)}")
-        for name, amount in damaged.items()
-    ]
+    report.findings += in_place("project", damaged)
     spec = Spec(1.0, rotary=contract.rotary, norm=contract.norm, weights=QKVWeights(
         **{f"W_{role}": weight for role, weight in W.items()}, **{f"b_{role}": bias for role, bias in b.items()},
         n_heads=contract.n_heads, n_kv_heads=few,

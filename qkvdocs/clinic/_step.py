@@ -25,6 +25,7 @@ from qkvdocs.clinic._attention import (
 )
 from qkvdocs.clinic._case import Case
 from qkvdocs.clinic._contracts import Step
+from qkvdocs.clinic._declared import raised
 from qkvdocs.clinic._explain import Evidence, explain, findings
 from qkvdocs.clinic._judge import judge, unseen
 from qkvdocs.clinic._layer import Fault, Rows, Spec, layer
@@ -103,9 +104,7 @@ def _start(contract: Step) -> Any:
     try:
         return contract.start()
     except Exception as error:
-        raise ContractError(
-            f"start must give the cache of an empty text, it raised {type(error).__name__}: {error}"
-        ) from error
+        raise raised("start must give the cache of an empty text", error) from error
 
 
 def _output(result: Any) -> Any:

@@ -1,11 +1,12 @@
 # Whoever is examined, called with fresh arrays of its own kind.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from qkvdocs.clinic._arrays import HALVES, Kind, dtype_of, read, settle, to_numpy
+from qkvdocs.clinic._declared import raised
 from qkvdocs.clinic._report import Finding, Report
 from qkvdocs.errors import ContractError
 from qkvdocs.numbers import fmt
@@ -43,20 +44,18 @@ class Subject:
         except ContractError:
             raise
         except Exception as error:  # somebody's code may raise anything
-            form, kind = ", ".join(map(_form, names.split(), arguments)), type(error).__name__
-            raise ContractError(f"{self.name} must take {form}, it raised {kind}: {error}") from error
+            form = ", ".join(map(_form, names.split(), arguments))
+            raise raised(f"{self.name} must take {form}", error) from error
         output = read(self.name, result)
         for name, old, item in zip(names.split(), before, handed, strict=True):
             if old is not None and not np.array_equal(old, new := to_numpy(item)):
-                self.damaged.setdefault(name, float(np.abs(old.astype(float) - new.astype(float)).max()))
+                self.damaged.setdefault(name, damage(old, new))
         self.returned = dtype_of(result)
         return output
 
     def conduct(self, report: Report) -> None:
         """Report damage to the input and a dtype that changed."""
-        for name, amount in self.damaged.items():
-            said = f"the call changes its argument {name}, by up to {fmt(amount)}"
-            report.findings.append(Finding("in-place", self.name, said))
+        report.findings += in_place(self.name, self.damaged)
         wider = {"float32": ("float64",), "bfloat16": ("float64", "float32")}.get(
             self.returned, () if self.returned == "float64" else ("float64", "float32", "bfloat16", "float16")
         )
@@ -65,6 +64,19 @@ class Subject:
             said = f"{self.kind.dtype} goes in and {self.returned} comes out"
             report.findings.append(Finding("dtype-loss", self.name, said))
         report.untested += below(self.name, self.kind)
+
+
+def damage(old: np.ndarray, new: np.ndarray) -> float:
+    """Say by how much an argument was changed, if it kept its shape."""
+    same = old.shape == new.shape
+    return float(np.abs(old.astype(float) - new.astype(float)).max()) if same else float("inf")
+
+
+def in_place(name: str, damaged: Mapping[str, float]) -> Iterator[Finding]:
+    """Say which arguments a call changes."""
+    for argument, amount in damaged.items():
+        said = f"the call changes its argument {argument}, by up to {fmt(amount)}"
+        yield Finding("in-place", name, said)
 
 
 def _form(name: str, argument: Any) -> str:

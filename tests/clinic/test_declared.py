@@ -68,6 +68,7 @@ def right(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None) 
         (lambda: Step(right, W, uncached=1), "uncached must be callable, got 1"),
         (lambda: Rotary("interleaved"), "style must be 'halves' or 'pairs', got 'interleaved'"),
         (lambda: Rotary(base=0), "base must be a finite number above 0, got 0"),
+        (lambda: Rotary(base=10**400), "base must be a finite number above 0, got a int"),
         (lambda: Rotary(width=3), "width must be even, got 3"),
         (lambda: CacheBytes(None), "function must be callable, got None"),
         (lambda: HeadWidth(len, 5), "name must be a string, got 5"),
@@ -150,6 +151,13 @@ def meddles(config: dict[str, Any]) -> int:
     return config.pop("head_dim", None) or config["hidden_size"] // config["num_attention_heads"]
 
 
+def flattens_the_queries(q: np.ndarray, *rest: Any) -> np.ndarray:
+    """Attend rightly and leave the queries in another shape."""
+    made = right(q, *rest)
+    q.shape = (-1,)
+    return made
+
+
 def doubles_the_weights(x: np.ndarray, W: Any) -> tuple[np.ndarray, ...]:
     """Project rightly and leave the weights changed."""
     made = [x @ getattr(W, f"W_{role}") + getattr(W, f"b_{role}") for role in "QKV"]
@@ -164,6 +172,7 @@ def doubles_the_weights(x: np.ndarray, W: Any) -> tuple[np.ndarray, ...]:
         (Attend(lambda q, k, v, mask: right(q, k, v, mask) if q.shape[2] != 5 else 1 / 0), "unexplained", "it raise"),
         (Project(lambda x, W: [np.full((2, 4, 5, 8), np.inf)] * 3), "unexplained", "Q holds NaN or inf"),
         (Project(doubles_the_weights), "in-place", "changes its argument W_Q, by up to"),
+        (Attend(flattens_the_queries), "in-place", "changes its argument q, by up to ∞"),
         (Step(lambda x, cache: (x * np.nan, cache), d_model=4, uncached=lambda x: x), "unexplained", "NaN or inf"),
         (HeadWidth(meddles), "in-place", "changes the config"),
         (HeadWidth(lambda c: c.get("head_dim", c["hidden_size"] // c["num_attention_heads"])), "head-width", "null"),
