@@ -142,6 +142,11 @@ def test_a_wrong_address_offers_search_and_three_doors(browser: Browser, site: P
             answer = page.goto(door)
             assert answer
             assert answer.ok, door
+        unscripted = browser.new_context(java_script_enabled=False).new_page()
+        unscripted.goto(f"{host}404.html")
+        assert unscripted.locator(".doors").is_visible()
+        assert not unscripted.get_by_text("Search").first.is_visible()
+        unscripted.context.close()
 
 
 def test_a_link_to_a_place_is_copied_and_said(browser: Browser, address: str) -> None:
