@@ -35,7 +35,7 @@ def pasted(path: Path, docs: Path) -> str:
     text = "\n".join(head + page.lines)
     text = re.sub(r'^(\s*`{3,})mermaid line="\d+"$', r"\1mermaid", text, flags=re.M)
     # What shows code is a fence that says nothing of running.
-    return re.sub(r"^([ \t>]*`{8,})python\b(?!.*\bexec=)", r'\1python exec="no"', text, flags=re.M)
+    return re.sub(r"^([ \t>]*`{3,})python\b(?!.*\bexec=)", r'\1python exec="no"', text, flags=re.M)
 
 
 def build(root: Path, out: Path, *command: str) -> float:

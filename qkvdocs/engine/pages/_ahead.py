@@ -20,9 +20,8 @@ class Ahead:
         self.waiting = SimpleQueue[Asked]()
         for asked in sorted(self.futures, key=lambda asked: -len(asked.text)):  # lessons, which train
             self.waiting.put(asked)
-        # One core is the builder's. Daemons: a build that fails, or is interrupted, waits for no page.
-        cores = max(1, (os.cpu_count() or 1) - 1)
-        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(cores)]
+        # Daemons: a build that fails, or is interrupted, waits for no page.
+        self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(os.cpu_count() or 1)]
         for thread in self.threads:
             thread.start()
 
