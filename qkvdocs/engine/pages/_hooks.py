@@ -11,12 +11,15 @@ from mkdocs.exceptions import Abort
 
 from qkvdocs.engine.pages import _extension
 from qkvdocs.engine.pages._ahead import Ahead
+from qkvdocs.engine.pages._errors import read_utf8
 from qkvdocs.engine.pages._live import Live, asked_in, held_free
 from qkvdocs.engine.pages._page import Reply
 from qkvdocs.engine.pages._recall import Asked, Recall
 from qkvdocs.engine.pages._site import date_of, finish
 from qkvdocs.errors import QKVError
 
+REFERENCE = "\n::: "
+"""Asks mkdocstrings for a part of the reference."""
 _replies: Callable[[Asked], Sequence[Reply]] = Asked.run
 _ahead: Ahead | None = None
 _live: Live | None = None
@@ -49,9 +52,17 @@ def on_files(files: Any, config: Any) -> None:
 
 
 def on_nav(nav: Any, config: Any, files: Any) -> None:
-    """Hand the dev server what it renders pages with."""
+    """Convert the reference while lessons run, then pages as they have run; hand the dev server all that."""
+    for file in sorted(files.documentation_pages(), key=lambda file: _turn(Path(file.abs_src_path))):
+        files.remove(file)
+        files.append(file)
     if _live:
         _live.config, _live.files, _live.nav = config, files, nav
+
+
+def _turn(page: Path) -> tuple[bool, int]:
+    text = read_utf8(page, page.parent)
+    return REFERENCE not in text, -text.count("\n")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> None:

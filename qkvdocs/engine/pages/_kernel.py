@@ -7,6 +7,7 @@ to a lesson. Requests and replies are JSON lines.
 import ast
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -406,6 +407,7 @@ def forge(control: socket.socket, names: list[str], root: str) -> None:
     ):  # the builder ended meanwhile, and the first order will not come
         control.sendall(json.dumps(preload(names, root)).encode() + b"\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()  # what all pages share, none needs to look through
     while True:
         try:
             order, descriptors, *_ = socket.recv_fds(control, 65536, 1)
