@@ -278,7 +278,7 @@ def variants(spec: Spec, chosen: Set) -> Iterator[Spec]:
     yield wrong
     if {"mask", "axis", "corner", "window", "keep"} & {field for fault in chosen for field in fault.changes}:
         for fill in ("finite", "added", "empty"):
-            yield replace(wrong, fill=fill)
+            yield wrong.but(fill=fill)
 
 
 def chosen_spec(evidence: Evidence, chosen: Set) -> Spec:
@@ -315,7 +315,7 @@ def fitted(evidence: Evidence, bug: str, says: Callable[[float], str], field: st
     """Find the one number that explains the outputs, if one does, better than a fault known beforehand must."""
 
     def off(number: float) -> float:
-        return evidence.few.off(replace(evidence.spec, **{field: make(number)}))
+        return evidence.few.off(evidence.spec.but(**{field: make(number)}))
 
     grid = np.geomspace(low, high, 60)
     errors = [off(float(number)) for number in grid]
@@ -386,7 +386,7 @@ def sinks_of(evidence: Evidence) -> np.ndarray | None:
     heads = evidence.observed[0].shape[1]
 
     def off(sinks: np.ndarray) -> np.ndarray:
-        made = replace(spec, sinks=sinks)
+        made = spec.but(sinks=sinks)
         each = [got - evidence.simulate(made, at) for at, got in enumerate(evidence.observed)]
         whole: np.ndarray = np.sum([np.einsum("bhnd,bhnd->h", one, one) for one in each], axis=0)
         return whole
@@ -399,7 +399,7 @@ def sinks_of(evidence: Evidence) -> np.ndarray | None:
         chosen = np.argmin([off(way) for way in ways], axis=0)
         best = ways[chosen, np.arange(heads)]
         step = step / 2
-    return best if evidence.off(replace(spec, sinks=best)) <= 1 else None
+    return best if evidence.off(spec.but(sinks=best)) <= 1 else None
 
 
 def hidden(

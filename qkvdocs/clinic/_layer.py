@@ -4,6 +4,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -106,6 +108,13 @@ class Spec:
     places: str = ""
     """The dtype that rounds positions."""
 
+    def but(self, **changes: Any) -> "Spec":
+        """Change some fields. `replace`, which looks at every one, takes as long as a small layer."""
+        assert changes.keys() <= vars(self).keys(), changes  # noqa: S101
+        made = object.__new__(Spec)
+        vars(made).update(vars(self), **changes)
+        return made
+
 
 @dataclass(frozen=True, eq=False)
 class Fault:
@@ -127,7 +136,7 @@ class Fault:
 
     def apply(self, spec: Spec) -> Spec:
         """Change it."""
-        return replace(spec, **self.changes)
+        return spec.but(**self.changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +164,12 @@ class Rows:
         init=False, default_factory=dict
     )
     """Queries, keys and values by what they depend on: a spec, which keeps its arrays alive, and what it gave."""
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Give for each row where its call began."""
+        calls = self.calls or (self.x.shape[1],)
+        return np.repeat(np.cumsum([0, *calls[:-1]]), calls)
 
 
 Arguments = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -476,7 +491,7 @@ def prepared(rows: Rows, spec: Spec, rnd: Rounding = exact) -> tuple[np.ndarray,
     """Give queries, keys and values as they meet: projected, normed, rotated."""
     if rnd is not exact:
         return _prepared(rows, spec, rnd)
-    key = tuple(_hashable(value) for name, value in vars(spec).items() if name not in AFTER)
+    key = tuple(map(id, BEFORE(spec)))
     if key not in rows.parts:
         made = _prepared(rows, spec, rnd)
         if len(rows.parts) * sum(part.nbytes for part in made) > LARGEST:
@@ -490,19 +505,16 @@ AFTER = frozenset((
     "fill", "tiled", "match", "capped", "sunk", "biased", "corner", "ring", "later", "texts",
 ))  # fmt: skip
 """What queries, keys and values do not depend on."""
+BEFORE = attrgetter(*(name for name in Spec.__dataclass_fields__ if name not in AFTER))
 LARGEST = 2**26
 """Bytes of queries, keys and values that are kept."""
-
-
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | None) else id(value)
 
 
 def _prepared(rows: Rows, spec: Spec, rnd: Rounding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     W = spec.weights
     assert W is not None  # noqa: S101  # only layers of known weights come here
     parts = dict(zip("qkv", project(rows.x, W, spec, rows.memory, rnd, rows.products), strict=True))
-    starts = starts_of(rows)
+    starts = rows.starts
     positions = positions_of(rows if spec.keep != "seen and counted" else replace(rows, keep=None))
     if spec.places:
         positions = rounding(spec.places)(positions)
@@ -527,12 +539,6 @@ def _prepared(rows: Rows, spec: Spec, rnd: Rounding) -> tuple[np.ndarray, np.nda
     return parts["q"], parts["k"], parts["v"]
 
 
-def starts_of(rows: Rows) -> np.ndarray:
-    """Give for each row where its call began."""
-    calls = rows.calls or (rows.x.shape[1],)
-    return np.repeat(np.cumsum([0, *calls[:-1]]), calls)
-
-
 def positions_of(rows: Rows) -> np.ndarray:
     """Count tokens from the start of their text."""
     seq = rows.x.shape[1]
@@ -550,10 +556,10 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
     """Run a whole layer."""
     W = spec.weights
     assert W is not None  # noqa: S101
-    starts = starts_of(rows)
+    starts = rows.starts
     if spec.later and len(rows.calls) > 1:
-        plain = replace(spec, later={})
-        first, then = layer(rows, plain, rnd, soft), layer(rows, replace(plain, **spec.later), rnd, soft)
+        plain = spec.but(later={})
+        first, then = layer(rows, plain, rnd, soft), layer(rows, plain.but(**spec.later), rnd, soft)
         late = starts if rows.at is None else starts[rows.at]
         return np.where((late > 0)[:, None], then, first)
     q, k, v = prepared(rows, spec, rnd)
@@ -563,7 +569,7 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
     mask = visible(spec, n, m) if rows.memory is None or spec.mask == "triangle" else None
     if rows.calls and spec.mask == "ignored":  # a call cannot see what comes after it
         ends = starts + np.repeat(rows.calls, rows.calls)
-        mask, spec = np.arange(n)[None] < ends[:, None], replace(spec, mask="given")
+        mask, spec = np.arange(n)[None] < ends[:, None], spec.but(mask="given")
     if spec.corner:  # each call's mask starts in the top left corner
         own = np.arange(n)[None] <= (np.arange(n) - starts)[:, None]
         several = np.repeat(rows.calls, rows.calls)[:, None] > 1 if rows.calls else np.ones((n, 1), bool)
@@ -572,7 +578,7 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
         kept = np.arange(n) >= (starts - spec.ring)[:, None]
         mask = kept if mask is None else mask & kept
     if spec.mask == "ignored" and (rows.texts is not None or rows.keep is not None):
-        mask, spec = None, replace(spec, mask="given")
+        mask, spec = None, spec.but(mask="given")
     if rows.texts is not None and spec.texts != "joined":
         reads = {"earlier": np.greater_equal, "later": np.less_equal}.get(spec.texts, np.equal)
         own = reads(rows.texts[:, None], rows.texts)
@@ -585,7 +591,7 @@ def layer(rows: Rows, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact)
         }.get(spec.keep, np.arange(batch)[:, None])
         kept = (rows.keep ^ (spec.keep == "inverted"))[texts][:, :, None]
         mask = kept if mask is None else mask & kept
-        spec = replace(spec, fill="finite")
+        spec = spec.but(fill="finite")
     bias = None
     if rows.at is not None:
         q, mask = q[:, :, rows.at], None if mask is None else mask[..., rows.at, :]
