@@ -43,7 +43,8 @@ W_Q, W_K, W_V = (rng.integers(-2, 3, (4, 2)) for _ in range(3))
 print(heatmap(attend(Q, K, V).pattern, caption="Who attends to whom."))
 ```
 """
-PRELOAD = ("numpy.linalg", "numpy.ma", "numpy.random", "jaxtyping", "qkvdocs.core", "qkvdocs.figures", "qkvdocs.numbers")
+PRELOAD = [f"numpy.{part}" for part in ("linalg", "ma", "random")]
+PRELOAD += ["jaxtyping", *(f"qkvdocs.{layer}" for layer in ("core", "figures", "numbers"))]
 PART = """
 ## Part {part} {{#part-{part}}}
 

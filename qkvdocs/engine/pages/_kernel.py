@@ -8,9 +8,10 @@ import ast
 import contextlib
 import ctypes
 import gc
-import importlib
+import importlib.util
 import json
 import os
+import py_compile
 import re
 import resource
 import runpy
@@ -350,13 +351,17 @@ def apply_limits(memory: int, output: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
 
 
+def tell_kernel(option: int, value: int) -> None:
+    """Ask Linux for something; nothing happens elsewhere."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(option, value)
+
+
 def serve(connection: socket.socket, order: dict[str, Any]) -> None:
     """Answer until the builder hangs up."""
     os.setpgid(0, 0)
-    with contextlib.suppress(OSError, AttributeError):  # not on Linux
-        libc = ctypes.CDLL(None)
-        libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        libc.prctl(SET_CHILD_SUBREAPER, 1)
+    tell_kernel(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    tell_kernel(SET_CHILD_SUBREAPER, 1)
     os.chdir(order["root"])
     transform = None
     if order["noise"] is not None:
@@ -388,8 +393,8 @@ def preload(names: list[str], root: str) -> list[str]:
     sys.path.insert(0, root)
     for name in names:
         if name.startswith("qkvdocs"):
-            # A file edited twice within a second can leave a .pyc that looks current: never read one.
-            sys.pycache_prefix = os.path.join(root, ".no-pycache")  # noqa: PTH118
+            # A file edited twice within a second can leave a .pyc that looks current: read those of `keep_compiled`.
+            sys.pycache_prefix = os.path.join(root, ".cache", "compiled")  # noqa: PTH118
         try:
             importlib.import_module(name)
         except BaseException:  # the lesson that imports it will say so, with its line
@@ -400,13 +405,30 @@ def preload(names: list[str], root: str) -> list[str]:
     return [file for file in files if file and file.startswith(root + os.sep) and "site-packages" not in file]
 
 
+def keep_compiled(files: list[str]) -> None:
+    """Compile for the next start what is new, beside a hash of its source, by which Python knows it again."""
+    for file in files:
+        source, compiled = Path(file), Path(importlib.util.cache_from_source(file))
+        with contextlib.suppress(OSError, SyntaxError):
+            known = compiled.read_bytes()[8:16] if compiled.exists() else b""
+            if known != importlib.util.source_hash(source.read_bytes()):
+                mode = py_compile.PycInvalidationMode.CHECKED_HASH
+                py_compile.compile(file, invalidation_mode=mode, doraise=True, quiet=2)
+
+
 def forge(control: socket.socket, names: list[str], root: str) -> None:
     """Stay small and single-threaded; fork a page's process for each socket that arrives."""
     with contextlib.suppress(
         BrokenPipeError
     ):  # the builder ended meanwhile, and the first order will not come
-        control.sendall(json.dumps(preload(names, root)).encode() + b"\n")
+        control.sendall(json.dumps(files := preload(names, root)).encode() + b"\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if os.fork() == 0:
+        control.close()
+        tell_kernel(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        os.nice(19)
+        keep_compiled(files)
+        os._exit(0)
     gc.freeze()  # what all pages share, none needs to look through
     while True:
         try:

@@ -2,9 +2,14 @@
 
 import contextlib
 import os
+import re
+import runpy
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +108,27 @@ def test_a_page_that_ends_itself_is_told_from_one_that_is_late(forge: _forge.For
         threading.Event().wait(0.02)
     with pytest.raises(ProcessLookupError):
         os.kill(kernel.pid, 0)
+
+
+def test_what_is_compiled_is_read_for_its_own_source_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after an edit of the same length within the same second; what cannot be compiled is left alone."""
+    kept, module = tmp_path / "kept", tmp_path / "made.py"
+    monkeypatch.setattr(sys, "pycache_prefix", str(kept))
+    keep_compiled = runpy.run_path(str(_forge.KERNEL))["keep_compiled"]
+    (tmp_path / "broken.py").write_text("x =")
+
+    def imported(value: int) -> tuple[str, bool]:
+        module.write_text(f"print({value})")
+        os.utime(module, (1e9, 1e9))
+        words = [sys.executable, "-B", "-v", "-X", f"pycache_prefix={kept}", "-c", "import made"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout, bool(re.search(r"made\S*\.pyc matches", done.stderr))
+
+    assert imported(1) == ("1\n", False)
+    keep_compiled([str(tmp_path / name) for name in ("broken.py", "gone.py", "made.py")])
+    assert imported(1) == ("1\n", True)
+    assert imported(2) == ("2\n", False)
+    keep_compiled([str(module)])
+    assert imported(2) == ("2\n", True)
