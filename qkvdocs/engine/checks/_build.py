@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import gc
 import os
 import re
 import shutil
@@ -137,6 +138,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     parser.add_argument("--strict", action="store_true", help="no effect: warnings are always errors")
     given = parser.parse_args(arguments)
+    gc.disable()  # it ends before it must tidy up
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # so that folders and builders go

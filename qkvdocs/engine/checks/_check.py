@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from qkvdocs.engine.checks._claims import check_claims
-from qkvdocs.engine.checks._html import PageReader, texts
+from qkvdocs.engine.checks._html import texts
 from qkvdocs.engine.checks._links import check_links
 from qkvdocs.engine.checks._numerals import check_numerals
 from qkvdocs.engine.pages import PRIVATE, LessonError
@@ -37,14 +37,13 @@ def check(
     read = texts(site)
     with ProcessPoolExecutor(1, get_context("fork")) as beside:
         completed = beside.submit(complete)
-        pages = {name: PageReader(text) for name, text in read.items()}
-        counts, errors = check_numerals(pages, blank, docs)
+        counts, errors = check_numerals(read, blank, docs)
         claims, unbound = check_claims(docs)
         completed.result()
     report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
     total: Counter[str] = sum(counts.values(), Counter())
     report.append(f"numerals on {len(counts)} pages: {_counts(total)}")
-    return [*report, claims], errors + unbound + check_links(pages, site, docs) + _marked(site)
+    return [*report, claims], errors + unbound + check_links(site, docs) + _marked(site)
 
 
 def _marked(site: Path) -> list[LessonError]:

@@ -1,4 +1,4 @@
-"""What a reader gets of a built page: its words, its links, its anchors."""
+"""What a reader gets of a built page: its words, and the lines of the source that they come from."""
 
 import re
 from dataclasses import dataclass, field
@@ -52,8 +52,6 @@ class PageReader(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.words: list[Words] = []
-        self.links: list[str] = []
-        self.anchors: set[str] = set()
         self.has_content = False
         """Whether there is an article, or an element in the role of one: without it no words are found."""
         self._open = [State()]
@@ -64,10 +62,8 @@ class PageReader(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note anchors and links; a block ends the run of words before it."""
+        """Note what kind of words follow; a block ends the run of words before it."""
         found = {name: value or "" for name, value in attrs}
-        self.anchors.update(found[name] for name in ("id", "name") if name in found and tag != "meta")
-        self.links.extend(found[name] for name in ("href", "src") if name in found)
         classes = found.get("class", "").split()
         marked = next((kind for kind in MARKED if kind in classes), None)
         if tag not in INLINE or marked:

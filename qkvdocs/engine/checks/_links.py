@@ -1,41 +1,62 @@
 """Every link inside a built folder leads somewhere."""
 
 import re
-from collections.abc import Mapping
 from html import unescape
 from pathlib import Path
 from posixpath import join, normpath
 from urllib.parse import urlsplit
 
-from qkvdocs.engine.checks._html import PageReader, find_line
+from qkvdocs.engine.checks._html import find_line, texts
 from qkvdocs.engine.export._pages import landing, source_file
 from qkvdocs.engine.pages import LessonError
+from qkvdocs.engine.publish._slim import TAG
 
-ADDED = re.compile(r'\s(?:href|src)="([^"]*)"')
+UNREAD = re.compile(r"(<(script|style)\b[^>]*>).*?(?=</\2>)|<!--.*?-->", re.S)
+"""What stands in these is no element."""
+ATTRIBUTE = re.compile(r"""\s(href|src|id|name)=(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""")
 
 
-def check_links(pages: Mapping[str, PageReader], site: Path, docs: Path) -> list[LessonError]:
+def check_links(site: Path, docs: Path) -> list[LessonError]:
     """Follow each link of each page to its file and its anchor.
 
     Args:
-        pages: The pages by their paths, as the builder left them.
-        site: The built folder; its pages may have got links since.
+        site: The built folder.
         docs: The Markdown files.
 
     Returns:
         One error a broken link. Links to other hosts are not followed.
     """
-    anchors = {name: page.anchors for name, page in pages.items()}
+    found = {name: links_and_anchors(text) for name, text in texts(site).items()}
+    anchors = {name: there for name, (_, there) in found.items()}
     errors = []
-    for name, page in pages.items():
-        added = map(unescape, ADDED.findall((site / name).read_text("utf-8")))
-        for link in dict.fromkeys([*page.links, *added]):
+    for name, (links, _) in found.items():
+        for link in links:
             problem = _problem(link, name, site, anchors)
             if problem:
                 source = source_file(name, docs)
                 file = source.relative_to(docs.parent).as_posix() if source else name
                 errors.append(LessonError(file, _line(source, link), "LinkError", f"{link!r} {problem}"))
     return errors
+
+
+def links_and_anchors(html: str) -> tuple[list[str], set[str]]:
+    """List where a page leads, and what can be led to on it.
+
+    Examples:
+        >>> html = "<p id=a name='b'>id=c</p><a href='d?e&amp;f'><img src=g><!-- <a href=h> -->"
+        >>> links, anchors = links_and_anchors(html)
+        >>> links, sorted(anchors)
+        (['d?e&f', 'g'], ['a', 'b'])
+    """
+    links, anchors = dict[str, None](), set[str]()
+    for tag in TAG.findall(UNREAD.sub(r"\1", html)):
+        for name, *values in ATTRIBUTE.findall(tag):
+            value = unescape("".join(values))
+            if name in {"href", "src"}:
+                links[value] = None
+            elif not tag.startswith("<meta"):
+                anchors.add(value)
+    return [*links], anchors
 
 
 def _problem(link: str, page: str, site: Path, anchors: dict[str, set[str]]) -> str | None:

@@ -113,7 +113,7 @@ def numerals(page: PageReader) -> int:
 
 
 def check_numerals(
-    pages: Mapping[str, PageReader], blank: Path, docs: Path
+    pages: Mapping[str, str], blank: Path, docs: Path
 ) -> tuple[dict[str, Counter[str]], list[LessonError]]:
     """Find every typed numeral of a site.
 
@@ -126,10 +126,11 @@ def check_numerals(
         For each page how many numerals of each kind it has, and the errors.
     """
     allowed, counts, errors = Allowed.read(docs), {}, []
-    for name, page in pages.items():
+    for name, text in pages.items():
         source = source_file(name, docs)
         if source is None or name.startswith(allowed.unchecked):
             continue
+        page = PageReader(text)
         if not page.has_content:
             errors.append(LessonError(_name(source, docs), 1, "PageError", f"{name} must have an article"))
         kept = blank / f"{_name(source, docs)}.html"

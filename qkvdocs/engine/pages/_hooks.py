@@ -1,5 +1,6 @@
 """The little that MkDocs must be told; everything else is a Markdown extension, so that another builder has it."""
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,8 +27,10 @@ _live: Live | None = None
 
 
 def on_startup(command: str, dirty: bool) -> None:
-    """Let the dev server remember pages, and show a wrong one as it is."""
+    """Let the dev server remember pages, and show a wrong one as it is; a build ends before it must tidy up."""
     global _live, _replies
+    if command == "build":
+        gc.disable()
     if command == "serve":
         _live, _extension.forgiving = Live(Recall()), True
         _replies = _live.recall.replies

@@ -75,11 +75,6 @@ def test_only_the_article_counts() -> None:
     assert PageReader("<nav>15</nav><article>x</article><footer>16</footer>").words == [Words("x")]
 
 
-def pages(site: Path) -> dict[str, PageReader]:
-    """Read a built folder."""
-    return {name: PageReader(text) for name, text in texts(site).items()}
-
-
 def test_a_page_without_an_article_fails(tmp_path: Path) -> None:
     """A theme that names its content otherwise must not pass for a page without numerals."""
     for folder in ("site", "blank", "docs"):
@@ -87,7 +82,7 @@ def test_a_page_without_an_article_fails(tmp_path: Path) -> None:
     (tmp_path / "site" / "index.html").write_text("<div>15</div>")
     (tmp_path / "docs" / "index.md").write_text("15")
 
-    _, errors = check_numerals(pages(tmp_path / "site"), tmp_path / "blank", tmp_path / "docs")
+    _, errors = check_numerals(texts(tmp_path / "site"), tmp_path / "blank", tmp_path / "docs")
 
     assert [str(error) for error in errors] == ["docs/index.md:1: PageError: index.html must have an article"]
 
@@ -98,7 +93,7 @@ def test_a_page_that_nobody_blanked_is_typed(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text(text)
 
-    _, errors = check_numerals(pages(tmp_path / "site"), tmp_path / "blank", tmp_path / "docs")
+    _, errors = check_numerals(texts(tmp_path / "site"), tmp_path / "blank", tmp_path / "docs")
 
     assert [error.kind for error in errors] == ["TypedNumber"]
 
