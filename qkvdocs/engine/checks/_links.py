@@ -13,7 +13,8 @@ from qkvdocs.engine.publish._slim import TAG
 
 UNREAD = re.compile(r"(<(script|style)\b[^>]*>).*?(?=</\2>)|<!--.*?-->", re.S)
 """What stands in these is no element."""
-ATTRIBUTE = re.compile(r"""\s(href|src|id|name)=(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""")
+ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""")
+"""Each is read whole, also one that is not asked for: what its value quotes is none."""
 
 
 def check_links(site: Path, docs: Path) -> list[LessonError]:
@@ -43,7 +44,7 @@ def links_and_anchors(html: str) -> tuple[list[str], set[str]]:
     """List where a page leads, and what can be led to on it.
 
     Examples:
-        >>> html = "<p id=a name='b'>id=c</p><a href='d?e&amp;f'><img src=g><!-- <a href=h> -->"
+        >>> html = "<p id=a name='b'>id=c</p><a HREF = 'd?e&amp;f'><img alt='> src=x' src=g><!-- <a href=h> -->"
         >>> links, anchors = links_and_anchors(html)
         >>> links, sorted(anchors)
         (['d?e&f', 'g'], ['a', 'b'])
@@ -51,10 +52,10 @@ def links_and_anchors(html: str) -> tuple[list[str], set[str]]:
     links, anchors = dict[str, None](), set[str]()
     for tag in TAG.findall(UNREAD.sub(r"\1", html)):
         for name, *values in ATTRIBUTE.findall(tag):
-            value = unescape("".join(values))
-            if name in {"href", "src"}:
+            kind, value = name.lower(), unescape("".join(values))
+            if kind in {"href", "src"}:
                 links[value] = None
-            elif not tag.startswith("<meta"):
+            elif kind in {"id", "name"} and not tag.startswith("<meta"):
                 anchors.add(value)
     return [*links], anchors
 
