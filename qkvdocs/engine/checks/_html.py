@@ -117,7 +117,7 @@ class PageReader(HTMLParser):
 
 def texts(site: Path) -> dict[str, str]:
     """Read a built folder: each page by its path inside it, in a fixed order; not the page for wrong addresses."""
-    paths = (path for path in sorted(site.rglob("*.html")) if path.name != "404.html")
+    paths = (path for path in sorted(site.rglob("*.html")) if path != site / "404.html")
     return {path.relative_to(site).as_posix(): path.read_text("utf-8") for path in paths}
 
 

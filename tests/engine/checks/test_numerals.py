@@ -87,6 +87,15 @@ def test_a_page_without_an_article_fails(tmp_path: Path) -> None:
     assert [str(error) for error in errors] == ["docs/index.md:1: PageError: index.html must have an article"]
 
 
+def test_only_the_page_for_wrong_addresses_is_left_out(tmp_path: Path) -> None:
+    """That of the site: one of the same name further down is a page as others are."""
+    for name in ("404.html", "a/404.html"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a")
+
+    assert texts(tmp_path) == {"a/404.html": "a"}
+
+
 def test_a_page_that_nobody_blanked_is_typed(tmp_path: Path) -> None:
     """Without our extension nothing on it is computed."""
     for folder, name, text in (("site", "index.html", "<article>15</article>"), ("docs", "index.md", "15")):
