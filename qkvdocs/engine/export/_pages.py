@@ -117,7 +117,7 @@ def follow(link: str, page: Built, all_pages: dict[str, Built], base: str = "") 
         return link
     path, anchor = inside
     if base:
-        slash = "/" * link.partition("#")[0].endswith("/")
+        slash = "/" * urlsplit(link).path.endswith("/")
         address = "" if path == "." else path.removesuffix("index.html") + slash
         return f"{base.rstrip('/')}/{address}" + (f"#{anchor}" if anchor else "")
     target = all_pages.get(path) or all_pages.get(normpath(join(path, "index.html")))

@@ -250,7 +250,9 @@ def test_with_an_address_the_list_and_the_notebooks_lead_back(project: Project) 
     """What leaves the site takes whole addresses along; twins stay as they are."""
     code = fence("x = 'a'", 'exec="on" session="a" source="above"')
     project.write(
-        f"# One\n\nText and [two](two.md#part-two), [home](../index.md).\n\n{code}", "lessons/one.md"
+        "# One\n\nText and [two](two.md#part-two), [home](../index.md).\n\n"
+        f'<a href="../two/?all#part-two">all</a>\n\n{code}',
+        "lessons/one.md",
     )
     project.write("# Two\n\nText.\n\n## Part {#part-two}\n", "lessons/two.md")
     project.write("# Home\n")
@@ -266,6 +268,7 @@ def test_with_an_address_the_list_and_the_notebooks_lead_back(project: Project) 
     )
     notebook = (site / "lessons/one.ipynb").read_text()
     assert "[two](https://example.org/docs/lessons/two/#part-two)" in notebook
+    assert "[all](https://example.org/docs/lessons/two/#part-two)" in notebook
     assert "[home](https://example.org/docs/)" in notebook
     assert "https://example.org/docs/lessons/one/" in (site / "lessons/one.py").read_text()
     assert (
