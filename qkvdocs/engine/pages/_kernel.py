@@ -409,11 +409,11 @@ def keep_compiled(files: list[str]) -> None:
     """Compile for the next start what is new, beside a hash of its source, by which Python knows it again."""
     for file in files:
         source, compiled = Path(file), Path(importlib.util.cache_from_source(file))
-        with contextlib.suppress(OSError, SyntaxError):
+        with contextlib.suppress(OSError):
             known = compiled.read_bytes()[8:16] if compiled.exists() else b""
             if known != importlib.util.source_hash(source.read_bytes()):
                 mode = py_compile.PycInvalidationMode.CHECKED_HASH
-                py_compile.compile(file, invalidation_mode=mode, doraise=True, quiet=2)
+                py_compile.compile(file, invalidation_mode=mode, quiet=2)  # what cannot be is left out
 
 
 def forge(control: socket.socket, names: list[str], root: str) -> None:
