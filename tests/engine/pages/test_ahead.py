@@ -11,6 +11,7 @@ from mkdocs.structure.pages import Page as MkDocsPage
 
 from qkvdocs.engine.pages import LessonError, _ahead, _extension
 from qkvdocs.engine.pages._ahead import Ahead
+from qkvdocs.engine.pages._live import asked_in
 from qkvdocs.engine.pages._recall import Asked
 from tests.project import HOOKS, LIMITS, ROOT, Project, configured, fence
 
@@ -152,6 +153,34 @@ def test_a_build_says_the_same_with_and_without_the_hooks(project: Project) -> N
     assert built[0] == built[1]
     assert failed[0] == failed[1]
     assert "docs/c.md:3: ZeroDivisionError: division by zero" in failed[0][2]
+
+
+def test_the_reference_is_converted_first_then_pages_as_they_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is converted late has run by then."""
+    for name, lines in {"index.md": 1, "longest.md": 9, "short.md": 3, "longer.md": 6}.items():
+        project.write("# Page\n" + "word\n" * lines, name)
+    project.write("# Page\n\n::: qkvdocs.roles\n", "reference.md")
+    project.set(HOOKS)
+    config, ran = configured(project.root, monkeypatch), list[str]()
+    monkeypatch.setattr(_ahead.os, "cpu_count", lambda: 1)
+    files = get_files(config)
+    pages = [asked_in(Path(str(file.abs_src_path)), config) for file in files.documentation_pages()]
+
+    def run(page: Asked) -> Sequence[Any]:
+        ran.append(page.file)
+        return ()
+
+    ahead = Ahead(pages, run)
+    ahead.threads[0].join(10)
+
+    [hooks] = (module for name, module in config.hooks.items() if name.endswith("pages/_hooks.py"))
+    hooks.on_nav(None, config, files)
+
+    first, *others = (f"docs/{file.src_uri}" for file in files.documentation_pages())
+    assert first == "docs/reference.md"
+    assert others == [file for file in ran if file != first] != sorted(others)
 
 
 def test_pages_are_run_while_others_are_converted(project: Project) -> None:
