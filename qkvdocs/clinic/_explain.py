@@ -144,7 +144,7 @@ class Evidence:
         """Give how far from the right one a spec is, in units of rounding, and how far the outputs are on the way."""
         apart = along = 0.0
         for at, (right, got) in enumerate(zip(self.right, self.observed, strict=True)):
-            if (made := self.tried(spec, at)) is None:
+            if (made := self.tried(spec, at)) is None or made.shape != right.shape:
                 return float("inf"), 0.0
             way = made - right
             if not np.isfinite(way).all() or not np.isfinite(got - right).all():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from qkvdocs.clinic import Attend, Attention, Norm, Project, Rotary, examine
+from qkvdocs.clinic._explain import Evidence
+from qkvdocs.clinic._layer import Spec
 from qkvdocs.clinic._report import UNDECLARED
 from qkvdocs.core import QKVWeights
 from tests.clinic import right_features as ok
@@ -77,3 +79,14 @@ def test_a_bias_of_the_wrong_shape_is_an_error() -> None:
     """It is somebody's function too."""
     with pytest.raises(ValueError, match=r"^score_bias must give shape \(n_heads, n, m\) = \(4, "):
         examine(Attend(capped(5.0), score_bias=lambda n, m: np.zeros((3, n, m))))
+
+
+def test_what_gives_another_shape_is_no_nearer_explanation() -> None:
+    """Some faults change the shape of an output: they explain no output of the right one, and end no search."""
+    right, wrong = Spec(scale=1.0), Spec(scale=2.0)
+    seen = Evidence(
+        [np.ones(4)], [None], lambda trial, spec, *_: np.ones(4 if spec is right else 2), right, "float64"
+    )
+
+    assert seen.closer(wrong) == (float("inf"), 0.0)
+    assert seen.closer(right) == (0.0, 0.0)
