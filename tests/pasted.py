@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import types
 import warnings
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def failures(blocks: Sequence[Block]) -> list[str]:
         A line for each block that fails, or that does not fail where it must.
     """
     os.chdir(ROOT)
+    signal.alarm(120)  # whatever hangs ends
     session, told = vars(types.ModuleType("__main__")), []
     for line, code, error in blocks:
         found = None

@@ -33,7 +33,7 @@ def shown(page: Path, *, folds: bool = True) -> list[Block]:
 def pasted(blocks: list[Block]) -> list[str]:
     """Run them in a process of their own; tell what goes wrong."""
     with ProcessPoolExecutor(1, WARM) as pool:
-        return pool.submit(failures, blocks).result(timeout=120)
+        return pool.submit(failures, blocks).result()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if shown(page)], ids=lambda page: page.stem)
