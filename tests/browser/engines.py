@@ -53,6 +53,7 @@ class Engine:
     def open(self, url: str) -> None:
         """Go to an address, and wait until it is loaded."""
         self.send("WebDriver:Navigate", url=url)
+        self.until("return document.readyState === 'complete'")  # WebKit may answer before
 
     def run(self, script: str, *given: object) -> Any:
         """Run the body of an asynchronous function in the page, and give what it returns."""

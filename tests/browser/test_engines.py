@@ -285,8 +285,8 @@ def test_a_link_carries_the_numbers(engine: Engine, address: str) -> None:
     assert engine.run("return document.querySelector('.find input').value") == link
     engine.open(f"{address}about/")
     engine.open(link)
-    assert engine.run("return document.querySelector('#live-home input').value") == "5"
-    assert engine.run("return scrollY") > 100
+    engine.until("return document.querySelector('#live-home input')?.value === '5'")
+    engine.until("return scrollY > 100")
 
 
 def test_code_runs(engine: Engine, address: str, fetched: Path) -> None:
