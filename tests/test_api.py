@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from griffe import Docstring, DocstringSectionKind
 
 from qkvdocs.engine.pages import fences, parse
 
@@ -83,3 +85,24 @@ def test_the_reference_covers_every_layer() -> None:
     """Each layer has its page."""
     pages = "\n".join(path.read_text("utf-8") for path in (ROOT / "docs" / "reference").glob("*.md"))
     assert set(re.findall(r"^::: (\S+)", pages, re.M)) == set(LAYERS)
+
+
+def test_what_is_returned_is_said_in_one_piece() -> None:
+    """On the pages of the reference, which would else take a sentence of two lines for two things."""
+    [written] = re.findall(r"docstring_options: (.*)", (ROOT / "mkdocs.yml").read_text("utf-8"))
+    texts = (
+        inspect.getdoc(value)
+        for layer in LAYERS
+        for value in public(layer).values()
+        if inspect.isfunction(value)
+    )
+    sections = (
+        section
+        for text in texts
+        if text
+        for section in Docstring(text).parse("google", **yaml.safe_load(written))
+        if section.kind is DocstringSectionKind.returns
+    )
+    counts = [len(section.value) for section in sections]
+    assert len(counts) > 50
+    assert set(counts) == {1}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from qkvdocs.engine.pages import Value, fences, parse
+from qkvdocs.engine.pages._claims import MARKS
 
 MARKED = "\0"
 """Stands for what binds a sentence: a claim beside it, or a word in it that is computed."""
@@ -55,10 +56,8 @@ def sentences(text: str, skip: frozenset[str] = frozenset()) -> Iterator[Sentenc
 
 def _marked(value: Value, typed: str) -> str:
     """Put one sign in a mark's place; leave other values alone."""
-    binds = value.kind in {"check", "asserted"} or (
-        value.kind == "python" and value.code.startswith("compare(")
-    )
-    return MARKED if binds else typed
+    computed = value.kind == "python" and value.code.startswith("compare(")
+    return MARKED if computed or value.kind in MARKS else typed
 
 
 def _blocks(text: str, skip: frozenset[str]) -> Iterator[tuple[int, str]]:

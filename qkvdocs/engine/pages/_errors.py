@@ -15,7 +15,7 @@ class LessonError(SystemExit):
         super().__init__(f"{file}:{line}: {kind}: {message}" + (f"\n{way.rstrip()}" if way else ""))
 
     def __reduce__(self) -> tuple[type["LessonError"], tuple[str, int, str, str, str]]:
-        """Come whole out of a process that works beside another."""
+        # So that it comes whole out of a process that works beside another.
         return type(self), (self.file, self.line, self.kind, self.message, self.way)
 
 

@@ -342,7 +342,6 @@ def answer(page: Page, capture: Capture, watch: Watch, request: dict[str, Any]) 
 
 def apply_limits(memory: int, output: int) -> None:
     """Let the system refuse what is too much; the error then stands at the line that asked for it."""
-    os.nice(5)  # pages run ahead, and the builder that converts them comes first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (output, output))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -362,6 +361,7 @@ def serve(connection: socket.socket, order: dict[str, Any]) -> None:
     os.setpgid(0, 0)
     tell_kernel(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     tell_kernel(SET_CHILD_SUBREAPER, 1)
+    os.nice(5)  # pages run ahead, and the builder that converts them comes first
     os.chdir(order["root"])
     transform = None
     if order["noise"] is not None:

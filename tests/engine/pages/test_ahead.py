@@ -203,3 +203,25 @@ def test_pages_are_run_while_others_are_converted(project: Project) -> None:
     order = log.read_text().split("\n")
     assert order.index("converted b.md") > order.index("ran c.md")
     assert order.count("ran c.md") == 1
+
+
+def test_compiled_templates_are_kept(project: Project) -> None:
+    """The next build finds them."""
+    project.write("# Page")
+    project.set(HOOKS)
+
+    project.html()
+
+    assert list((project.root / ".cache" / "templates").iterdir())
+
+
+def test_coloured_code_is_kept_beside_diagrams(project: Project) -> None:
+    """Where a site keeps diagrams."""
+    project.write(fence("x = 1", 'exec="no"'))
+    settings = project.root / "mkdocs.yml"
+    told = settings.read_text("utf-8").replace("seconds: 2", "seconds: 2, cache: .cache/diagrams")
+    settings.write_text(told, "utf-8")
+
+    project.html()
+
+    assert list((project.root / ".cache" / "code").iterdir())

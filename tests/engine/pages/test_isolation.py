@@ -1,6 +1,7 @@
 """A page stands alone: nothing of another page, or of an earlier run, is visible to it."""
 
 import itertools
+import os
 import random
 
 import pytest
@@ -84,3 +85,10 @@ def test_nothing_outlives_its_page(project: Project) -> None:
             return
         _forge.threading.Event().wait(0.05)
     pytest.fail(f"process {pid} is still there")
+
+
+def test_the_builder_comes_before_pages(project: Project) -> None:
+    """On a machine with few cores, a page that runs ahead must not keep it waiting."""
+    page = project.run(fence(f"import os; print(os.nice(0) > {os.nice(0)})"))
+
+    assert page.entries[0].text.strip() == "True"
