@@ -94,7 +94,7 @@ class RunPage(Preprocessor):
             return lines
         asked = asked_by(*source, lines, self.limits)
         self.page = asked.page()
-        known = replies(asked) if replies else ()
+        known = replies(asked) if replies else None
         run(self.page, self.limits, marked=True, stash=self.md.htmlStash.store, known=known)
         return self.page.lines
 

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from qkvdocs.engine.settings import Settings
 
@@ -22,6 +22,8 @@ PACKAGE_ROOT = Path(__file__).parents[3]
 RUNTIME = "qkvdocs.engine.runtime"
 """Sets a page's process up."""
 SURROUNDINGS = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+# glibc would hand the memory of each larger array back, and take it anew for the next: half of a page's page faults.
+SURROUNDINGS |= {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 ANSWER = 60.0
 """Seconds that the warm process may take to load the package, or to fork."""
 
@@ -111,15 +113,16 @@ class Kernel:
     def __init__(self, channel: Channel, pid: int, seconds: float) -> None:
         self.channel, self.pid, self.seconds = channel, pid, seconds
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send one request and wait for the reply, at most `seconds`.
+    def ask(self, requests: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Send all requests at once, so that no answer waits for the next; wait for each at most `seconds`.
 
         Raises:
             KernelEndedError: If the process ended, by itself or because the time was up.
         """
         try:
-            self.channel.send(request)
-            return cast("dict[str, Any]", self.channel.receive(self.seconds))
+            self.channel.send(requests)
+            for _ in requests:
+                yield self.channel.receive(self.seconds)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)

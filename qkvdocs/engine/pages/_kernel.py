@@ -312,31 +312,30 @@ def refuse_fork() -> NoReturn:
 
 def answer(page: Page, capture: Capture, watch: Watch, request: dict[str, Any]) -> dict[str, Any]:
     """Run one fence or value; whatever happens becomes a reply."""
+    kind, code, line = request["kind"], request["code"], request["line"]
     try:
-        [(what, words)] = request.items()
-        ways: dict[str, Callable[..., dict[str, Any]]] = {
-            "run": page.run,
-            "value": page.value,
-            "check": page.check,
-        }
         try:
-            reply = ways[what](**words)
+            if kind == "run":
+                reply = page.run(code, line, request["session"])
+            else:
+                reply = page.value(code, line) if kind == "value" else page.check(code, line)
         finally:
             sys.settrace(None)
         capture.hold()
     except BaseException as error:
-        reply = page.describe(error, words["line"])
+        reply = page.describe(error, line)
     reply["missed"] = sorted(page.possible - page.lines) if page.trace else []
-    reply["looked"] = None if watch.lost else sorted(watch.paths)
     reply["stdout"], reply["stderr"] = capture.take("stdout"), capture.take("stderr")
     if len(reply["stdout"].encode()) >= page.limits["output"]:
         reply |= {"error": "OutputLimit", "message": f"a fence may print {page.limits['output']} bytes"}
-        reply.setdefault("line", words["line"])
+        reply.setdefault("line", line)
     elif "error" not in reply:
         try:
             refuse_control(reply["stdout"], "what a fence prints")
         except OutputError as error:
-            reply |= page.describe(error, words["line"])
+            reply |= page.describe(error, line)
+    failed = "error" in reply and not request["raises"]
+    reply["looked"] = None if watch.lost or failed else sorted(watch.paths)
     return reply
 
 
@@ -357,7 +356,7 @@ def tell_kernel(option: int, value: int) -> None:
 
 
 def serve(connection: socket.socket, order: dict[str, Any]) -> None:
-    """Answer until the builder hangs up."""
+    """Answer all that the page asks, as far as the first error that it does not expect."""
     os.setpgid(0, 0)
     tell_kernel(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     tell_kernel(SET_CHILD_SUBREAPER, 1)
@@ -378,11 +377,15 @@ def serve(connection: socket.socket, order: dict[str, Any]) -> None:
     if order["watch"]:
         watch.start()
     own = os.getpid()
-    for line in connection.makefile("rb"):
-        reply = json.dumps(answer(page, capture, watch, json.loads(line))).encode() + b"\n"
+    for request in json.loads(connection.makefile("rb").readline() or "[]"):
+        reply = answer(page, capture, watch, request)
         if os.getpid() != own:  # a copy that a library made: it has no say
             os._exit(1)
-        connection.sendall(reply)
+        with contextlib.suppress(ConnectionError):  # the builder has hung up
+            connection.sendall(json.dumps(reply).encode() + b"\n")
+            if "error" not in reply or request["raises"]:
+                continue
+        break  # what comes after it is of no use to anybody
     if has_children():
         end_children()
     os._exit(0)
@@ -449,3 +452,4 @@ def forge(control: socket.socket, names: list[str], root: str) -> None:
 if __name__ == "__main__":
     descriptor, names, root = sys.argv[1:]
     forge(socket.socket(fileno=int(descriptor)), json.loads(names), root)
+    os._exit(0)  # the builder waits for it, and nothing is left to tidy up

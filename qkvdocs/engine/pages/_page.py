@@ -3,16 +3,16 @@
 import ast
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from qkvdocs.engine.pages._claims import MARKS, NOTHING, asserted, normal, without_marks
 from qkvdocs.engine.pages._errors import LessonError, read_utf8
 from qkvdocs.engine.pages._fences import Fence, FenceError
-from qkvdocs.engine.pages._forge import Kernel, KernelEndedError, Limits, Mode, start
+from qkvdocs.engine.pages._forge import KernelEndedError, Limits, Mode, start
 from qkvdocs.engine.pages._layout import lay_out
 from qkvdocs.engine.pages._marks import BEGIN, END, PRIVATE, mark, shown
 from qkvdocs.engine.pages._parts import SPAN, Value, parse
@@ -102,8 +102,8 @@ def run(
     *,
     marked: bool = False,
     stash: Callable[[str], str] = str,
-    known: Sequence[Reply] = (),
-) -> list[Reply]:
+    known: Iterable[Reply] | None = None,
+) -> None:
     """Run a page's fences and values, and write its lines as a reader is to get them.
 
     Args:
@@ -114,41 +114,54 @@ def run(
         stash: Keeps HTML out of Markdown's way; gives what to write in its place.
         known: What the page's process replies, where that is known; else the page is run.
 
-    Returns:
-        What its process replied.
-
     Raises:
         LessonError: If anything on the page fails.
     """
-    runner = Runner(page, limits or Limits(), mode or Mode(), marked, stash, known)
+    with closing(ask(page, limits or Limits(), mode or Mode())) as replies:
+        Walk(page, marked, stash, iter(replies if known is None else known)).all()
+
+
+def ask(page: Page, limits: Limits, mode: Mode) -> Generator[Reply]:
+    """Run a page in a process of its own.
+
+    Args:
+        page: The page.
+        limits: What it may use.
+        mode: How it is run.
+
+    Yields:
+        The reply to each of its requests, as far as the first error that is not expected; the end of the process, by
+        itself or because a request took too long, is one too.
+    """
+    requests = [replace(each, line=page.first + each.line) for each in parse("\n".join(page.source)).requests]
+    kernel = None
     try:
-        runner.walk()
+        if requests:
+            kernel = start(page.file, page.root, limits, mode)
+            yield from kernel.ask([asdict(request) for request in requests])
+    except KernelEndedError as death:
+        kind, said = "KernelDied", str(death)
+        if death.timed_out and kernel:
+            kind, said = "TimeLimit", f"a fence or value may take {limits.seconds:g} s"
+        yield {"died": kind, "message": said, "looked": None}
     finally:
-        runner.close()
-    return runner.replies
+        if kernel:
+            kernel.close()
 
 
-class Runner:
+class Walk:
     """One walk down a page."""
 
     def __init__(
-        self,
-        page: Page,
-        limits: Limits,
-        mode: Mode,
-        marked: bool,
-        stash: Callable[[str], str],
-        known: Sequence[Reply],
+        self, page: Page, marked: bool, stash: Callable[[str], str], replies: Iterator[Reply]
     ) -> None:
-        self.page, self.limits, self.mode, self.marked, self.stash = page, limits, mode, marked, stash
+        self.page, self.marked, self.stash, self.replies = page, marked, stash, replies
         self.mark: Callable[[str], str] = mark if marked else str
-        self.kernel: Kernel | None = None
-        self.known, self.replies = known, list[Reply]()
         self.in_comment = False
         self.parts = parse("\n".join(page.source))
 
-    def walk(self) -> None:
-        """Go through the lines in order; run each fence, fill in each value."""
+    def all(self) -> None:
+        """Go through the lines in order; write what each fence shows, fill in each value."""
         for line, text in enumerate(self.page.source, self.page.first):
             if found := PRIVATE.search(text):
                 message = f"a page must hold no private character, got {found[0]!r}"
@@ -190,12 +203,11 @@ class Runner:
             self.page.write(at, line)
 
     def run_fence(self, fence: Fence) -> list[str]:
-        """Run a fence and give the lines that take its place."""
+        """Give the lines that take a fence's place."""
         line = self.page.first + fence.line
         if self.in_comment:
             raise self.page.error(line, "FenceError", "a fence inside a comment must not run")
-        request = {"code": fence.code, "line": line, "session": fence.options.get("session", "")}
-        reply = self.ask(line, run=request, raises=fence.options.get("raises"))
+        reply = self.reply(line, fence.options.get("raises"))
         text = tidy(reply["stdout"])
         if PRINTED.search(text):
             raise self.page.error(line, "FenceError", "a fence must not print a fence that runs")
@@ -240,7 +252,7 @@ class Runner:
                 raise self.page.error(
                     line, "ValueError", "a heading with a value must have an anchor {#name}"
                 )
-            reply = self.ask(line, value={"code": value.code, "line": line})
+            reply = self.reply(line)
             self.page.entries.append(Entry(line, value.code, reply["text"]))
             return self.mark(reply["text"])
 
@@ -262,7 +274,7 @@ class Runner:
         if not claim:
             raise self.page.error(line, "ValueError", f"{{{kind}}} must be followed by an expression")
         if kind == "check":
-            reply = self.ask(line, check={"code": claim, "line": line})
+            reply = self.reply(line)
             self.page.entries.append(Entry(line, claim, reply["text"], kind="check"))
             return
         try:
@@ -279,14 +291,11 @@ class Runner:
         for end in re.findall(r"<!--|-->", SPAN.sub("", text)):
             self.in_comment = end == "<!--"
 
-    def ask(self, line: int, raises: str | None = None, **request: Any) -> Reply:
-        """Put one request to the page's process; turn a failure into an error with its line."""
-        if self.known:
-            reply = self.known[len(self.replies)]
-        else:
-            with self.alive(line) as kernel:
-                reply = kernel.ask(**request)
-        self.replies.append(reply)
+    def reply(self, line: int, raises: str | None = None) -> Reply:
+        """Take the next reply of the page's process; turn a failure into an error with its line."""
+        reply = next(self.replies)
+        if died := reply.get("died"):
+            raise self.page.error(line, died, reply["message"])
         self.page.missed = reply["missed"]
         kind, message = reply.get("error"), reply.get("message", "")
         if kind is None and reply["stderr"]:
@@ -323,24 +332,6 @@ class Runner:
             if fence.runs and "session" not in fence.options:
                 return f". The fence on line {at} sets it, and has no session: only the values below it see its names"
         return ""
-
-    @contextmanager
-    def alive(self, line: int) -> Iterator[Kernel]:
-        """Give the page's process, started on first use."""
-        try:
-            if self.kernel is None:
-                self.kernel = start(self.page.file, self.page.root, self.limits, self.mode)
-            yield self.kernel
-        except KernelEndedError as death:
-            if death.timed_out and self.kernel:
-                message = f"a fence or value may take {self.limits.seconds:g} s"
-                raise self.page.error(line, "TimeLimit", message) from None
-            raise self.page.error(line, "KernelDied", str(death)) from None
-
-    def close(self) -> None:
-        """End the page's process."""
-        if self.kernel:
-            self.kernel.close()
 
 
 def names_set(code: str) -> set[str]:

@@ -11,6 +11,8 @@ from qkvdocs.engine.pages._fences import Fence, FenceError, read_fence
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 """Code in a line, with as many backticks behind as before."""
 VALUE = re.compile(r"\{(\w+)\}\s*(.*)")
+ASKED = {"python": "value", "check": "check"}
+"""Kinds of values that the page's process evaluates, and what it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,20 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What a page asks of its process: to run a fence, or to evaluate what stands in the text."""
+
+    kind: str
+    """`run`, `value` or `check`."""
+    code: str
+    line: int
+    """From 0, that of a fence's header."""
+    session: str = ""
+    raises: str = ""
+    """The error that a fence is to end with; none otherwise."""
+
+
+@dataclass(frozen=True)
 class Parts:
     """A page, taken apart once for all who ask; lines count from 0."""
 
@@ -33,6 +49,27 @@ class Parts:
     """The fault of the next fence, if its header could be read otherwise than it was meant, or if it never closes."""
     values: Mapping[int, Sequence[Value]]
     """Those of each line that has some: of text, and of diagrams."""
+
+    @property
+    def requests(self) -> list[Request]:
+        """All that the page asks of its process, in order."""
+        run = [
+            Request(
+                "run",
+                fence.code,
+                fence.line,
+                *(fence.options.get(name, "") for name in ("session", "raises")),
+            )
+            for fence in self.fences
+            if fence.runs
+        ]
+        asked = [
+            Request(ASKED[value.kind], value.code, line)
+            for line, values in self.values.items()
+            for value in values
+            if value.kind in ASKED
+        ]
+        return sorted(run + asked, key=lambda request: request.line)
 
     def filled(self, line: str, at: int, write: Callable[[Value, str], str]) -> str:
         """Write line `at` of the page with something else for each value, which is given as it is typed too."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qkvdocs.engine.pages._forge import PACKAGE_ROOT, Limits, Mode
-from qkvdocs.engine.pages._page import Page, Reply, run
+from qkvdocs.engine.pages._page import Page, Reply, ask
 
 MARGIN = 100_000_000
 """Nanoseconds by which the clock of a file system may be behind."""
@@ -31,7 +31,7 @@ class Asked:
 
     def run(self, mode: Mode | None = None) -> list[Reply]:
         """Run the page; return what its process replied."""
-        return run(self.page(), self.limits, mode)
+        return list(ask(self.page(), self.limits, mode or Mode()))
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ def test_a_page_that_ends_itself_is_told_from_one_that_is_late(forge: _forge.For
     """And its whole group is gone."""
     kernel = _forge.start("docs/index.md", project.root, _forge.Limits(seconds=0.5), Mode())
     with pytest.raises(_forge.KernelEndedError, match="did not answer in time"):
-        kernel.ask(run={"code": "while True: pass", "line": 1, "session": ""})
+        next(
+            kernel.ask([{"kind": "run", "code": "while True: pass", "line": 1, "session": "", "raises": ""}])
+        )
     kernel.close()
     for _ in range(100):
         try:

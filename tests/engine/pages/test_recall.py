@@ -48,7 +48,7 @@ def outcome(project: Project, recall: _recall.Recall | None) -> object:
     asked = _recall.Asked(project.root, "docs/index.md", 1, tuple(text.split("\n")), LIMITS)
     page = asked.page()
     try:
-        run(page, LIMITS, known=recall.replies(asked) if recall else ())
+        run(page, LIMITS, known=recall.replies(asked) if recall else None)
     except LessonError as error:
         return str(error)
     return page.entries
