@@ -4,8 +4,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from qkvdocs.engine.checks._claims import check_claims
@@ -26,7 +24,7 @@ def check(
         site: The folder as readers get it.
         blank: The folder of blank pages, which the builder was given as `QKVDOCS_BLANK`.
         docs: The Markdown files.
-        complete: Adds to the folder what is made of its pages, in a process beside the one that checks their words.
+        complete: Adds to the folder what is made of its pages, once their words are checked and before links are.
 
     Returns:
         A report, one line a page and one for all, and the errors.
@@ -34,12 +32,9 @@ def check(
     Raises:
         LessonError: If the folder cannot be completed.
     """
-    read = texts(site)
-    with ProcessPoolExecutor(1, get_context("fork")) as beside:
-        completed = beside.submit(complete)
-        counts, errors = check_numerals(read, blank, docs)
-        claims, unbound = check_claims(docs)
-        completed.result()
+    counts, errors = check_numerals(texts(site), blank, docs)
+    claims, unbound = check_claims(docs)
+    complete()
     report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
     total: Counter[str] = sum(counts.values(), Counter())
     report.append(f"numerals on {len(counts)} pages: {_counts(total)}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qkvdocs.engine.checks._sentences import Sentence, sentences
+from qkvdocs.engine.cores import divided
 from qkvdocs.engine.pages import LessonError
 from qkvdocs.errors import QKVError
 
@@ -83,21 +84,29 @@ def check_claims(docs: Path) -> tuple[str, list[LessonError]]:
         claims = Claims.read(docs)
     except (QKVError, tomllib.TOMLDecodeError) as error:
         return "", [LessonError("docs/claims.toml", 1, "ClaimError", str(error))]
-    used: Counter[Exempt] = Counter()
-    bound, errors = 0, []
-    for path in sorted(docs.rglob("*.md")):
-        name = path.relative_to(docs).as_posix()
-        for sentence in sentences(path.read_text("utf-8"), claims.sections):
-            if not (word := claims.word(sentence.text)):
-                continue
-            reasons = [entry for entry in claims.exempt if entry.page == name and entry.text in sentence.text]
-            bound += sentence.bound
-            if not sentence.bound:
-                used.update(reasons)
-                if not reasons:
-                    errors.append(_unbound(f"docs/{name}", sentence, word))
+    found = divided(lambda path: _on_page(path, docs, claims), sorted(docs.rglob("*.md")))
+    used = Counter(entry for _, entries, _ in found for entry in entries)
+    bound, errors = (
+        sum(count for count, _, _ in found),
+        [error for _, _, unbound in found for error in unbound],
+    )
     errors += [_unfit(entry, used[entry]) for entry in claims.exempt if used[entry] != 1]
     return f"claims: {bound} bound to code or source, {len(claims.exempt)} exempt with a reason", errors
+
+
+def _on_page(path: Path, docs: Path, claims: Claims) -> tuple[int, list[Exempt], list[LessonError]]:
+    """Count the claims that are bound, and find those that are not, exempt or wrong."""
+    name, bound, exempt, errors = path.relative_to(docs).as_posix(), 0, list[Exempt](), []
+    for sentence in sentences(path.read_text("utf-8"), claims.sections):
+        if not (word := claims.word(sentence.text)):
+            continue
+        bound += sentence.bound
+        if not sentence.bound:
+            reasons = [entry for entry in claims.exempt if entry.page == name and entry.text in sentence.text]
+            exempt += reasons
+            if not reasons:
+                errors.append(_unbound(f"docs/{name}", sentence, word))
+    return bound, exempt, errors
 
 
 def measure_claims(docs: Path) -> dict[str, dict[str, tuple[int, int]]]:

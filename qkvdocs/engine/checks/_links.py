@@ -7,6 +7,7 @@ from posixpath import join, normpath
 from urllib.parse import urlsplit
 
 from qkvdocs.engine.checks._html import find_line, texts
+from qkvdocs.engine.cores import divided
 from qkvdocs.engine.export._pages import landing, source_file
 from qkvdocs.engine.pages import LessonError
 from qkvdocs.engine.publish._slim import TAG
@@ -27,7 +28,8 @@ def check_links(site: Path, docs: Path) -> list[LessonError]:
     Returns:
         One error a broken link. Links to other hosts are not followed.
     """
-    found = {name: links_and_anchors(text) for name, text in texts(site).items()}
+    pages = texts(site)
+    found = dict(zip(pages, divided(lambda name: links_and_anchors(pages[name]), pages), strict=True))
     anchors = {name: there for name, (_, there) in found.items()}
     errors = []
     for name, (links, _) in found.items():

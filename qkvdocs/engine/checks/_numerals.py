@@ -18,6 +18,7 @@ from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
 from qkvdocs.engine.checks._html import Lines, PageReader, Words, find_line
+from qkvdocs.engine.cores import divided
 from qkvdocs.engine.export._pages import source_file
 from qkvdocs.engine.pages import NUMBER_WORDS, LessonError, fences
 
@@ -125,36 +126,42 @@ def check_numerals(
     Returns:
         For each page how many numerals of each kind it has, and the errors.
     """
-    allowed, counts, errors = Allowed.read(docs), {}, []
-    for name, text in pages.items():
-        source = source_file(name, docs)
-        if source is None or name.startswith(allowed.unchecked):
-            continue
-        page = PageReader(text)
-        if not page.has_content:
-            errors.append(LessonError(_name(source, docs), 1, "PageError", f"{name} must have an article"))
-        kept = blank / f"{_name(source, docs)}.html"
-        # What our extension has not converted is typed, all of it.
-        blank_page = PageReader(kept.read_text("utf-8")) if kept.exists() else page
-        here = counts[name] = Counter({"computed": max(0, numerals(page) - numerals(blank_page))})
-        here["recorded"] = sum(words.kind == "recorded" for words in page.words)
-        errors += _code_errors(source, docs, allowed)
-        lines, drawings = Lines(source), defaultdict[int, list[tuple[str, Words]]](list)
-        for words in page.words:
-            if words.kind == "cited":
-                errors += _bad_citation(words, source, docs)
-        for words in blank_page.words:
-            for kind, text in typed(words, allowed):
-                here[kind] += 1
-                if kind in {"typed", "counted"} and words.drawing:
-                    drawings[words.drawing].append((text, words))
-                elif kind in {"typed", "counted"}:
-                    where = f"is typed in “{_excerpt(text, words)}”"
-                    way = f"{RULE} in docs/numerals.toml" if kind == "typed" else "compute it with word()"
-                    message = f"{text!r} {where}: {way}"
-                    errors.append(_typed(lines.take(text, words.text), message, source, docs))
-        errors += (_typed_in_drawing(found, lines, source, docs) for found in drawings.values())
-    return counts, errors
+    allowed = Allowed.read(docs)
+    sources = {name: source_file(name, docs) for name in pages if not name.startswith(allowed.unchecked)}
+    written = [(name, source) for name, source in sources.items() if source]
+    found = divided(lambda page: _on_page(pages[page[0]], blank, *page, docs, allowed), written)
+    counts = {name: count for (name, _), (count, _) in zip(written, found, strict=True)}
+    return counts, [error for _, errors in found for error in errors]
+
+
+def _on_page(
+    html: str, blank: Path, name: str, source: Path, docs: Path, allowed: Allowed
+) -> tuple[Counter[str], list[LessonError]]:
+    page, errors = PageReader(html), []
+    if not page.has_content:
+        errors.append(LessonError(_name(source, docs), 1, "PageError", f"{name} must have an article"))
+    kept = blank / f"{_name(source, docs)}.html"
+    # What our extension has not converted is typed, all of it.
+    blank_page = PageReader(kept.read_text("utf-8")) if kept.exists() else page
+    count = Counter({"computed": max(0, numerals(page) - numerals(blank_page))})
+    count["recorded"] = sum(words.kind == "recorded" for words in page.words)
+    errors += _code_errors(source, docs, allowed)
+    lines, drawings = Lines(source), defaultdict[int, list[tuple[str, Words]]](list)
+    for words in page.words:
+        if words.kind == "cited":
+            errors += _bad_citation(words, source, docs)
+    for words in blank_page.words:
+        for kind, text in typed(words, allowed):
+            count[kind] += 1
+            if kind in {"typed", "counted"} and words.drawing:
+                drawings[words.drawing].append((text, words))
+            elif kind in {"typed", "counted"}:
+                where = f"is typed in “{_excerpt(text, words)}”"
+                way = f"{RULE} in docs/numerals.toml" if kind == "typed" else "compute it with word()"
+                message = f"{text!r} {where}: {way}"
+                errors.append(_typed(lines.take(text, words.text), message, source, docs))
+    errors += (_typed_in_drawing(found, lines, source, docs) for found in drawings.values())
+    return count, errors
 
 
 def _typed_in_drawing(found: list[tuple[str, Words]], lines: Lines, source: Path, docs: Path) -> LessonError:

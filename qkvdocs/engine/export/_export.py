@@ -12,6 +12,7 @@ from typing import Any
 
 from mkdocs.utils.yaml import yaml_load
 
+from qkvdocs.engine.cores import divided
 from qkvdocs.engine.export._cells import cells
 from qkvdocs.engine.export._markdown import markdown
 from qkvdocs.engine.export._notebook import notebook
@@ -38,15 +39,20 @@ def export(site: Path, root: Path) -> None:
     sources = view(os.environ.get("EDIT_URI", ""), root)
     with (root / "mkdocs.yml").open(encoding="utf-8") as file:
         settings = yaml_load(file)
-    for page in found.values():
-        if page.name.startswith(LESSONS):
+    for page, headings in zip(found.values(), divided(lambda name: found[name].headings, found), strict=True):
+        page.headings = headings  # links lead to those of all pages
+
+    def write(name: str) -> tuple[str, str]:
+        page = found[name]
+        if name.startswith(LESSONS):
             take_along(site, root, page, found, base)
-    for page in found.values():
-        (site / page.twin).write_text(
-            markdown(page.tree, partial(follow, page=page, all_pages=found)), "utf-8"
-        )
-        (site / page.name).write_text(_sourced(linked(page), page, root, sources), "utf-8")
-    (site / "llms.txt").write_text(contents(settings, found, base), "utf-8")
+        twin = markdown(page.tree, partial(follow, page=page, all_pages=found))
+        (site / page.twin).write_text(twin, "utf-8")
+        (site / name).write_text(_sourced(linked(page), page, root, sources), "utf-8")
+        return page.title, page.summary
+
+    said = dict(zip(found, divided(write, found), strict=True))
+    (site / "llms.txt").write_text(contents(settings, found, said, base), "utf-8")
 
 
 def _sourced(html: str, page: Built, root: Path, sources: str) -> str:
@@ -92,7 +98,9 @@ def linked(page: Built) -> str:
     return META.sub(lambda meta: f"{meta[0]}\n{line}", html, count=1)
 
 
-def contents(settings: dict[str, Any], found: dict[str, Built], base: str) -> str:
+def contents(
+    settings: dict[str, Any], found: dict[str, Built], said: dict[str, tuple[str, str]], base: str
+) -> str:
     """Write `llms.txt`, as llmstxt.org describes it: a title, a summary, and the pages with a line each."""
     sections: dict[str, list[Built]] = {}
     for section, file in listed(settings.get("nav") or []):
@@ -103,9 +111,8 @@ def contents(settings: dict[str, Any], found: dict[str, Built], base: str) -> st
     lines = [f"# {settings['site_name']}", "", f"> {settings.get('site_description', '')}".rstrip(" >"), ""]
     for section, pages_of in sections.items():
         lines += [f"## {section}", ""]
-        lines += [
-            f"- [{page.title}]({base and base.rstrip('/') + '/'}{page.twin}): {page.summary}"
-            for page in pages_of
-        ]
+        for page in pages_of:
+            title, summary = said[page.name]
+            lines.append(f"- [{title}]({base and base.rstrip('/') + '/'}{page.twin}): {summary}")
         lines += [""]
     return "\n".join(lines)

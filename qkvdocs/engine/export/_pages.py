@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 from typing import Any
@@ -10,9 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import Tag
 
-from qkvdocs.engine.export._markdown import article
+from qkvdocs.engine.export._markdown import ARTICLE, article
 from qkvdocs.engine.settings import Settings
 
+HEADING = re.compile(r"<h([1-6])\b.*?</h\1>", re.S)
 READING = re.compile(r"\s*About [\d.]+ minutes?(, [\d.]+ with everything that is folded)?\.$")
 
 
@@ -23,9 +25,28 @@ class Built:
     name: str
     """Path inside the built folder."""
     html: str
-    tree: Tag
-    headings: dict[str, str] = field(default_factory=dict)
-    """For each anchor of a heading, what the heading's anchor is in the twin."""
+    settings: Settings
+
+    @cached_property
+    def tree(self) -> Tag:
+        """The article; reading it takes most of the time that an export takes."""
+        tree = article(self.html, self.settings)
+        assert tree  # noqa: S101  # `pages` takes no other
+        return tree
+
+    @cached_property
+    def outline(self) -> Tag:
+        """Its headings alone: all that links from other pages need."""
+        found = ARTICLE.search(self.html)
+        headings = "".join(heading[0] for heading in HEADING.finditer(found[0] if found else self.html))
+        outline = article(f"<article>{headings}</article>", self.settings)
+        assert outline  # noqa: S101
+        return outline
+
+    @cached_property
+    def headings(self) -> dict[str, str]:
+        """For each anchor of a heading, what the heading's anchor is in the twin."""
+        return headings(self.outline)
 
     @property
     def twin(self) -> str:
@@ -35,7 +56,7 @@ class Built:
     @property
     def title(self) -> str:
         """The words of the first heading."""
-        heading = self.tree.find("h1")
+        heading = self.outline.find("h1")
         return " ".join(heading.get_text().split()) if heading else self.name
 
     @property
@@ -58,12 +79,12 @@ def pages(site: Path, settings: Settings) -> dict[str, Built]:
     found = {}
     for path in sorted(site.rglob("*.html")):
         name, html = path.relative_to(site).as_posix(), path.read_text("utf-8")
-        if path.name != "404.html" and (tree := article(html, settings)):
-            found[name] = Built(name, html, tree, _headings(tree))
+        if path.name != "404.html" and (ARTICLE.search(html) or article(html, settings)):
+            found[name] = Built(name, html, settings)
     return found
 
 
-def _headings(tree: Tag) -> dict[str, str]:
+def headings(tree: Tag) -> dict[str, str]:
     """Name each heading as readers of Markdown do: its words in small letters, with hyphens."""
     found: dict[str, str] = {}
     for heading in tree.find_all(re.compile(r"h[1-6]$")):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import tinycss2
 from rjsmin import jsmin
 from tinycss2.ast import Declaration, Node, QualifiedRule
 
+from qkvdocs.engine.cores import divided
 from qkvdocs.engine.publish._policy import INLINE
 
 NAME = re.compile(r"[.#]([\w-]+)")
@@ -50,20 +52,15 @@ def slim(site: Path) -> None:
         site: A built folder, changed in place. All its pages must link the same style sheets.
     """
     texts = {path: path.read_text("utf-8") for path in sorted(site.rglob("*.html"))}
+    pages = divided(lambda path: Used.by(texts[path]), texts)
     scripts = [path.read_text("utf-8") for path in sorted(site.rglob("*.js"))]
-    scripts += sorted({script for text in texts.values() for script in INLINE.findall(text)})
-    (linked,) = {tuple(name for _, name in SHEET.findall(text)) for text in texts.values()}
+    scripts += sorted(set().union(*(page.scripts for page in pages)))
+    (linked,) = {page.sheets for page in pages}
     sheets = [site / name for name in linked]
-    known, stems = _names(texts.values(), scripts)
+    known, stems = _names(pages, scripts)
     rules = tinycss2.parse_stylesheet("".join(sheet.read_text("utf-8") for sheet in sheets), True, True)
     style = _rules(rules, known, stems)
-    read = {
-        name
-        for text in (style, *scripts, *texts.values())
-        for pair in VARIABLE.findall(text)
-        for name in pair
-        if not name.startswith(UNREAD)
-    }
+    read = set().union(*map(_variables_in, (style, *scripts)), *(page.variables for page in pages))
     for sheet in sheets:
         sheet.unlink()
         if not any(sheet.parent.iterdir()):
@@ -71,13 +68,41 @@ def slim(site: Path) -> None:
     (site / STYLE).write_text(_tighten(_variables(style, read)), "utf-8")
     for path in (site / "assets").glob("*.js"):
         path.write_text(jsmin(path.read_text("utf-8")), "utf-8")
-    for path, page in texts.items():
-        text = page
-        first, *others = (found[0] for found in SHEET.finditer(text))
-        for link in others:
-            text = text.replace(link, "", 1)
-        text = text.replace(first, SHEET.sub(rf'<link rel="stylesheet" href="\1{STYLE}">', first), 1)
-        path.write_text(UNSEEN.sub("", IDLE.sub(r"\1", _fold(text))), "utf-8")
+    divided(lambda path: path.write_text(_light(texts[path]), "utf-8"), texts)
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a page asks of style sheets and scripts."""
+
+    sheets: tuple[str, ...]
+    scripts: frozenset[str]
+    names: frozenset[str]
+    """Classes, ids and other values by which a style sheet could choose an element."""
+    variables: frozenset[str]
+    tooltips: bool
+
+    @classmethod
+    def by(cls, page: str) -> "Used":
+        """Read a page."""
+        chosen = (value for tag in set(TAG.findall(page)) for value in CHOSEN.findall(tag))
+        names = (name for value in chosen for name in unescape("".join(value)).split())
+        sheets = tuple(name for _, name in SHEET.findall(page))
+        scripts, variables = frozenset(INLINE.findall(page)), frozenset(_variables_in(page))
+        return cls(sheets, scripts, frozenset(names), variables, TOOLTIPS in page)
+
+
+def _variables_in(text: str) -> set[str]:
+    return {name for pair in VARIABLE.findall(text) for name in pair if not name.startswith(UNREAD)}
+
+
+def _light(page: str) -> str:
+    """Link the one style sheet, and leave out what nobody sees."""
+    first, *others = (found[0] for found in SHEET.finditer(page))
+    for link in others:
+        page = page.replace(link, "", 1)
+    page = page.replace(first, SHEET.sub(rf'<link rel="stylesheet" href="\1{STYLE}">', first), 1)
+    return UNSEEN.sub("", IDLE.sub(r"\1", _fold(page)))
 
 
 def _fold(page: str) -> str:
@@ -98,13 +123,10 @@ def _tighten(sheet: str) -> str:
     )
 
 
-def _names(pages: Collection[str], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:
-    tags = {tag for text in pages for tag in TAG.findall(text)}
-    found = {
-        name for tag in tags for value in CHOSEN.findall(tag) for name in unescape("".join(value)).split()
-    }
+def _names(pages: Collection[Used], scripts: list[str]) -> tuple[set[str], tuple[str, ...]]:
+    found = set().union(*(page.names for page in pages))
     absent = tuple(block for block in BLOCKS if not any(name.startswith(block) for name in found))
-    if not any(TOOLTIPS in text for text in pages):
+    if not any(page.tooltips for page in pages):
         absent += ("md-tooltip",)
     written = {word for text in scripts for word in _strings(text) if not word.startswith(absent)}
     return found | written, tuple(word for word in written if len(word) > 4 and word[-1] in "-_")

@@ -6,7 +6,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tests.project import Project, fence
+from qkvdocs.engine.export._pages import headings
+from qkvdocs.engine.export._pages import pages as built
+from qkvdocs.engine.settings import Settings
+from tests.project import ROOT, Project, fence
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 INLINE = {
@@ -305,3 +308,13 @@ def test_what_markdown_becomes(project: Project) -> None:
         (project.root / "site" / f"p{at}" / "index.md").read_text("utf-8") for at in range(len(CONVERTED))
     ]
     assert twins == [f"# Page\n\n{expected}\n" for _, expected in CONVERTED.values()]
+
+
+def test_headings_read_alone_are_those_of_the_whole_page(raw: Path) -> None:
+    """To learn where links lead, a process need not read all pages."""
+    found = built(raw, Settings.of(ROOT / "docs"))
+
+    assert len(found) > 80
+    assert {name: page.headings for name, page in found.items()} == {
+        name: headings(page.tree) for name, page in found.items()
+    }
