@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qkvdocs.engine.checks._claims import check_claims
-from qkvdocs.engine.checks._html import texts
 from qkvdocs.engine.checks._links import check_links
 from qkvdocs.engine.checks._numerals import check_numerals
 from qkvdocs.engine.pages import PRIVATE, LessonError
+from qkvdocs.engine.pages._site import texts
 
 KINDS = ("computed", "cited", "recorded", "name", "constant")
 

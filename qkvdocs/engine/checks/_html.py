@@ -115,12 +115,6 @@ class PageReader(HTMLParser):
         self._end_run()
 
 
-def texts(site: Path) -> dict[str, str]:
-    """Read a built folder: each page by its path inside it, in a fixed order; not the page for wrong addresses."""
-    paths = (path for path in sorted(site.rglob("*.html")) if path != site / "404.html")
-    return {path.relative_to(site).as_posix(): path.read_text("utf-8") for path in paths}
-
-
 class Lines:
     """The lines of a Markdown file, to find those that hold what a reader saw."""
 

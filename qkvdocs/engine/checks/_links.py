@@ -6,10 +6,11 @@ from pathlib import Path
 from posixpath import join, normpath
 from urllib.parse import urlsplit
 
-from qkvdocs.engine.checks._html import find_line, texts
+from qkvdocs.engine.checks._html import find_line
 from qkvdocs.engine.cores import divided
 from qkvdocs.engine.export._pages import landing, source_file
 from qkvdocs.engine.pages import LessonError
+from qkvdocs.engine.pages._site import texts
 from qkvdocs.engine.publish._slim import TAG
 
 UNREAD = re.compile(r"(<(script|style)\b[^>]*>).*?(?=</\2>)|<!--.*?-->", re.S)

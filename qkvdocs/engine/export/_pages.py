@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from bs4 import Tag
 
 from qkvdocs.engine.export._markdown import ARTICLE, article
+from qkvdocs.engine.pages._site import texts
 from qkvdocs.engine.settings import Settings
 
 HEADING = re.compile(r"<h([1-6])\b.*?</h\1>", re.S)
@@ -76,12 +77,11 @@ def pages(site: Path, settings: Settings) -> dict[str, Built]:
     Returns:
         Its pages by their paths; not the page for wrong addresses.
     """
-    found = {}
-    for path in sorted(site.rglob("*.html")):
-        name, html = path.relative_to(site).as_posix(), path.read_text("utf-8")
-        if path.name != "404.html" and (ARTICLE.search(html) or article(html, settings)):
-            found[name] = Built(name, html, settings)
-    return found
+    return {
+        name: Built(name, html, settings)
+        for name, html in texts(site).items()
+        if ARTICLE.search(html) or article(html, settings)
+    }
 
 
 def headings(tree: Tag) -> dict[str, str]:

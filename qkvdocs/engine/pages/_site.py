@@ -26,8 +26,7 @@ def finish(site: Path, docs: Path) -> None:
         QKVError: If a file of the fetched runtime is not the one that is meant, or a font is not there.
     """
     settings = Settings.of(docs)
-    paths = [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]
-    pages = {path.relative_to(site).as_posix(): path.read_text("utf-8") for path in paths}
+    pages = texts(site)
     assets = site / "assets"
     assets.mkdir(exist_ok=True)
     cache = docs.parent / ".cache" / "fonts"
@@ -49,6 +48,12 @@ def finish(site: Path, docs: Path) -> None:
     (site / "search").mkdir(exist_ok=True)
     (site / "search" / "index.json").write_text(json.dumps(index, ensure_ascii=False), "utf-8")
     place_all(docs.parent, docs, site / "runtime")
+
+
+def texts(site: Path) -> dict[str, str]:
+    """Read a built folder: each page by its path inside it, in a fixed order; not the page for wrong addresses."""
+    paths = (path for path in sorted(site.rglob("*.html")) if path != site / "404.html")
+    return {path.relative_to(site).as_posix(): path.read_text("utf-8") for path in paths}
 
 
 def date_of(root: Path) -> str:

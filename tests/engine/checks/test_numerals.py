@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.engine.checks._html import PageReader, Words, texts
+from qkvdocs.engine.checks._html import PageReader, Words
 from qkvdocs.engine.checks._numerals import Allowed, check_numerals, typed, typed_in_code
 from qkvdocs.engine.pages import LessonError
+from qkvdocs.engine.pages._site import texts
 
 ALLOWED = Allowed(
     frozenset({"x1", "GPT-2", "W_1"}),
