@@ -1,5 +1,6 @@
 """The architecture page shows what is there: the imports as Python itself resolves them, the lines as they are."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -63,6 +64,59 @@ def test_imports_are_those_that_python_makes() -> None:
         assert name in loaded
         assert loaded <= reached, name
         assert reached - loaded <= {"numbers"}, f"{name}: imported inside a function only"
+
+
+def misread(package: Path) -> list[str]:
+    """Name the modules whose imports or first words are not those of their syntax trees."""
+    found, wrong = layers(package), []
+    for layer in found:
+        place = package.joinpath(*layer.name.split("."))
+        for module in layer.modules:
+            path = place / f"{module.name}.py" if place.is_dir() else place.with_suffix(".py")
+            tree, names = ast.parse(text := path.read_text("utf-8")), set[str]()
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    home = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                    names |= {f"{home}{alias.name}." for alias in node.names}
+            imports = {
+                other.name
+                for other in found
+                for name in names
+                if name.startswith(f"{package.name}.{other.name}.")
+            }
+            words = None if re.match("# (?!ruff)", text) else ast.get_docstring(tree)
+            if module.imports != imports - {layer.name} or (words and module.what != words.split("\n")[0]):
+                wrong.append(f"{layer.name}.{module.name}")
+    return sorted(wrong)
+
+
+def test_every_file_is_read_as_its_syntax_tree_says() -> None:
+    """Its imports, and the first line of its docstring."""
+    assert not misread(PACKAGE)
+
+
+def test_a_misread_file_is_named(tmp_path: Path) -> None:
+    """Imports are read over several lines, renamed and inside functions; after a semicolon they are not."""
+    package = tmp_path / "made"
+    package.mkdir()
+    for name in "abcde":
+        (package / f"{name}.py").write_text(f'"""{name}."""\n')
+    file = package / "all.py"
+    file.write_text(
+        '# ruff: noqa\n"""All.\n\n>>> import made.e\n"""\nimport os, made.c as renamed  # and more\n'
+        "from made import (  # two\n    a,  # one\n    b as other,\n)\n\ndef f():\n    from made.d import x\n"
+    )
+    module = layers(package)[-1].modules[0]
+    assert (module.what, sorted(module.imports)) == ("All.", ["a", "b", "c", "d"])
+    assert not misread(package)
+
+    for text in (
+        '"""All."""\nimport os; import made.a\n',
+        '"""All.\n\nimport made.a\n"""\n',
+        '"""A\\x6cl."""\n',
+    ):
+        file.write_text(text)
+        assert misread(package) == ["all.all"]
 
 
 def test_the_order_follows_the_imports(tmp_path: Path) -> None:
