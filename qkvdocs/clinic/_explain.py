@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qkvdocs.clinic._arrays import HALVES
-from qkvdocs.clinic._layer import Fault, Spec
+from qkvdocs.clinic._layer import LARGEST, Fault, Spec
 from qkvdocs.clinic._precision import Rounding, exact, rounding, shifted
 from qkvdocs.clinic._report import TOO_COARSE, UNDECLARED, Finding
 from qkvdocs.clinic._subject import LOOSE, Subject, distance
@@ -32,6 +32,8 @@ PATIENCE = 2.0
 """Seconds after which somebody at a terminal is told that the search goes on."""
 FEW = 16
 """Sums of an output's columns that are looked at first."""
+STEEP = 10.0
+"""How many times steeper an error may fall close to the number that explains it than on the way there."""
 BEAM = 10
 """How many beginnings of a longer explanation are followed."""
 
@@ -45,12 +47,22 @@ class Evidence:
     run: Simulate
     spec: Spec
     dtype: str
+    quick: bool = False
+    """Whether rounding is measured in one way only. That is less than in all, so outputs that fit it are right."""
     refuted: dict[Any, float] = field(init=False, default_factory=dict)
     """By faults and trial: how far a set that does not explain it was off."""
+    made: dict[Any, tuple[Spec, np.ndarray]] = field(init=False, default_factory=dict)
+    """What was computed, by trial and spec, which keeps its fields alive."""
 
     def simulate(self, spec: Spec, at: int) -> np.ndarray:
-        """Compute one trial without rounding."""
-        return self.run(self.trials[at], spec, exact, exact)
+        """Compute one trial without rounding; a search comes to the same spec by several ways."""
+        key = at, *map(id, vars(spec).values())
+        if key not in self.made:
+            made = self.run(self.trials[at], spec, exact, exact)
+            if len(self.made) * made.nbytes > LARGEST:
+                self.made.clear()
+            self.made[key] = spec, made
+        return self.made[key][1]
 
     def tried(self, spec: Spec, at: int) -> np.ndarray | None:
         """Do so where this way fits these shapes."""
@@ -75,7 +87,7 @@ class Evidence:
         rnd = rounding(self.dtype)
         found = []
         for at, right in enumerate(self.right):
-            ways = [(rnd, rnd), (rnd, exact), (exact, exact)]
+            ways = [(rnd, rnd)] if self.quick else [(rnd, rnd), (rnd, exact), (exact, exact)]
             if self.dtype in HALVES:  # near the edge of a softmax, how errors fall matters
                 ways += [(other, other) for by in (0.013, 0.029, 0.047) for other in [shifted(rnd, by)]]
             off = [np.abs(rnd(self.run(self.trials[at], self.spec, *way)) - right) for way in ways]
@@ -124,9 +136,9 @@ class Evidence:
         return max(mean / rms, worst / most) / self.room
 
     def off(self, spec: Spec, enough: float = float("inf")) -> float:
-        """How far the worst trial is off; more than `enough` is not told exactly."""
+        """How far the worst trial is off; more than `enough` is not told exactly. The last show most."""
         worst = 0.0
-        for at in range(len(self.trials)):
+        for at in reversed(range(len(self.trials))):
             if (worst := max(worst, self.miss(spec, at))) > enough:
                 break
         return worst
@@ -191,15 +203,28 @@ def explain(evidence: Evidence, faults: Sequence[Fault], most: int = 3) -> tuple
             continue
         extended: list[Set] = []
         started, told = time.monotonic(), not sys.stderr.isatty()
-        usable = [(begun, _usable(evidence, begun, faults, at)) for begun in found[:BEAM]]
+        usable: list[tuple[Set, list[Fault]]] = []
         for size in range(1, most + 1):
-            extended = [
-                chosen
-                for begun, some in usable
-                if len(begun) + size <= most
-                for chosen in _longer(evidence, begun, some, size, at)
-                if fits(chosen, [at, *range(at)])
-            ]
+            if (
+                size == 1
+            ):  # nearly all are refuted at once: whether one is usable is asked of the few that fit
+                extended = [
+                    (*begun, fault)
+                    for begun in found[:BEAM]
+                    if len(begun) < most
+                    for fault in faults
+                    if _apart((*begun, fault)) and fits((*begun, fault), [at, *range(at)])
+                    if _usable(evidence, begun, [fault], at)
+                ]
+            else:
+                usable = usable or [(begun, _usable(evidence, begun, faults, at)) for begun in found[:BEAM]]
+                extended = [
+                    chosen
+                    for begun, some in usable
+                    if len(begun) + size <= most
+                    for chosen in _longer(evidence, begun, some, size, at)
+                    if fits(chosen, [at, *range(at)])
+                ]
             if not told and time.monotonic() - started > PATIENCE:
                 told = True
                 sys.stderr.write(
@@ -314,19 +339,25 @@ def fitted(evidence: Evidence, bug: str, says: Callable[[float], str], field: st
            low: float, high: float) -> Fault | None:  # fmt: skip
     """Find the one number that explains the outputs, if one does, better than a fault known beforehand must."""
 
-    def off(number: float) -> float:
-        return evidence.few.off(evidence.spec.but(**{field: make(number)}))
+    def off(log: float, enough: float = float("inf")) -> float:
+        return evidence.few.off(evidence.spec.but(**{field: make(float(np.exp(log)))}), enough)
 
-    grid = np.geomspace(low, high, 60)
-    errors = [off(float(number)) for number in grid]
-    at = int(np.argmin(errors))
-    if not errors[at] < evidence.few.off(evidence.spec):
+    grid = np.linspace(np.log(low), np.log(high), 60)
+    at, least = -1, evidence.few.off(evidence.spec)
+    for i, log in enumerate(grid):
+        if (error := off(log, least)) < least:
+            at, least = i, error
+    if at < 0:
         return None
-    left, right = np.log(grid[max(at - 1, 0)]), np.log(grid[min(at + 1, len(grid) - 1)])
+    left, right = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
+    steep = STEEP * max(off(left), off(right)) / (right - left)
     for _ in range(50):
         thirds = left + (right - left) / 3, right - (right - left) / 3
-        left, right = (left, thirds[1]) if off(float(np.exp(thirds[0]))) < off(float(np.exp(thirds[1]))) else (
-            thirds[0], right)  # fmt: skip
+        error = off(thirds[0])
+        other = off(thirds[1], error)
+        if min(error, other) > 1 + steep * (right - left):
+            return None  # nothing in between explains it
+        left, right = (left, thirds[1]) if error < other else (thirds[0], right)
     number = float(np.exp((left + right) / 2))
     least = min(1.0, max(evidence.off(evidence.spec) / 10, 0.6 if evidence.dtype in HALVES else 0.05))
     fault = Fault(bug, says(number), {field: make(number)})
@@ -392,12 +423,18 @@ def sinks_of(evidence: Evidence) -> np.ndarray | None:
         return whole
 
     grid = np.linspace(-6, 8, 57)
-    best = grid[np.argmin([off(np.full(heads, sink)) for sink in grid], axis=0)]
+    errors, each = np.array([off(np.full(heads, sink)) for sink in grid]), np.arange(heads)
+    chosen = np.argmin(errors, axis=0)
+    best, least = grid[chosen], errors[chosen, each]
     step = grid[1] - grid[0]
+    steep = STEEP * max(evidence.off(spec.but(sinks=best + by)) for by in (-step, step)) / step
     for _ in range(40):
         ways = np.array([best - step, best, best + step])
-        chosen = np.argmin([off(way) for way in ways], axis=0)
-        best = ways[chosen, np.arange(heads)]
+        errors = np.array([off(ways[0]), least, off(ways[2])])
+        chosen = np.argmin(errors, axis=0)
+        best, least = ways[chosen, each], errors[chosen, each]
+        if evidence.off(spec.but(sinks=best), bound := 1 + steep * step) > bound:
+            return None  # nothing close explains it
         step = step / 2
     return best if evidence.off(spec.but(sinks=best)) <= 1 else None
 

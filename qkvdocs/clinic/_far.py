@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,8 @@ def _judged(case: Case, trial: Any, output: np.ndarray, n: int) -> Iterator[Find
     spec = case.whole or case.spec
     evidence = Evidence([output], [trial], case.simulate, spec, subject.kind.dtype)
     half = subject.kind.dtype in HALVES
+    if not half and replace(evidence, quick=True).off(spec) <= 1:
+        return
     if evidence.off(spec) > 1 and not (half and evidence.share() <= subject.limit):
         faults = [*_faults(case, evidence, n), *(case.faults if n < 2**8 else ())]
         sets, told = explain(evidence, faults, 1)

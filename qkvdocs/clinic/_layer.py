@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -182,56 +182,66 @@ def apart(n: int, m: int) -> np.ndarray:
 
 def visible(spec: Spec, n: int, m: int, given: np.ndarray | None = None) -> np.ndarray | None:
     """Say which of m keys each of n queries, the last of them, may see; None is all."""
+    limited = spec.causal or spec.mask != "given" or spec.window is not None or spec.chunk is not None
+    if not limited and (given is None or not spec.prefix):
+        return given
+    see = _limits(spec.mask, spec.causal, spec.window, spec.chunk, n, m)
+    if given is not None and "alone" not in spec.mask:
+        see = see & given
+    return see | (np.arange(m) < spec.prefix) if spec.prefix else see
+
+
+@lru_cache(maxsize=64)
+def _limits(mask: str, causal: bool, window: int | None, chunk: int | None, n: int, m: int) -> np.ndarray:
+    """Say so by the rules alone, once: most layers that are simulated share them."""
     far = apart(n, m)
     corner = np.arange(n)[:, None] - np.arange(m)
-    see = np.ones((n, m), bool) if given is None else given
-    if spec.mask == "not itself":
+    see = np.ones((n, m), bool)
+    if mask == "not itself":
         see = see & (far != 0)
-    if spec.causal or "alone" in spec.mask or spec.mask == "triangle":
-        from_corner = "corner" in spec.mask
-        reach = {"peeking": -1, "strict": 1, "strict but first": 1}.get(spec.mask, 0)
+    if causal or "alone" in mask or mask == "triangle":
+        from_corner = "corner" in mask
+        reach = {"peeking": -1, "strict": 1, "strict but first": 1}.get(mask, 0)
         past = (corner if from_corner else far) >= reach
-        past = far <= 0 if spec.mask == "upper" else past
-        if spec.mask == "strict but first":
+        past = far <= 0 if mask == "upper" else past
+        if mask == "strict but first":
             past = past | ((np.arange(n) == 0)[:, None] & (np.arange(m) == 0))
-        see = past if "alone" in spec.mask else see & past
-    if spec.window is not None:
-        near = corner if spec.mask == "window at the top left" else far
-        see = see & ((near if spec.causal or spec.mask == "one side" else np.abs(near)) < spec.window)
-    if spec.chunk is not None:
-        see = see & (np.arange(m - n, m)[:, None] // spec.chunk == np.arange(m) // spec.chunk)
-    if spec.prefix:
-        see = see | (np.arange(m) < spec.prefix)
-    limited = spec.causal or spec.mask != "given" or spec.window is not None or spec.chunk is not None
-    return see if limited or given is not None else None
+        see = see & past
+    if window is not None:
+        near = corner if mask == "window at the top left" else far
+        see = see & ((near if causal or mask == "one side" else np.abs(near)) < window)
+    if chunk is not None:
+        see = see & (np.arange(m - n, m)[:, None] // chunk == np.arange(m) // chunk)
+    see.setflags(write=False)  # whoever asks next gets the same array
+    return see
 
 
 def mix(
     q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, spec: Spec, rnd: Rounding = exact,
     soft: Rounding = exact, bias: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """Attend; `rnd` rounds what is stored, `soft` what softmax holds on the way."""
+    """Attend; callers silence numpy. `rnd` rounds what is stored, `soft` what softmax holds on the way."""
     group = q.shape[1] // k.shape[1]
     if spec.match == "swapped":
         k, v = v, k
     if spec.match == "unused" and v.shape == k.shape:
         v = k
-    k = np.tile(k, (1, group, 1, 1)) if "k" in spec.tiled else np.repeat(k, group, axis=1)
-    v = np.tile(v, (1, group, 1, 1)) if "v" in spec.tiled else np.repeat(v, group, axis=1)
-    with np.errstate(all="ignore"):
-        scores = rnd(_products(q, k, v, spec))
-        if bias is None and spec.bias is not None:
-            bias = spec.bias(scores.shape[-2], scores.shape[-1])
-        if spec.relative is not None:
-            bias = spec.relative(q, k) + (0.0 if bias is None else bias)
-        scores = _capped(scores, bias, mask, spec, rnd)
-        scores = _masked(scores, mask, spec)
-        weights = rnd(_softmax(scores, spec, soft))
-        if spec.fill == "empty":  # a row without keys gives 0
-            weights = np.nan_to_num(weights)
-        if spec.mask == "after" and mask is not None:
-            weights = weights * mask
-        return rnd(weights @ v)
+    if group != 1:
+        k = np.tile(k, (1, group, 1, 1)) if "k" in spec.tiled else np.repeat(k, group, axis=1)
+        v = np.tile(v, (1, group, 1, 1)) if "v" in spec.tiled else np.repeat(v, group, axis=1)
+    scores = rnd(_products(q, k, v, spec))
+    if bias is None and spec.bias is not None:
+        bias = spec.bias(scores.shape[-2], scores.shape[-1])
+    if spec.relative is not None:
+        bias = spec.relative(q, k) + (0.0 if bias is None else bias)
+    scores = _capped(scores, bias, mask, spec, rnd)
+    scores = _masked(scores, mask, spec)
+    weights = rnd(_softmax(scores, spec, soft))
+    if spec.fill == "empty":  # a row without keys gives 0
+        weights = np.nan_to_num(weights)
+    if spec.mask == "after" and mask is not None:
+        weights = weights * mask
+    return rnd(weights @ v)
 
 
 def _products(q: np.ndarray, k: np.ndarray, v: np.ndarray, spec: Spec) -> np.ndarray:
@@ -507,7 +517,7 @@ AFTER = frozenset((
 """What queries, keys and values do not depend on."""
 BEFORE = attrgetter(*(name for name in Spec.__dataclass_fields__ if name not in AFTER))
 LARGEST = 2**26
-"""Bytes of queries, keys and values that are kept."""
+"""Bytes of one kind that are kept of what was computed."""
 
 
 def _prepared(rows: Rows, spec: Spec, rnd: Rounding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -628,6 +638,7 @@ def _out(rows: Rows, W: QKVWeights | LatentWeights, spec: Spec) -> tuple[np.ndar
     return out, None if "O" in spec.lost else bias
 
 
+@np.errstate(all="ignore")
 def attend(arguments: Arguments, spec: Spec, rnd: Rounding = exact, soft: Rounding = exact) -> np.ndarray:
     """Run the inner function."""
     q, k, v, given = arguments

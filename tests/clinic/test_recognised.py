@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qkvdocs.clinic import Attend, Attention, Norm, Project, Rotary, examine
+from qkvdocs.clinic import Attend, Attention, Norm, Project, Rotary, _explain, examine
 from qkvdocs.clinic._explain import Evidence
 from qkvdocs.clinic._layer import Spec
 from qkvdocs.clinic._report import UNDECLARED
@@ -90,3 +90,43 @@ def test_what_gives_another_shape_is_no_nearer_explanation() -> None:
 
     assert seen.closer(wrong) == (float("inf"), 0.0)
     assert seen.closer(right) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        capped(0.7),
+        capped(7.3),
+        capped(90.0),
+        sunk,
+        lambda q, k, v, mask: soft(hide(0.37 * scores(q, k), mask)) @ v,
+    ],
+)
+def test_a_search_that_ends_early_misses_no_number(function: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells what a search to the end tells; one that ends too early does not."""
+    said = {}
+    for steep in (_explain.STEEP, float("inf"), 0.0):
+        monkeypatch.setattr(_explain, "STEEP", steep)
+        said[steep] = str(examine(Attend(function)))
+    assert said[10.0] == said[float("inf")] != said[0.0]
+
+
+def test_what_was_computed_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same fields give the same array, whoever asks; where too much is kept, all of it is let go."""
+    calls: list[float] = []
+
+    def run(trial: Any, spec: Spec, *_: Any) -> np.ndarray:
+        calls.append(spec.scale)
+        return np.full(4, spec.scale)
+
+    spec = Spec(scale=1.0)
+    seen = Evidence([np.ones(4)], [None], run, spec, "float64")
+    two, three = spec.but(scale=2.0), spec.but(scale=3.0)
+    for wrong in (two, three, two.but(), three.but()):
+        assert seen.simulate(wrong, 0)[0] == wrong.scale
+    assert calls == [2.0, 3.0]
+
+    monkeypatch.setattr(_explain, "LARGEST", 0)
+    for wrong in (spec, two, spec):
+        assert seen.simulate(wrong, 0)[0] == wrong.scale
+    assert calls == [2.0, 3.0, 1.0, 2.0, 1.0]
