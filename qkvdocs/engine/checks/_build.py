@@ -16,10 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from qkvdocs.engine.checks._builders import BUILDERS, command, complete
-from qkvdocs.engine.checks._check import check
-from qkvdocs.engine.export import export
+from qkvdocs.engine.checks._claims import check_claims
 from qkvdocs.engine.pages import LessonError, read_utf8
-from qkvdocs.engine.publish import publish
 from qkvdocs.engine.settings import Settings
 from qkvdocs.errors import WAYS, QKVError
 
@@ -53,17 +51,16 @@ def build(root: Path, site: Path, builder: str | list[str] = "mkdocs", *, quiet:
     with _workplace(site) as folder:
         made, blank = folder / "site", folder / "blank"
         words, where = command(builder, root, made)
-        done = subprocess.run(  # noqa: S603
-            words,
-            cwd=where,
-            env={**os.environ, **NOTICE, "QKVDOCS_BLANK": str(blank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            print(_failure(done.stdout), file=sys.stderr)  # noqa: T201
+        with _started(words, where, blank) as running:
+            claims, unbound = check_claims(root / "docs")  # it reads what was written, and need not wait
+            # Nor need what takes long to load.
+            from qkvdocs.engine.checks._check import check
+            from qkvdocs.engine.export import export
+            from qkvdocs.engine.publish import publish
+
+            said, _ = running.communicate()
+        if running.returncode:
+            print(_failure(said), file=sys.stderr)  # noqa: T201
             return 1
         try:
             complete(builder, made, root / "docs")
@@ -71,14 +68,29 @@ def build(root: Path, site: Path, builder: str | list[str] = "mkdocs", *, quiet:
         except (LessonError, QKVError) as error:
             print(error, file=sys.stderr)  # noqa: T201
             return 1
-        if errors or (warnings := list(_warnings(done.stdout))):
+        errors += unbound
+        if errors or (warnings := list(_warnings(said))):
             print(*(errors or warnings), sep="\n", file=sys.stderr)  # noqa: T201
             return 1
         publish(made)
         _replace(made, site)
     if not quiet:
-        print(*report, f"built {os.path.relpath(site)}", sep="\n")  # noqa: T201
+        print(*report, claims, f"built {os.path.relpath(site)}", sep="\n")  # noqa: T201
     return 0
+
+
+@contextmanager
+def _started(words: list[str], where: Path, blank: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a builder, which does not outlive us."""
+    surroundings = {**os.environ, **NOTICE, "QKVDOCS_BLANK": str(blank)}
+    with subprocess.Popen(  # noqa: S603
+        words, cwd=where, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as builder:
+        try:
+            yield builder
+        except BaseException:
+            builder.kill()
+            raise
 
 
 @contextmanager

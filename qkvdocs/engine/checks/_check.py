@@ -18,7 +18,7 @@ KINDS = ("computed", "cited", "recorded", "name", "constant")
 def check(
     site: Path, blank: Path, docs: Path, complete: Callable[[], object] = tuple
 ) -> tuple[list[str], list[LessonError]]:
-    """Check links, anchors, numerals and claims of a built folder.
+    """Check links, anchors and numerals of a built folder.
 
     Args:
         site: The folder as readers get it.
@@ -33,12 +33,11 @@ def check(
         LessonError: If the folder cannot be completed.
     """
     counts, errors = check_numerals(texts(site), blank, docs)
-    claims, unbound = check_claims(docs)
     complete()
     report = [f"{name}: {_counts(count)}" for name, count in counts.items()]
     total: Counter[str] = sum(counts.values(), Counter())
     report.append(f"numerals on {len(counts)} pages: {_counts(total)}")
-    return [*report, claims], errors + unbound + check_links(site, docs) + _marked(site)
+    return report, errors + check_links(site, docs) + _marked(site)
 
 
 def _marked(site: Path) -> list[LessonError]:
@@ -65,8 +64,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the Markdown files")
     given = parser.parse_args(arguments)
     report, errors = check(given.site, given.blank, given.docs.absolute())
-    for error in errors:
-        print(error, file=sys.stderr)  # noqa: T201
-    if not errors:
-        print(*report, sep="\n")  # noqa: T201
-    return 1 if errors else 0
+    claims, unbound = check_claims(given.docs.absolute())
+    if errors := errors + unbound:
+        print(*errors, sep="\n", file=sys.stderr)  # noqa: T201
+        return 1
+    print(*report, claims, sep="\n")  # noqa: T201
+    return 0

@@ -2,7 +2,6 @@
 
 import html
 import re
-from pathlib import Path
 
 FIRST = re.compile(r"</h1>.*?<p\b[^>]*>(.*?)</p>", re.S)
 META = re.compile(r'<meta name="description" content="[^"]*">')
@@ -10,19 +9,12 @@ LENGTH = 160
 """Characters; about as many are shown."""
 
 
-def describe(site: Path) -> None:
-    """Put each page's beginning into its head, in place of the site's own description.
-
-    Args:
-        site: A built folder, changed in place.
-    """
-    for path in site.rglob("*.html"):
-        text = path.read_text("utf-8")
-        found = FIRST.search(text)
-        if found and (said := beginning(found[1])):
-            meta = f'<meta name="description" content="{html.escape(said)}">'
-            head = META.search(text)
-            path.write_text(text.replace(head[0], meta, 1) if head else text, "utf-8")
+def described(page: str) -> str:
+    """Put a page's beginning into its head, in place of the site's own description."""
+    found, head = FIRST.search(page), META.search(page)
+    if not head or not found or not (said := beginning(found[1])):
+        return page
+    return page.replace(head[0], f'<meta name="description" content="{html.escape(said)}">', 1)
 
 
 def beginning(paragraph: str) -> str:

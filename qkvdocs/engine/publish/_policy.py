@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from pathlib import Path
+from collections.abc import Iterable
 
 INLINE = re.compile(r"<script>(.*?)</script>", re.S)
 POLICY = {
@@ -20,18 +20,17 @@ POLICY = {
 }
 
 
-def policy(site: Path) -> str:
+def policy(inline: Iterable[str]) -> str:
     """Write the policy of a built folder.
 
     Args:
-        site: The folder. The theme's few inline scripts are allowed by their hashes, those of all pages together,
-            since a page that is swapped in keeps the policy of the page before. We have none of our own.
+        inline: The theme's few inline scripts, which are allowed by their hashes, those of all pages together, since a
+            page that is swapped in keeps the policy of the page before. We have none of our own.
 
     Returns:
         The value of the header or of the meta element.
     """
-    inline = {script for path in site.rglob("*.html") for script in INLINE.findall(path.read_text("utf-8"))}
-    hashes = sorted(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inline)
+    hashes = sorted(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in {*inline})
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return "; ".join(
         f"{name} {value} {allowed}".rstrip() if name == "script-src" else f"{name} {value}"
@@ -39,13 +38,6 @@ def policy(site: Path) -> str:
     )
 
 
-def protect(site: Path) -> None:
-    """Put the policy into each page, where it holds whatever the host sends.
-
-    Args:
-        site: A built folder, changed in place.
-    """
-    said = f'<meta http-equiv="Content-Security-Policy" content="{policy(site)}">'
-    for path in site.rglob("*.html"):
-        text = path.read_text("utf-8")
-        path.write_text(re.sub(r"<head>", lambda head: head[0] + said, text, count=1), "utf-8")
+def protected(page: str, said: str) -> str:
+    """Put a policy into a page, where it holds whatever the host sends."""
+    return page.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{said}">', 1)

@@ -4,9 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
-from qkvdocs.engine.publish._describe import describe
-from qkvdocs.engine.publish._policy import protect
-from qkvdocs.engine.publish._slim import slim
+from qkvdocs.engine.cores import divided
+from qkvdocs.engine.publish._describe import described
+from qkvdocs.engine.publish._policy import policy, protected
+from qkvdocs.engine.publish._slim import Used, light, slim
 
 THEMES = re.compile(r'name="generator" content="(?:.*mkdocs-material|zensical)')
 
@@ -39,6 +40,13 @@ def publish(site: Path) -> None:
         shutil.rmtree(
             site / "assets" / "javascripts", ignore_errors=True
         )  # the theme's, which no page asks for
-    describe(site)
-    slim(site)
-    protect(site)
+    lighten(site)
+
+
+def lighten(site: Path) -> None:
+    """Describe and close each page, and leave out of pages, style sheets and scripts what is not in use."""
+    texts = {path: path.read_text("utf-8") for path in sorted(site.rglob("*.html"))}
+    pages = divided(lambda path: Used.by(texts[path]), texts)
+    slim(site, pages)
+    said = policy(set().union(*(page.scripts for page in pages)))
+    divided(lambda path: path.write_text(protected(light(described(texts[path])), said), "utf-8"), texts)

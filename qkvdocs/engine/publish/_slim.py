@@ -10,7 +10,6 @@ import tinycss2
 from rjsmin import jsmin
 from tinycss2.ast import Declaration, Node, QualifiedRule
 
-from qkvdocs.engine.cores import divided
 from qkvdocs.engine.publish._policy import INLINE
 
 NAME = re.compile(r"[.#]([\w-]+)")
@@ -42,17 +41,16 @@ CHOSEN = re.compile(r"""\s(?:class|id|dir|role|data-[\w-]+)=(?:"([^"]*)"|'([^']*
 """An attribute by whose value a style sheet could choose an element."""
 
 
-def slim(site: Path) -> None:
-    """Cut style sheets, scripts and pages down to what is in use, and make the style sheets one.
+def slim(site: Path, pages: Collection["Used"]) -> None:
+    """Cut style sheets and scripts down to what is in use, and make the style sheets one.
 
     A rule stays if each class and id in its selector is on some page or may be made by a script: if it stands in
     a string there, or begins with a string that ends in a hyphen or an underscore.
 
     Args:
-        site: A built folder, changed in place. All its pages must link the same style sheets.
+        site: A built folder, changed in place but for its pages.
+        pages: What each of them asks for. All must link the same style sheets.
     """
-    texts = {path: path.read_text("utf-8") for path in sorted(site.rglob("*.html"))}
-    pages = divided(lambda path: Used.by(texts[path]), texts)
     scripts = [path.read_text("utf-8") for path in sorted(site.rglob("*.js"))]
     scripts += sorted(set().union(*(page.scripts for page in pages)))
     (linked,) = {page.sheets for page in pages}
@@ -68,7 +66,6 @@ def slim(site: Path) -> None:
     (site / STYLE).write_text(_tighten(_variables(style, read)), "utf-8")
     for path in (site / "assets").glob("*.js"):
         path.write_text(jsmin(path.read_text("utf-8")), "utf-8")
-    divided(lambda path: path.write_text(_light(texts[path]), "utf-8"), texts)
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def _variables_in(text: str) -> set[str]:
     return {name for pair in VARIABLE.findall(text) for name in pair if not name.startswith(UNREAD)}
 
 
-def _light(page: str) -> str:
+def light(page: str) -> str:
     """Link the one style sheet, and leave out what nobody sees."""
     first, *others = (found[0] for found in SHEET.finditer(page))
     for link in others:
