@@ -1,8 +1,11 @@
 """Work in parts, done on all cores of the machine."""
 
+import ctypes
 import os
+import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -10,11 +13,12 @@ __all__ = ["divided"]
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-_work: Callable[[Any], Any] = str
+_inherited: Callable[[Any], Any] = str
+SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 
 
 def divided(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-    """Do a work part by part, in processes that begin with all that this one has.
+    """Do work part by part, in processes that begin with all that this one has.
 
     Args:
         work: What is done with a part. It may use anything: a process inherits it, so only parts and results travel.
@@ -30,14 +34,23 @@ def divided(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Resul
         >>> divided(lambda number: number**2, range(4))
         [0, 1, 4, 9]
     """
-    global _work
-    _work, waiting = work, list(parts)
+    global _inherited
+    waiting = list(parts)
     done = [work(part) for part in waiting[:1]]  # here, so that what it loads the others find loaded
     if others := waiting[1:]:
-        with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as processes:
+        before, _inherited, count = _inherited, work, min(len(others), os.cpu_count() or 1)
+        with ProcessPoolExecutor(count, get_context("fork"), initializer=_begin) as processes:
             done += processes.map(_one, others)
+        _inherited = before
     return done
 
 
+def _begin() -> None:
+    """Outlive nobody: a process that waits for a part would not see that the one that asks is gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
 def _one(part: Any) -> Any:
-    return _work(part)
+    return _inherited(part)

@@ -1,12 +1,18 @@
 """Work on all cores gives what work on one gives."""
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from qkvdocs.engine.cores import divided
 from qkvdocs.engine.pages import LessonError
+
+ROOT = str(Path(__file__).parents[2])
 
 
 def test_results_come_in_the_order_of_their_parts() -> None:
@@ -28,7 +34,51 @@ def test_parts_are_done_at_one_time() -> None:
     own, *others = divided(lambda _: (time.sleep(0.1), os.getpid())[1], range(9))
 
     assert own == os.getpid()
-    assert len({*others} - {own}) == min(os.cpu_count() or 1, 8)
+    assert os.cpu_count() == 1 or len({*others} - {own}) > 1
+
+
+def test_parts_that_are_divided_themselves_are_done() -> None:
+    """In the process that does them."""
+    assert divided(lambda part: sum(divided(lambda inner: inner * part, range(4))), range(4)) == [
+        0,
+        6,
+        12,
+        18,
+    ]
+
+
+def test_nobody_outlives_the_process_that_asks(tmp_path: Path) -> None:
+    """Not even where it was killed while others work."""
+    code = (
+        "import os, time\nfrom pathlib import Path\nfrom qkvdocs.engine.cores import divided\n"
+        "def work(part):\n    if part:\n        Path(str(os.getpid())).touch()\n        time.sleep(60)\n"
+        "divided(work, range(9))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}
+    ) as asking:
+        until(lambda: any(tmp_path.iterdir()))
+        workers = [int(path.name) for path in tmp_path.iterdir()]
+        assert all(map(is_there, workers))
+        asking.kill()
+    until(lambda: not any(map(is_there, workers)))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait, ten seconds at most."""
+    for _ in range(200):
+        if is_so():
+            return
+        time.sleep(0.05)
+    pytest.fail("it never was so")
+
+
+def is_there(process: int) -> bool:
+    """Tell whether a process runs; one that nobody has waited for does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_the_first_error_comes_whole() -> None:

@@ -81,7 +81,7 @@ def build(root: Path, site: Path, builder: str | list[str] = "mkdocs", *, quiet:
 
 @contextmanager
 def _started(words: list[str], where: Path, blank: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a builder, which does not outlive us."""
+    """Start a builder, and end it where we cannot wait for it."""
     surroundings = {**os.environ, **NOTICE, "QKVDOCS_BLANK": str(blank)}
     with subprocess.Popen(  # noqa: S603
         words, cwd=where, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -86,10 +86,8 @@ def check_claims(docs: Path) -> tuple[str, list[LessonError]]:
         return "", [LessonError("docs/claims.toml", 1, "ClaimError", str(error))]
     found = divided(lambda path: _on_page(path, docs, claims), sorted(docs.rglob("*.md")))
     used = Counter(entry for _, entries, _ in found for entry in entries)
-    bound, errors = (
-        sum(count for count, _, _ in found),
-        [error for _, _, unbound in found for error in unbound],
-    )
+    bound = sum(count for count, _, _ in found)
+    errors = [error for _, _, unbound in found for error in unbound]
     errors += [_unfit(entry, used[entry]) for entry in claims.exempt if used[entry] != 1]
     return f"claims: {bound} bound to code or source, {len(claims.exempt)} exempt with a reason", errors
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from qkvdocs.engine.pages import Value, fences, parse
+from qkvdocs.engine.pages import Value, parse
 from qkvdocs.engine.pages._claims import MARKS
 
 MARKED = "\0"
@@ -64,7 +64,7 @@ def _blocks(text: str, skip: frozenset[str]) -> Iterator[tuple[int, str]]:
     """Give each paragraph, item and table row with its first line, from 1."""
     parts = parse(text)
     lines = [parts.filled(line, at, _marked) for at, line in enumerate(text.split("\n"))]
-    inside = {at for fence in fences(text) for at in fence.lines}
+    inside = {at for fence in parts.fences for at in fence.lines}  # who runs the page names a wrong one
     first, block, skipping, formula = 0, "", False, False
     for at, line in enumerate([*lines, ""]):
         if section := SECTION.match(line) if at not in inside else None:

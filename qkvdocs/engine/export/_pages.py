@@ -38,8 +38,9 @@ class Built:
     @cached_property
     def outline(self) -> Tag:
         """Its headings alone: all that links from other pages need."""
-        found = ARTICLE.search(self.html)
-        headings = "".join(heading[0] for heading in HEADING.finditer(found[0] if found else self.html))
+        if not (found := ARTICLE.search(self.html)):
+            return self.tree
+        headings = "".join(heading[0] for heading in HEADING.finditer(found[0]))
         outline = article(f"<article>{headings}</article>", self.settings)
         assert outline  # noqa: S101
         return outline

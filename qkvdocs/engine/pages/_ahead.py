@@ -26,11 +26,7 @@ class Ahead:
             thread.start()
 
     def replies(self, asked: Asked) -> Sequence[Reply]:
-        """Give the replies to a page: run it now, unless that was begun.
-
-        Raises:
-            LessonError: If anything on the page fails.
-        """
+        """Give the replies to a page: run it now, unless that was begun."""
         future = self.futures.get(asked)
         return self.run(asked) if future is None or future.cancel() else future.result()
 

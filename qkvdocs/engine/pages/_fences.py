@@ -37,6 +37,10 @@ class FenceError(QKVError):
         super().__init__(message)
         self.line = line
 
+    def __reduce__(self) -> tuple[type["FenceError"], tuple[int, str]]:
+        # So that it comes whole out of a process that works beside another.
+        return type(self), (self.line, str(self))
+
 
 @dataclass(frozen=True)
 class Fence:

@@ -122,16 +122,25 @@ class Kernel:
         try:
             self.channel.send(requests)
             for _ in requests:
-                yield self.channel.receive(self.seconds)
+                reply = self.channel.receive(self.seconds)
+                yield reply
+        except GeneratorExit:  # nobody waits for the rest
+            if not reply["failed"]:
+                self.kill()
+            raise
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self.kill()
             raise KernelEndedError(timed_out=True) from None
         except (EOFError, OSError):
             raise KernelEndedError(timed_out=False) from None
 
+    def kill(self) -> None:
+        """End the process, and those that it has started in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     def close(self) -> None:
-        """Hang up; the process then ends by itself."""
+        """Hang up; a process that has answered all ends by itself."""
         self.channel.close()
 
 

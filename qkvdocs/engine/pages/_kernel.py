@@ -334,7 +334,8 @@ def answer(page: Page, capture: Capture, watch: Watch, request: dict[str, Any]) 
             refuse_control(reply["stdout"], "what a fence prints")
         except OutputError as error:
             reply |= page.describe(error, line)
-    failed = "error" in reply and not request["raises"]
+    failed = ("error" in reply or reply["stderr"]) and not request["raises"]
+    reply["failed"] = bool(failed)
     reply["looked"] = None if watch.lost or failed else sorted(watch.paths)
     return reply
 
@@ -383,7 +384,7 @@ def serve(connection: socket.socket, order: dict[str, Any]) -> None:
             os._exit(1)
         with contextlib.suppress(ConnectionError):  # the builder has hung up
             connection.sendall(json.dumps(reply).encode() + b"\n")
-            if "error" not in reply or request["raises"]:
+            if not reply["failed"]:
                 continue
         break  # what comes after it is of no use to anybody
     if has_children():

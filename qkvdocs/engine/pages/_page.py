@@ -118,7 +118,7 @@ def run(
         LessonError: If anything on the page fails.
     """
     with closing(ask(page, limits or Limits(), mode or Mode())) as replies:
-        Walk(page, marked, stash, iter(replies if known is None else known)).all()
+        Walk(page, marked, stash, iter(replies if known is None else known)).down()
 
 
 def ask(page: Page, limits: Limits, mode: Mode) -> Generator[Reply]:
@@ -160,7 +160,7 @@ class Walk:
         self.in_comment = False
         self.parts = parse("\n".join(page.source))
 
-    def all(self) -> None:
+    def down(self) -> None:
         """Go through the lines in order; write what each fence shows, fill in each value."""
         for line, text in enumerate(self.page.source, self.page.first):
             if found := PRIVATE.search(text):

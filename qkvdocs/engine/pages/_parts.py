@@ -58,7 +58,8 @@ class Parts:
                 "run",
                 fence.code,
                 fence.line,
-                *(fence.options.get(name, "") for name in ("session", "raises")),
+                fence.options.get("session", ""),
+                fence.options.get("raises", ""),
             )
             for fence in self.fences
             if fence.runs

@@ -59,7 +59,7 @@ class Recall:
         """Give the replies to a page: those of last time, or else run it.
 
         Not remembered is one that did what a second look at its files would not tell (it wrote, or asked a process or
-        a network), one that met a file as young as its run, and one that failed.
+        a network), one that met a file as young as its run, and one whose process failed.
         """
         place = asked.root, asked.file
         kept = self.pages.get(place)

@@ -129,6 +129,18 @@ def test_a_file_of_another_encoding_is_named(project: Project, name: str) -> Non
     assert done.returncode == 1
 
 
+def test_a_wrong_fence_of_any_page_is_named(project: Project) -> None:
+    """By the builder, while its claims are read beside it."""
+    for name in ("a.md", "index.md"):
+        project.write("# Page\n", name)
+    project.write('# Page\n\n```python exec="on"\n1\n', "b.md")
+
+    done = project.command("qkvdocs", "build")
+
+    assert done.stderr == ("docs/b.md:3: FenceError: this fence must end with a line '```', found none\n")
+    assert done.returncode == 1
+
+
 def test_a_swap_that_is_cut_short_loses_nothing(tmp_path: Path) -> None:
     """If the new folder cannot be moved, the old one is put back."""
     site = tmp_path / "site"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from qkvdocs.engine.pages import LessonError, Mode, _forge
+from qkvdocs.engine.pages import LessonError, Mode, _forge, _page
 from qkvdocs.engine.settings import Settings
 from tests.project import LIMITS, ROOT, Project, fence
 
@@ -134,3 +134,30 @@ def test_what_is_compiled_is_read_for_its_own_source_only(
     assert imported(2) == ("2\n", False)
     keep_compiled([str(module)])
     assert imported(2) == ("2\n", True)
+
+
+def test_what_nobody_waits_for_ends(project: Project) -> None:
+    """A page that is refused for what it printed has more below that would run on."""
+    page = fence("import numpy as np\nprint([np.float64(1)])") + fence("while True:\n    pass")
+    started: list[int] = []
+    real = _forge.start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_page, "start", lambda *words: (kernel := real(*words), started.append(kernel.pid))[0])
+        with pytest.raises(LessonError, match="OutputError"):
+            project.run(page)
+
+    for _ in range(100):
+        if not Path(f"/proc/{started[0]}").exists():
+            break
+        threading.Event().wait(0.02)
+    assert not Path(f"/proc/{started[0]}").exists()
+
+
+def test_nothing_runs_below_what_failed(project: Project) -> None:
+    """An error that is not expected, or a word on standard error."""
+    for code in ("1 / 0", "import sys\nsys.stderr.write('no')"):
+        marker = project.root / "ran"
+        with pytest.raises(LessonError):
+            project.run(fence(code) + fence(f"open({str(marker)!r}, 'w').close()"))
+        threading.Event().wait(0.1)
+        assert not marker.exists()

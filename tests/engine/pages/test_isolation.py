@@ -89,9 +89,9 @@ def test_nothing_outlives_its_page(project: Project) -> None:
 
 def test_the_builder_comes_before_pages(project: Project) -> None:
     """On a machine with few cores, a page that runs ahead must not keep it waiting."""
-    page = project.run(fence(f"import os; print(os.nice(0) > {os.nice(0)})"))
+    page = project.run(fence("import os; print(os.nice(0))"))
 
-    assert page.entries[0].text.strip() == "True"
+    assert int(page.entries[0].text) == min(os.nice(0) + 5, 19)
 
 
 def test_memory_that_a_page_lets_go_is_there_for_its_next_array(project: Project) -> None:
