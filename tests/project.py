@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -133,6 +134,23 @@ def served(root: Path, log: Path) -> Iterator[Callable[..., str]]:
         finally:
             server.kill()
             server.wait()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait, ten seconds at most."""
+    for _ in range(200):
+        if is_so():
+            return
+        time.sleep(0.05)
+    pytest.fail("it never was so")
+
+
+def is_there(process: int) -> bool:
+    """Tell whether a process runs; one that nobody has waited for does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def configured(root: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> MkDocsConfig:

@@ -13,7 +13,6 @@ __all__ = ["divided"]
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-_inherited: Callable[[Any], Any] = str
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 
 
@@ -34,23 +33,26 @@ def divided(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Resul
         >>> divided(lambda number: number**2, range(4))
         [0, 1, 4, 9]
     """
-    global _inherited
     waiting = list(parts)
     done = [work(part) for part in waiting[:1]]  # here, so that what it loads the others find loaded
     if others := waiting[1:]:
-        before, _inherited, count = _inherited, work, min(len(others), os.cpu_count() or 1)
-        with ProcessPoolExecutor(count, get_context("fork"), initializer=_begin) as processes:
+        count = min(len(others), os.cpu_count() or 1)
+        with ProcessPoolExecutor(count, get_context("fork"), _begin, (work,)) as processes:
             done += processes.map(_one, others)
-        _inherited = before
     return done
 
 
-def _begin() -> None:
-    """Outlive nobody: a process that waits for a part would not see that the one that asks is gone."""
+_work: Callable[[Any], Any]
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    """Keep the work; outlive nobody, for who waits for a part would not see that the one who asks is gone."""
+    global _work
+    _work = work
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _one(part: Any) -> Any:
-    return _inherited(part)
+    return _work(part)

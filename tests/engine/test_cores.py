@@ -4,28 +4,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qkvdocs.engine.cores import divided
 from qkvdocs.engine.pages import LessonError
-
-ROOT = str(Path(__file__).parents[2])
+from tests.project import ROOT, is_there, until
 
 
 def test_results_come_in_the_order_of_their_parts() -> None:
     """Whichever is done first, from whatever a process began with."""
     shift = {"by": 3}
 
-    assert divided(lambda part: time.sleep((5 - part) / 100) or part + shift["by"], range(5)) == [
-        3,
-        4,
-        5,
-        6,
-        7,
-    ]
+    moved = divided(lambda part: time.sleep((5 - part) / 100) or part + shift["by"], range(5))
+
+    assert moved == [3, 4, 5, 6, 7]
     assert divided(str, []) == []
 
 
@@ -39,12 +33,9 @@ def test_parts_are_done_at_one_time() -> None:
 
 def test_parts_that_are_divided_themselves_are_done() -> None:
     """In the process that does them."""
-    assert divided(lambda part: sum(divided(lambda inner: inner * part, range(4))), range(4)) == [
-        0,
-        6,
-        12,
-        18,
-    ]
+    sums = divided(lambda part: sum(divided(lambda inner: inner * part, range(4))), range(4))
+
+    assert sums == [0, 6, 12, 18]
 
 
 def test_nobody_outlives_the_process_that_asks(tmp_path: Path) -> None:
@@ -55,30 +46,13 @@ def test_nobody_outlives_the_process_that_asks(tmp_path: Path) -> None:
         "divided(work, range(9))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
     ) as asking:
         until(lambda: any(tmp_path.iterdir()))
         workers = [int(path.name) for path in tmp_path.iterdir()]
         assert all(map(is_there, workers))
         asking.kill()
     until(lambda: not any(map(is_there, workers)))
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait, ten seconds at most."""
-    for _ in range(200):
-        if is_so():
-            return
-        time.sleep(0.05)
-    pytest.fail("it never was so")
-
-
-def is_there(process: int) -> bool:
-    """Tell whether a process runs; one that nobody has waited for does not."""
-    try:
-        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_the_first_error_comes_whole() -> None:

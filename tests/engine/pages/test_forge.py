@@ -15,7 +15,7 @@ import pytest
 
 from qkvdocs.engine.pages import LessonError, Mode, _forge, _page
 from qkvdocs.engine.settings import Settings
-from tests.project import LIMITS, ROOT, Project, fence
+from tests.project import LIMITS, ROOT, Project, fence, until
 
 ORDER = {
     "file": "docs/index.md",
@@ -146,11 +146,7 @@ def test_what_nobody_waits_for_ends(project: Project) -> None:
         with pytest.raises(LessonError, match="OutputError"):
             project.run(page)
 
-    for _ in range(100):
-        if not Path(f"/proc/{started[0]}").exists():
-            break
-        threading.Event().wait(0.02)
-    assert not Path(f"/proc/{started[0]}").exists()
+    until(lambda: not Path(f"/proc/{started[0]}").exists())
 
 
 def test_nothing_runs_below_what_failed(project: Project) -> None:
